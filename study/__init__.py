@@ -1,0 +1,1 @@
+"""The perceptual realism survey: build stimuli, serve the study, read its answers."""
