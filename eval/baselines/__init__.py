@@ -35,9 +35,7 @@ _MODULES = {
 METHODS: tuple[str, ...] = tuple(_MODULES)
 
 
-def load_method(
-    name: str, *, weights: Path | str | None = None, device: str = "auto"
-) -> Method:
+def load_method(name: str, *, weights: Path | str | None = None, device: str = "auto") -> Method:
     """Build the method `name` of `METHODS` with its weights, ready to call.
 
     Raises MethodError (one sentence) for an unknown name, and for missing, damaged or foreign

@@ -1,0 +1,157 @@
+"""Reads weights of the compared systems: the authors' formats and this project's own.
+
+.pth, .pt     PyTorch state dict, read with `weights_only` (no code can run)
+.h5           Caffe's HDF5 snapshot, `data/<layer>/<0 weight | 1 bias>` (needs h5py)
+.safetensors  written by `eval.train_baseline`; metadata: method, width, label
+.t7           Torch7: not read, see `_TORCH7`
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from eval.baselines.method import MethodError
+from eval.baselines.released import RELEASES, cache_folder, cached_release
+
+RANDOM = "random"
+RANDOM_LABEL = "seeded random weights (untrained)"
+BUNDLED = Path(__file__).parent / "weights"
+
+_TORCH7 = (
+    "is a Torch7 file, and no maintained Python reader of that format exists; convert it with "
+    "Torch (README, section baselines) to a .safetensors file with this network's key names"
+)
+_CAFFE_BLOBS = {"0": "weight", "1": "bias"}
+
+
+@dataclass(frozen=True)
+class LoadedWeights:
+    """`tensors` is empty for seeded random weights; `path` is then the word "random"."""
+
+    method: str
+    tensors: dict[str, Tensor]
+    label: str
+    path: Path
+    width: float = 1.0
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+def load_weights(method: str, given: Path | str | None) -> LoadedWeights:
+    """Weights for `method` from `given`, or the first that exists of cache and bundle."""
+    if given is not None and str(given) == RANDOM:
+        return LoadedWeights(method, {}, RANDOM_LABEL, Path(RANDOM))
+    path = Path(given) if given is not None else _find(method)
+    if not path.is_file():
+        raise MethodError(f"{method}: the weights file {path} does not exist")
+    if path.suffix == ".safetensors":
+        return _read_own(method, path)
+    tensors = _read_foreign(path)
+    return LoadedWeights(method, tensors, _official_label(method, path), path)
+
+
+def _find(method: str) -> Path:
+    bundled = BUNDLED / f"{method}.safetensors"
+    path = cached_release(method)
+    if path is not None and path.suffix != ".t7":
+        return path
+    if bundled.is_file():
+        return bundled
+    raise MethodError(f"{method} has no weights here: {advice(method)}")
+
+
+def advice(method: str) -> str:
+    """What a user can do to get weights of `method`."""
+    train = f"train some with `python -m eval.train_baseline {method} --data DIR`"
+    release = RELEASES.get(method)
+    if release is None:
+        return f"{train}, or pass --weights {method}=FILE"
+    if release.filename.endswith(".t7"):
+        return f"{train}, or pass a converted file with --weights {method}=FILE"
+    return (
+        f"run `python -m eval.fetch {method}`, or put {release.filename} into {cache_folder()}, "
+        f"or pass --weights {method}=FILE"
+    )
+
+
+def _read_own(method: str, path: Path) -> LoadedWeights:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise MethodError(f"{path} is damaged or not a safetensors file: {error}") from error
+    owner = metadata.get("method", method)
+    if owner != method:
+        raise MethodError(f"{path} holds weights of {owner}, not of {method}")
+    try:
+        width = float(metadata.get("width", "1"))
+    except ValueError as error:
+        raise MethodError(f"{path} states the width {metadata['width']!r}") from error
+    if not 0 < width <= 4:
+        raise MethodError(f"{path} states the width {width}")
+    label = metadata.get("label") or _official_label(method, path)
+    return LoadedWeights(method, tensors, label, path, width, metadata)
+
+
+def _read_foreign(path: Path) -> dict[str, Tensor]:
+    if path.suffix in {".pth", ".pt"}:
+        return _read_torch(path)
+    if path.suffix in {".h5", ".hdf5"}:
+        return _read_caffe(path)
+    if path.suffix == ".t7":
+        raise MethodError(f"{path} {_TORCH7}")
+    raise MethodError(f"{path}: weights end in .safetensors, .pth or .h5")
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise MethodError(f"{path} is not a plain PyTorch state dict: {reason}") from error
+    if not isinstance(content, Mapping) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
+    ):
+        raise MethodError(f"{path} is not a plain PyTorch state dict of named tensors")
+    return dict(content)
+
+
+def _read_caffe(path: Path) -> dict[str, Tensor]:
+    try:
+        import h5py
+    except ImportError as error:
+        raise MethodError(f"reading {path} needs h5py: pip install h5py") from error
+    tensors: dict[str, Tensor] = {}
+    try:
+        with h5py.File(path, "r") as file:
+            for layer, blobs in file["data"].items():
+                for index, blob in blobs.items():
+                    if index in _CAFFE_BLOBS:
+                        tensors[f"{layer}.{_CAFFE_BLOBS[index]}"] = torch.from_numpy(blob[()])
+    except (OSError, KeyError, AttributeError, TypeError) as error:
+        raise MethodError(f"{path} is not a Caffe HDF5 snapshot: {error}") from error
+    return tensors
+
+
+def _official_label(method: str, path: Path) -> str:
+    """Names the file by its SHA-256, and says so when it is the authors' own."""
+    digest = file_digest(path)
+    release = RELEASES.get(method)
+    known = release is not None and release.sha256 and digest.startswith(release.sha256)
+    source = "official weights" if known else f"weights from {path.name}"
+    return f"{source} sha256:{digest}"
+
+
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    """Hexadecimal digest of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
