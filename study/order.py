@@ -109,7 +109,7 @@ def order_effect(
     design = np.stack([position[kept], *columns], axis=1)
     fit = fit_logit(design, answer[kept], participant[kept], image[kept])
     if fit is None:
-        return without("the trial position separates the answers: no finite estimate exists")
+        return without("trial position and answers (or method) go together completely: no estimate")
     variances = (fit.two_way, fit.by_participant, fit.by_image)
     variance = max(float(part[0, 0]) for part in variances)
     slope, degrees = float(fit.coefficients[0]), min(people, images) - 1
