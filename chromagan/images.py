@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chromagan.image_header import ImageError, brief, opened, silent_pillow
+from chromagan.png import write_png
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -39,7 +40,7 @@ IMAGE_SUFFIXES = frozenset(
     | {".gif", ".heic", ".heif", ".avif"}
 )
 _SAVE_OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
-    ".png": ("PNG", {"compress_level": 1}),
+    ".png": ("PNG", {}),
     ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
     ".jpeg": ("JPEG", {"quality": 95, "subsampling": 0}),
     ".webp": ("WEBP", {"quality": 95, "method": 2}),
@@ -130,15 +131,12 @@ def _encode(
     stream: BinaryIO, image: NDArray[np.uint8], suffix: str, text: Mapping[str, str]
 ) -> None:
     from PIL import Image
-    from PIL.PngImagePlugin import PngInfo
 
     kind, options = _SAVE_OPTIONS[suffix]
-    if text and kind == "PNG":
-        info = PngInfo()
-        for key, value in text.items():
-            info.add_itxt(key, value)
-        options = {**options, "pnginfo": info}
-    elif text:
+    if kind == "PNG":
+        write_png(stream, image, text=text)
+        return
+    if text:
         exif = Image.Exif()
         exif[_DESCRIPTION_TAG] = "; ".join(text.values())
         options = {**options, "exif": exif}
