@@ -1,0 +1,145 @@
+"""The quality measures: pure functions of two pictures, each with its protocol in its docstring.
+
+Pictures are uint8 sRGB `(H, W, 3)` unless said otherwise; `ab` is float32 `(2, H, W)` in CIE units.
+Nothing here averages over images: every number belongs to one image, as in the literature.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from scipy.ndimage import correlate1d
+
+from eval.lab import Floats, Rgb8, lab_to_rgb, rgb_to_lab
+
+# Identical pictures have infinite PSNR, and one would make every mean infinite. Bytes are known
+# only to within rounding, a mean squared error of 1/12: the best that 8-bit pictures can show.
+PSNR_CAP = 10 * math.log10(255**2 * 12)
+AB_PEAK = 255.0
+AUC_LIMIT = 150.0
+
+
+def squash(image: Rgb8, side: int) -> Rgb8:
+    """Resize to `side`² without keeping the aspect: Pillow's antialiased bicubic, 8-bit result."""
+    if image.shape[:2] == (side, side):
+        return image
+    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
+
+
+def rebuild(truth_lab: Floats, output_lab: Floats) -> Rgb8:
+    """True L with the output's ab, back in 8-bit sRGB: clipped per channel and rounded.
+
+    This is the picture that the official implementation measures: luminance is given to the
+    method, so that only its chroma is judged.
+    """
+    return lab_to_rgb(np.concatenate((truth_lab[:1], output_lab[1:])))
+
+
+def psnr(first: Rgb8, second: Rgb8, peak: float = 255.0) -> float:
+    """Peak signal-to-noise ratio in dB over all pixels and channels; `inf` for equal pictures.
+
+    10 log10(peak² / MSE). A mean over images is the mean of these values, never the PSNR of the
+    pooled error.
+    """
+    _same_shape(first, second)
+    return _decibel(_mean_square(first.astype(np.float32) - second), peak)
+
+
+def psnr_squashed(truth: Rgb8, output: Rgb8, side: int = 224) -> float:
+    """The official ChromaGAN PSNR for `side` = 224: what tables call `psnr224`.
+
+    Truth and full-size output are both squashed to `side`² (see `squash`); 8-bit RGB is rebuilt
+    from the true L and the output's ab (float Lab, clipped as uint8 does); PSNR with peak 255.
+    """
+    small_truth, small_output = squash(truth, side), squash(output, side)
+    return psnr(small_truth, rebuild(rgb_to_lab(small_truth), rgb_to_lab(small_output)))
+
+
+def ab_psnr(truth_ab: Floats, ab: Floats, peak: float = AB_PEAK) -> float:
+    """PSNR of the two chroma planes in CIE units with the peak 255 (8-bit Lab's range).
+
+    Five to six dB above the RGB number on the same picture: never compare the two.
+    """
+    _same_shape(truth_ab, ab)
+    return _decibel(_mean_square(truth_ab - ab), peak)
+
+
+def ssim(first: Rgb8, second: Rgb8) -> float:
+    """Structural similarity, mean over pixels and the three channels; 1 = equal.
+
+    Wang et al. 2004: Gaussian window σ 1.5 cut to 11 × 11, K1 0.01, K2 0.03, range 255, population
+    covariance, only windows that lie wholly inside. Pictures need at least 11 pixels a side.
+    """
+    _same_shape(first, second)
+    if min(first.shape[:2]) < 11:
+        raise ValueError(f"SSIM needs pictures of at least 11 × 11 pixels, got {first.shape}")
+    # centred on 128: covariances do not change, and float32 loses nothing to large squares
+    x = np.ascontiguousarray(first.transpose(2, 0, 1), np.float32) - 128
+    y = np.ascontiguousarray(second.transpose(2, 0, 1), np.float32) - 128
+    mean_x, mean_y = _window(x), _window(y)
+    variances = _window(x * x + y * y) - mean_x**2 - mean_y**2
+    covariance = _window(x * y) - mean_x * mean_y
+    mean_x += 128
+    mean_y += 128
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    structure = (2 * covariance + c2) / (variances + c2)
+    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+    return float((structure * luminance).mean(dtype=np.float64))
+
+
+def colourfulness(rgb: Rgb8) -> float:
+    """Hasler & Süsstrunk 2003, equation 10, with signed opponents; 0 = grey, about 50 = vivid.
+
+    rg = R - G, yb = (R + G) / 2 - B; sqrt(σ_rg² + σ_yb²) + 0.3 sqrt(μ_rg² + μ_yb²). DDColor and CT2
+    report a variant with absolute opponents, which is lower: the two are not comparable.
+    """
+    r, g, b = rgb.reshape(-1, 3).T.astype(np.float32)
+    rg, yb = r - g, (r + g) / 2 - b
+    spread = math.hypot(rg.std(dtype=np.float64), yb.std(dtype=np.float64))
+    shift = math.hypot(rg.mean(dtype=np.float64), yb.mean(dtype=np.float64))
+    return spread + 0.3 * shift
+
+
+def mean_chroma(ab: Floats) -> float:
+    """Mean of sqrt(a² + b²) in CIE units; a truth below 4 counts as a grey photograph."""
+    return float(np.sqrt(ab[0] ** 2 + ab[1] ** 2).mean(dtype=np.float64))
+
+
+def auc(truth_ab: Floats, ab: Floats, weights: Floats | None = None) -> float:
+    """Area under the raw-accuracy curve, in [0, 1]; 1 = every pixel's chroma right.
+
+    Zhang et al. 2016: the share of pixels whose ab lies within a distance t of the truth, for t
+    from 0 to 150, area normalised. Integrated exactly: the mean of max(0, 1 - distance / 150).
+    `weights` `(H, W)` re-weights pixels (the rebalanced variant, see `eval.prior`).
+    """
+    _same_shape(truth_ab, ab)
+    step = truth_ab - ab
+    score = np.maximum(0, 1 - np.sqrt(step[0] ** 2 + step[1] ** 2) / AUC_LIMIT)
+    return float(np.average(score, weights=weights))
+
+
+def _window(planes: Floats) -> Floats:
+    """Gaussian mean over every 11 × 11 window inside `(C, H, W)` -> `(C, H - 10, W - 10)`."""
+    taps = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
+    taps /= taps.sum()
+    rows = correlate1d(planes, taps, axis=1)[:, 5:-5]
+    result: Floats = correlate1d(rows, taps, axis=2)[:, :, 5:-5]
+    return result
+
+
+def _mean_square(difference: Floats) -> float:
+    flat = difference.reshape(-1)
+    return float(np.dot(flat, flat)) / flat.size
+
+
+def _decibel(mean_square: float, peak: float) -> float:
+    return math.inf if mean_square == 0 else 10 * math.log10(peak**2 / mean_square)
+
+
+def _same_shape(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> None:
+    if first.shape != second.shape:
+        raise ValueError(f"pictures differ in shape: {first.shape} and {second.shape}")

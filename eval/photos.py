@@ -1,0 +1,121 @@
+"""The image set of an evaluation: a folder or an uncompressed tar of photographs, read by name."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import numpy.typing as npt
+
+from chromagan.images import IMAGE_SUFFIXES, ImageError, find_images, image_size, read_image
+
+
+class PhotosError(ValueError):
+    """The image set cannot be used at all; one sentence."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photograph: `name` inside its set, `key` = stem of its results, and where its bytes are.
+
+    `size` -1 means the whole file; a tar member is a byte range of the archive, so that any thread
+    can read it without sharing a file position.
+    """
+
+    name: str
+    key: str
+    path: Path
+    offset: int = 0
+    size: int = -1
+
+    def data(self) -> bytes:
+        """The encoded file. Raises ImageError where it cannot be read."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.offset)
+                return file.read(self.size)
+        except OSError as error:
+            raise ImageError(self.name, f"the file cannot be read ({error.strerror})") from None
+
+    def read(self) -> npt.NDArray[np.uint8]:
+        """Decoded sRGB uint8 `(H, W, 3)`. Raises ImageError naming this photograph."""
+        return decode(self.data(), self.name)
+
+    def size_in_header(self) -> tuple[int, int]:
+        """(width, height) as stored, nothing decoded. Raises ImageError."""
+        return image_size(io.BytesIO(self.data()))
+
+
+def decode(data: bytes, name: str) -> npt.NDArray[np.uint8]:
+    """`read_image` on bytes, with `name` in the error."""
+    try:
+        return read_image(io.BytesIO(data))
+    except ImageError as error:
+        raise ImageError(name, error.reason) from None
+
+
+def open_photos(source: Path, limit: int | None = None) -> list[Photo]:
+    """The photographs of a folder (recursive) or a .tar, sorted by name, at most `limit`.
+
+    Nothing is decoded. Raises PhotosError where there is no such set or nothing in it.
+    """
+    if source.is_dir():
+        found = [(str(path.relative_to(source)), path, 0, -1) for path in find_images(source)]
+    elif source.is_file():
+        found = _tar_members(source)
+    else:
+        raise PhotosError(f"{source}: there is no such folder or .tar file")
+    if not found:
+        raise PhotosError(f"{source}: no photographs in it")
+    found.sort()
+    keys = unique_keys([name for name, *_ in found])
+    photos = [Photo(n, k, p, o, s) for (n, p, o, s), k in zip(found, keys, strict=True)]
+    return photos if limit is None else photos[:limit]
+
+
+def unique_keys(names: list[str]) -> list[str]:
+    """A file-name-safe stem for each name: folders become `__`; equal stems keep their suffix."""
+    paths = [PurePosixPath(name.replace("\\", "/")) for name in names]
+    keys = ["__".join(path.with_suffix("").parts) for path in paths]
+    counts = Counter(keys)
+    full = [
+        f"{key}_{path.suffix[1:]}" if counts[key] > 1 else key
+        for key, path in zip(keys, paths, strict=True)
+    ]
+    taken: set[str] = set()
+    for index, key in enumerate(full):
+        while full[index] in taken:
+            full[index] += "_"
+        taken.add(full[index])
+        del key
+    return full
+
+
+def list_hash(digests: dict[str, str]) -> str:
+    """Hash of an image list: SHA-256 over sorted lines `name sha256-of-file`, first 16 digits."""
+    lines = "".join(f"{name} {digest}\n" for name, digest in sorted(digests.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()[:16]
+
+
+def _tar_members(source: Path) -> list[tuple[str, Path, int, int]]:
+    try:
+        with tarfile.open(source, "r:") as archive:
+            return [
+                (member.name, source, member.offset_data, member.size)
+                for member in archive
+                if member.isfile() and _is_photo(member.name)
+            ]
+    except (tarfile.TarError, OSError) as error:
+        raise PhotosError(
+            f"{source}: this is neither a folder nor an uncompressed .tar file ({error})"
+        ) from None
+
+
+def _is_photo(name: str) -> bool:
+    path = PurePosixPath(name)
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")

@@ -1,0 +1,289 @@
+"""PSNR and more of every colorization method on any photographs: `python eval/psnr.py`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+if __name__ == "__main__" and not __package__:
+    # Run as a script, Python searches this folder first, where this package's modules would shadow
+    # other people's; the folder above, which holds `eval` and `chromagan`, takes its place.
+    _here = os.path.dirname(os.path.realpath(__file__))
+    _others = [path for path in sys.path if os.path.realpath(path) != _here]
+    sys.path[:] = [os.path.dirname(_here), *_others]
+
+import argparse
+import hashlib
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+import chromagan
+from chromagan.images import ImageError
+from chromagan.samples import sample_paths
+from eval.baselines import METHODS
+from eval.contestants import Contestant, ContestantError, available, network, outputs
+from eval.evaluation import Timing, evaluate
+from eval.folder import RunFolder
+from eval.photos import Photo, PhotosError, list_hash, open_photos
+from eval.summary import Row, summarise, write_per_image, write_summary
+from eval.tables import metrics_table, notes, plain, psnr_table, write_tables
+
+RESULTS = Path("results")
+
+
+@dataclass
+class Run:
+    """Everything one call evaluates, and what it found out on the way."""
+
+    source: str
+    photos: list[Photo]
+    contestants: list[Contestant]
+    folder: RunFolder
+    seed: int = 0
+    workers: int = 2
+    device: str = "auto"
+    skipped: dict[str, str] = field(default_factory=dict)
+    excluded: dict[str, str] = field(default_factory=dict)
+    timing: dict[str, Timing] = field(default_factory=dict)
+
+    def execute(self) -> dict[str, list[Row]]:
+        """Evaluate what the folder does not hold yet; rows of the images that every method has."""
+        digests = self._digests()
+        photos = [photo for photo in self.photos if photo.name in digests]
+        done = {(row["method"], row["key"]): row for row in self.folder.rows()}
+        for contestant in self.contestants:
+            todo = [p for p in photos if not self._finished(contestant, p, done, digests)]
+            self._evaluate(contestant, todo, len(photos))
+        done = {(row["method"], row["key"]): row for row in self.folder.rows()}
+        kept = [photo for photo in photos if photo.name not in self.excluded]
+        return {c.name: [done[c.name, photo.key] for photo in kept] for c in self.contestants}
+
+    def _digests(self) -> dict[str, str]:
+        digests = {}
+        for photo in self.photos:
+            try:
+                digests[photo.name] = hashlib.sha256(photo.data()).hexdigest()
+            except ImageError as error:
+                self.excluded[photo.name] = error.reason
+        return digests
+
+    def _finished(
+        self,
+        contestant: Contestant,
+        photo: Photo,
+        done: dict[tuple[str, str], Row],
+        digests: dict[str, str],
+    ) -> bool:
+        row = done.get((contestant.name, photo.key))
+        return (
+            row is not None
+            and row.get("sha256") == digests[photo.name]
+            and row["fingerprint"] == contestant.fingerprint(photo)
+            and self.folder.picture(contestant.name, photo.key).is_file()
+        )
+
+    def _evaluate(self, contestant: Contestant, todo: Sequence[Photo], total: int) -> None:
+        todo = [photo for photo in todo if photo.name not in self.excluded]
+        with tqdm(
+            total=total,
+            initial=total - len(todo),
+            desc=f"{contestant.name:>10}",
+            unit="image",
+            dynamic_ncols=True,
+            disable=None,
+        ) as bar:
+            if todo:
+                failed, timing = evaluate(
+                    contestant, todo, self.folder, tick=bar.update, workers=self.workers
+                )
+                self.excluded.update(failed)
+                if contestant.network:
+                    self.timing[contestant.name] = timing
+
+    def about(self, table: dict[str, list[Row]]) -> dict[str, Any]:
+        """What `summary.json` says besides numbers."""
+        rows = next(iter(table.values()), [])
+        return {
+            "versions": _versions(),
+            "device": self.device,
+            "images": {
+                "source": self.source,
+                "count": len(rows),
+                "list_hash": list_hash({row["image"]: row["sha256"] for row in rows}),
+                "excluded": [
+                    {"image": name, "reason": reason}
+                    for name, reason in sorted(self.excluded.items())
+                ],
+            },
+            "methods": {
+                c.name: {
+                    "description": c.description,
+                    "weights": c.weights,
+                    "luminance": c.luminance,
+                }
+                for c in self.contestants
+            },
+            "skipped": self.skipped,
+            "timing": {
+                name: {
+                    "photos": t.photos,
+                    "network_s": round(t.network, 3),
+                    "wall_s": round(t.wall, 3),
+                    "metrics_and_io_cpu_s": round(t.side_cpu, 3),
+                    "overhead": round(t.overhead, 4),
+                }
+                for name, t in self.timing.items()
+            },
+        }
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python eval/psnr.py",
+        description="Measure colorization methods: PSNR in the official definition and more.",
+    )
+    add = parser.add_argument
+    add("--images", type=Path, metavar="DIR|TAR", help="colour photographs (default: the samples)")
+    add("--methods", metavar="A,B,…", help=f"of {', '.join(METHODS)} (default: all that can run); "
+        "METHOD@TAG takes part once more with other weights")  # fmt: skip
+    add("--weights", action="append", default=[], metavar="NAME=FILE", help="weights of a method")
+    add("--outputs", action="append", default=[], metavar="NAME=DIR",
+        help="pictures of another program, same names and sizes as the photographs")  # fmt: skip
+    add("--luminance", choices=("true", "own"), default="true",
+        help="--outputs are judged with the photograph's luminance (true: chroma alone, the "
+        "official definition) or as they are (own)")  # fmt: skip
+    add("--out", type=Path, metavar="DIR", help="run folder (default: results/NAME-OF-IMAGES)")
+    add("--device", default="auto", help="auto, cpu, cuda, mps")
+    add("--limit", type=int, metavar="N", help="only the first N images by name")
+    add("--seed", type=int, default=0, help="of the bootstrap (default 0)")
+    add("--workers", type=int, default=2, help="threads that measure and write (default 2)")
+    return parser
+
+
+def prepare(args: argparse.Namespace) -> Run:
+    """Check everything that can be checked before hours of work. Raises one-sentence errors."""
+    if args.limit is not None and args.limit < 1:
+        raise ValueError("--limit must be at least 1")
+    if args.workers < 1:
+        raise ValueError("--workers must be at least 1")
+    source = args.images or sample_paths("color")[0].parent
+    photos = open_photos(source, args.limit)
+    weights = {name: Path(file) for name, file in _pairs(args.weights, "--weights")}
+    folders = {name: Path(path) for name, path in _pairs(args.outputs, "--outputs")}
+    contestants, skipped = _networks(args, weights, only_outputs=bool(folders))
+    for name, path in folders.items():
+        if name in {c.name for c in contestants} or name in METHODS or not _plain_name(name):
+            raise ValueError(f"--outputs {name}={path}: choose another name, {name!r} is not free")
+        contestants.append(outputs(name, path, photos, args.luminance))
+    name = "samples" if args.images is None else args.images.resolve().name.removesuffix(".tar")
+    folder = RunFolder(args.out or RESULTS / name)
+    folder.create()
+    return Run(
+        _shown(args.images), photos, contestants, folder, args.seed, args.workers,
+        args.device, skipped,
+    )  # fmt: skip
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the evaluation; 0 = all images measured, 1 = some left out, 2 = wrong call."""
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    try:
+        run = prepare(args)
+    except (PhotosError, ContestantError, ValueError, OSError) as error:
+        parser.error(str(error))
+    table = run.execute()
+    for name, reason in sorted(run.excluded.items()):
+        print(f"left out for every method: {name}: {reason}", file=sys.stderr)
+    if not any(table.values()):
+        print("no image could be measured with every method", file=sys.stderr)
+        return 1
+    summary = summarise(table, run.seed, run.about(table))
+    write_per_image(run.folder, table)
+    write_summary(run.folder, summary)
+    write_tables(run.folder, summary)
+    _print_report(run, summary)
+    return 1 if run.excluded else 0
+
+
+def _networks(
+    args: argparse.Namespace, weights: dict[str, Path], only_outputs: bool
+) -> tuple[list[Contestant], dict[str, str]]:
+    if args.methods is None:
+        if only_outputs and not weights:
+            return [network("grey", None, args.device)], {}
+        unknown = set(weights) - set(METHODS)
+        if unknown:
+            raise ValueError(f"--weights {unknown.pop()}=…: name it in --methods too")
+        return available(args.device, weights)
+    names = list(dict.fromkeys(name.strip() for name in args.methods.split(",") if name.strip()))
+    if not names:
+        raise ValueError("--methods names no method")
+    for name in names:
+        if not _plain_name(name):
+            raise ValueError(f"--methods: {name!r} cannot be the name of a folder")
+    if unused := set(weights) - set(names):
+        raise ValueError(f"--weights {unused.pop()}=…: --methods does not name it")
+    return [network(name, weights.get(name), args.device) for name in names], {}
+
+
+def _pairs(values: Sequence[str], flag: str) -> list[tuple[str, str]]:
+    pairs = []
+    for value in values:
+        name, equals, rest = value.partition("=")
+        if not (name and equals and rest):
+            raise ValueError(f"{flag} {value}: write {flag} NAME=PATH")
+        pairs.append((name, rest))
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError(f"{flag}: one name is given twice")
+    return pairs
+
+
+def _plain_name(name: str) -> bool:
+    return (
+        name != "truth"
+        and not name.startswith(".")
+        and all(c.isalnum() or c in "-_@.+" for c in name)
+    )
+
+
+def _shown(images: Path | None) -> str:
+    return "chromagan/samples/color" if images is None else images.name or str(images)
+
+
+def _versions() -> dict[str, str]:
+    found = {"chromagan": chromagan.__version__, "python": platform.python_version()}
+    for package in ("torch", "numpy", "scipy", "pillow"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _print_report(run: Run, summary: dict[str, Any]) -> None:
+    print(plain(psnr_table(summary)), end="\n\n")
+    print(plain(metrics_table(summary)), end="\n\n")
+    for line in notes(summary):
+        print(f"  {line}")
+    for name, timing in run.timing.items():
+        print(
+            f"  time of {name}: {timing.photos} photographs, network {timing.network:.1f} s of "
+            f"{timing.wall:.1f} s; metrics and I/O cost {timing.overhead:.0%} of the network's "
+            "processor time"
+        )
+    images = summary["images"]
+    print(
+        f"  {images['count']} images, list hash {images['list_hash']}; files in {run.folder.path}"
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,201 @@
+"""The result tables of a summary, as Markdown, LaTeX and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from eval.folder import RunFolder, write_text
+from eval.protocol import METRICS, TITLES
+from eval.published import published
+
+Cells = list[list[str]]
+ABSENT = "–"
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """Header and body, all text; the first column names the method."""
+
+    title: str
+    header: list[str]
+    body: Cells
+
+
+def psnr_table(summary: dict[str, Any]) -> TextTable:
+    """The paper's kind of table: official PSNR, the same over colour photographs, and published."""
+    images = summary["images"]
+    header = [
+        "Method",
+        f"PSNR, all {images['count']} (dB)",
+        "95 % interval",
+        "Gain over grey",
+        f"PSNR, colour {images['colour']}: mean",
+        "median",
+        "Gain: mean",
+        "median",
+        "Colourfulness / truth",
+        "Published PSNR (other images)",
+    ]
+    known = published("psnr")
+    body = []
+    for name, method in summary["methods"].items():
+        official, gain, colour = method["psnr224"], method["gain_over_grey"], method["colour"]
+        body.append([
+            name,
+            _with_error(official),
+            _interval(official),
+            _number(gain["mean"], signed=True),
+            _with_error(colour["psnr224"]),
+            _number(colour["psnr224"]["median"]),
+            _number(colour["gain_over_grey"]["mean"], signed=True),
+            _number(colour["gain_over_grey"]["median"], signed=True),
+            _number(method["colourfulness_ratio"]["mean"]),
+            str(known.get(name.partition("@")[0], ABSENT)),
+        ])  # fmt: skip
+    for name in summary.get("skipped", {}):
+        if name in known:
+            body.append([name, *[ABSENT] * 8, str(known[name])])
+    return TextTable("PSNR", header, body)
+
+
+def metrics_table(summary: dict[str, Any]) -> TextTable:
+    """Every metric as mean ± standard error over all images."""
+    header = ["Method", *(TITLES[name] for name in METRICS)]
+    body = [
+        [name, *(_with_error(method[metric], _digits(metric)) for metric in METRICS)]
+        for name, method in summary["methods"].items()
+    ]
+    return TextTable("All metrics", header, body)
+
+
+def caption(summary: dict[str, Any]) -> str:
+    """Protocol, image count and hash of the image list, in one paragraph."""
+    images = summary["images"]
+    return (
+        f"{images['count']} images from {images['source']}, list hash {images['list_hash']}, "
+        f"{images['colour']} of them colour photographs. ± is the standard error of the mean; "
+        f"intervals are {summary['protocol']['interval']}. {summary['protocol']['caption']}"
+    )
+
+
+def notes(summary: dict[str, Any]) -> list[str]:
+    """Whose weights were measured, what did not run or was left out, and the figures' sources."""
+    lines = [
+        f"{name}: {m['description']}; {m['weights']}" for name, m in summary["methods"].items()
+    ]
+    lines += [f"{name} not run: {why}" for name, why in summary.get("skipped", {}).items()]
+    lines += [
+        f"left out for every method: {entry['image']} ({entry['reason']})"
+        for entry in summary["images"].get("excluded", [])
+    ]
+    shown = {name.partition("@")[0] for name in summary["methods"]} | set(
+        summary.get("skipped", {})
+    )
+    lines += [
+        f"published {name} {number}: {number.source}; {number.protocol}; {number.reliability}"
+        for name, number in published("psnr").items()
+        if name in shown
+    ]
+    return lines
+
+
+def markdown(summary: dict[str, Any]) -> str:
+    """`table.md`."""
+    parts = [caption(summary)]
+    for table in (psnr_table(summary), metrics_table(summary)):
+        rule = ["---", *["---:"] * (len(table.header) - 1)]
+        rows = [table.header, rule, *table.body]
+        text = "\n".join("| " + " | ".join(_md(cell) for cell in row) + " |" for row in rows)
+        parts.append(f"## {table.title}\n\n{text}")
+    parts.append("\n".join(f"- {_md(line)}" for line in notes(summary)))
+    return "\n\n".join(parts) + "\n"
+
+
+def latex(summary: dict[str, Any]) -> str:
+    """`table.tex`: booktabs tables, ready for \\input."""
+    parts = []
+    for table in (psnr_table(summary), metrics_table(summary)):
+        rows = [
+            " & ".join(tex(cell) for cell in row) + r" \\" for row in [table.header, *table.body]
+        ]
+        parts.append(
+            "\\begin{table}\n\\centering\\small\n"
+            f"\\caption{{{tex(table.title + '. ' + caption(summary))}}}\n"
+            f"\\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}\n\\toprule\n{rows[0]}\n"
+            "\\midrule\n" + "\n".join(rows[1:]) + "\n\\bottomrule\n\\end{tabular}\n\\end{table}"
+        )
+    comment = "\n".join(f"% {line}" for line in notes(summary))
+    return "\n\n".join([*parts, comment]) + "\n"
+
+
+def comma_separated(summary: dict[str, Any]) -> str:
+    """`table.csv`: one line per method and metric, numbers only, published in its own column."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["method", "images", "metric", "mean", "se", "low", "high", "n", "median",
+                     "published"])  # fmt: skip
+    known = published("psnr")
+    for name, method in summary["methods"].items():
+        groups = [("all", {m: method[m] for m in (*METRICS, "gain_over_grey")})]
+        groups.append(("colour", {m: method["colour"][m] for m in ("psnr224", "gain_over_grey")}))
+        for images, values in groups:
+            for metric, value in values.items():
+                first = metric == "psnr224" and images == "all"
+                figure = known.get(name.partition("@")[0]) if first else None
+                numbers = [value[k] for k in ("mean", "se", "low", "high", "n", "median")]
+                cells = ["" if v is None else f"{v:.6g}" for v in numbers]
+                writer.writerow([name, images, metric, *cells, figure.value if figure else ""])
+    return text.getvalue()
+
+
+def write_tables(folder: RunFolder, summary: dict[str, Any]) -> None:
+    """`table.md`, `table.tex` and `table.csv`, each in one step."""
+    write_text(folder.path / "table.md", markdown(summary))
+    write_text(folder.path / "table.tex", latex(summary))
+    write_text(folder.path / "table.csv", comma_separated(summary))
+
+
+def plain(table: TextTable) -> str:
+    """Aligned columns for a terminal."""
+    rows = [table.header, *table.body]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(table.header))]
+    return "\n".join(_aligned(row, widths) for row in rows)
+
+
+def tex(text: str) -> str:
+    """Escape for LaTeX."""
+    escaped = re.sub(r"([&%$#_{}])", r"\\\1", text.replace("\\", "/"))
+    symbols = {"±": r"$\pm$", "Δ": r"$\Delta$", "²": r"$^2$", "×": r"$\times$", "–": "--", "~": " "}
+    return "".join(symbols.get(character, character) for character in escaped).replace("^2", "^2")
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
+    first, *rest = (cell.ljust(w) if i == 0 else cell.rjust(w)
+                    for i, (cell, w) in enumerate(zip(row, widths, strict=True)))  # fmt: skip
+    return "  ".join([first, *rest]).rstrip()
+
+
+def _digits(metric: str) -> int:
+    return 3 if metric in {"ssim224", "auc", "auc_rebalanced"} else 2
+
+
+def _number(value: float | None, digits: int = 2, *, signed: bool = False) -> str:
+    return ABSENT if value is None else f"{value:{'+' if signed else ''}.{digits}f}"
+
+
+def _with_error(value: dict[str, Any], digits: int = 2) -> str:
+    mean = _number(value["mean"], digits)
+    return mean if value["se"] is None else f"{mean} ± {_number(value['se'], digits)}"
+
+
+def _interval(value: dict[str, Any]) -> str:
+    return ABSENT if value["low"] is None else f"{value['low']:.2f} … {value['high']:.2f}"
+
+
+def _md(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
