@@ -28,7 +28,7 @@ def row_bands(height: int, width: int) -> Iterator[slice]:
 
 def to_unit(image: NDArray[np.uint8]) -> Tensor:
     """uint8 H×W×3 -> float32 (3, H, W) in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float() / 255
+    return torch.tensor(image).permute(2, 0, 1).float() / 255
 
 
 def to_bytes(rgb: Tensor) -> NDArray[np.uint8]:

@@ -1,0 +1,156 @@
+"""Iizuka, Simo-Serra, Ishikawa: Let there be Color! (SIGGRAPH 2016).
+
+Input  luma Y' minus the training mean, twice: the whole picture scaled to multiples of 8, and a
+224×224 copy for the global branch; the low-level layers are shared.
+Output two sigmoids σ at the picture's size (last ×2 by nearest); ab = (2σ - 1)·100.
+Full size, as in the authors' `colorize.lua`: σ scaled to the picture; ab with an L plane to R'G'B'
+and on to U and V; the picture keeps its own Y'. Values outside [0, 1] are cut at the very end.
+The L plane there is that of `yuv2rgb(Y', Y', Y')`, not of the grey picture: kept as it is.
+
+Batch norm of the training is merged into the convolutions. The paper fuses with a 1×1 layer; the
+released network, by the independent port of its weights, with 3×3. Both sizes can be built.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from chromagan.color import lab_to_rgb, rgb_to_lab
+from eval.baselines.method import check_image
+from eval.baselines.networks import install, scaled
+from eval.baselines.pictures import to_bytes, to_unit
+from eval.baselines.torch7 import luma, rgb_to_yuv, scale, yuv_to_rgb
+from eval.baselines.weight_files import load_weights
+
+PARAMETERS = 43_218_402  # 3×3 fusion, as released
+PARAMETERS_PAPER = 42_169_826  # 1×1 fusion
+CLASS_PARAMETERS = 184_013  # the head for 205 kinds of places, unused when colorizing
+GLOBAL_SIZE = 224
+TRAINING_MEAN = 0.44505  # of Y' in the authors' training set
+
+
+def _layer(
+    inputs: int, outputs: int, *, stride: int = 1, kernel: int = 3, norm: bool = False
+) -> nn.Sequential:
+    """Convolution, batch norm while training, ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2),
+        nn.BatchNorm2d(outputs) if norm else nn.Identity(),
+        nn.ReLU(),
+    )
+
+
+class IizukaNetwork(nn.Module):
+    """(whole (B, 1, H, W), copy (B, 1, 224, 224)) of Y' minus mean -> σ (B, 2, H, W) in (0, 1).
+
+    H and W are multiples of 8. `norm` adds the batch norm used in training; `classes` adds the
+    class head, whose scores `with_classes` returns as well.
+    """
+
+    def __init__(
+        self, width: float = 1.0, *, fusion: int = 3, norm: bool = False, classes: int = 0
+    ) -> None:
+        super().__init__()
+        c32, c64, c128, c256, c512 = (scaled(c, width) for c in (32, 64, 128, 256, 512))
+        self.low = nn.Sequential(
+            _layer(1, c64, stride=2, norm=norm),
+            _layer(c64, c128, norm=norm),
+            _layer(c128, c128, stride=2, norm=norm),
+            _layer(c128, c256, norm=norm),
+            _layer(c256, c256, stride=2, norm=norm),
+            _layer(c256, c512, norm=norm),
+        )
+        self.mid = nn.Sequential(_layer(c512, c512, norm=norm), _layer(c512, c256, norm=norm))
+        self.high = nn.Sequential(
+            *(_layer(c512, c512, stride=stride, norm=norm) for stride in (2, 1, 2, 1))
+        )
+        side = GLOBAL_SIZE // 32
+        c1024 = scaled(1024, width)
+        self.dense1 = nn.Sequential(nn.Linear(c512 * side * side, c1024), nn.ReLU())
+        self.dense2 = nn.Sequential(nn.Linear(c1024, c512), nn.ReLU())
+        self.dense3 = nn.Sequential(nn.Linear(c512, c256), nn.ReLU())
+        self.fusion = _layer(2 * c256, c256, kernel=fusion, norm=norm)
+        double = nn.Upsample(scale_factor=2, mode="nearest")
+        self.colour = nn.Sequential(
+            _layer(c256, c128, norm=norm),
+            double,
+            _layer(c128, c64, norm=norm),
+            _layer(c64, c64, norm=norm),
+            double,
+            _layer(c64, c32, norm=norm),
+            nn.Conv2d(c32, 2, 3, padding=1),
+            nn.Sigmoid(),
+            double,
+        )
+        if classes:
+            self.classes = nn.Sequential(nn.Linear(c512, c256), nn.ReLU(), nn.Linear(c256, classes))
+
+    def _global(self, small: Tensor) -> tuple[Tensor, Tensor]:
+        shared = self.dense2(self.dense1(self.high(self.low(small)).flatten(1)))
+        return self.dense3(shared), shared
+
+    def _join(self, whole: Tensor, summary: Tensor) -> Tensor:
+        local = self.mid(self.low(whole))
+        spread = summary[:, :, None, None].expand(-1, -1, *local.shape[-2:])
+        sigma: Tensor = self.colour(self.fusion(torch.cat((local, spread), dim=1)))
+        return sigma
+
+    def forward(self, whole: Tensor, small: Tensor) -> Tensor:
+        return self._join(whole, self._global(small)[0])
+
+    def with_classes(self, whole: Tensor, small: Tensor) -> tuple[Tensor, Tensor]:
+        """σ (B, 2, H, W) and class scores (B, classes); needs a network built with `classes`."""
+        summary, shared = self._global(small)
+        return self._join(whole, summary), self.classes(shared)
+
+
+def round_to_eight(side: int) -> int:
+    """The nearest multiple of 8, halves up, at least 8."""
+    return max(8, 8 * int(side / 8 + 0.5))
+
+
+def sigma_to_rgb(sigma: Tensor, y: Tensor) -> Tensor:
+    """σ (2, H, W) and Y' (1, H, W) -> R'G'B' (3, H, W), not clipped, with Y' kept."""
+    quirk = rgb_to_lab(yuv_to_rgb(y.expand(3, -1, -1)))[:1]
+    rgb = lab_to_rgb(torch.cat((quirk, (2 * sigma - 1) * 100)), clip=False)
+    return yuv_to_rgb(torch.cat((y, rgb_to_yuv(rgb)[1:])))
+
+
+class IizukaMethod:
+    """Any size in one pass, without tiling: memory grows with the picture."""
+
+    def __init__(self, weights_label: str, network: IizukaNetwork, mean: float) -> None:
+        self.name = "iizuka"
+        self.description = "Iizuka et al. 2016"
+        self.weights_label = weights_label
+        self.network = network
+        self.mean = mean
+
+    @torch.inference_mode()
+    def predict_sigma(self, y: Tensor) -> Tensor:
+        """Y' (1, H, W) in [0, 1] -> σ (2, H', W'), H' and W' the nearest multiples of 8."""
+        device = next(self.network.parameters()).device
+        whole = scale(y, round_to_eight(y.shape[1]), round_to_eight(y.shape[2])) - self.mean
+        small = scale(whole, GLOBAL_SIZE, GLOBAL_SIZE)
+        sigma: Tensor = self.network(whole[None].to(device), small[None].to(device))
+        return sigma[0].float().cpu()
+
+    def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        y = luma(to_unit(check_image(image)))
+        sigma = scale(self.predict_sigma(y), *image.shape[:2])
+        return to_bytes(sigma_to_rgb(sigma, y))
+
+
+def load(name: str, weights: Path | str | None, device: str) -> IizukaMethod:
+    """The method with a `.safetensors` file (metadata `fusion`, `mean`) or random weights."""
+    del name
+    loaded = load_weights("iizuka", weights)
+    fusion = int(loaded.metadata.get("fusion", "3"))
+    mean = float(loaded.metadata.get("mean", TRAINING_MEAN))
+    network = install(lambda width: IizukaNetwork(width, fusion=fusion), loaded, device)
+    return IizukaMethod(loaded.label, network, mean)

@@ -1,0 +1,145 @@
+"""Isola, Zhu, Zhou, Efros: Image-to-Image Translation (pix2pix, CVPR 2017), colorization mode.
+
+Input  L / 50 - 1 of the picture squashed to 256×256; output tanh, ab / 110.
+The authors publish 256×256 results only; here ab is resized bilinearly and joined with the
+picture's own L, out-of-gamut colours cut per channel, the rule of the other Lab systems.
+As in the authors' test script, batch norm uses the statistics of the picture itself and dropout
+stays on; its noise comes from a fixed seed, so that a picture always gets the same colours.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from eval.baselines.method import MethodError
+from eval.baselines.networks import install, scaled
+from eval.baselines.weight_files import LoadedWeights, load_weights
+from eval.baselines.zhang16 import AB_RANGE, SIZE, LabMethod
+
+PARAMETERS = 54_409_858
+DEPTH = 8
+DROPOUT_SEED = 0
+_CHANNELS = (64, 128, 256, 512, 512, 512, 512, 512)
+_DROPOUT_LEVELS = (6, 5, 4)  # the three decoder steps after the innermost
+
+
+class BatchStatistics(nn.Module):
+    """Batch norm that always normalises with the batch at hand, as pix2pix does at test time."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = x.mean(dim=(0, 2, 3), keepdim=True)
+        variance = x.var(dim=(0, 2, 3), keepdim=True, unbiased=False)
+        scale = self.weight[:, None, None] * (variance + 1e-5).rsqrt()
+        return (x - mean) * scale + self.bias[:, None, None]
+
+
+class UNet256(nn.Module):
+    """L in [0, 100], (B, 1, 256, 256) -> ab in CIE units, (B, 2, 256, 256).
+
+    Level i halves the size for the i-th time; its decoder step undoes that. While training,
+    dropout draws from torch's global generator, otherwise from `DROPOUT_SEED`.
+    """
+
+    def __init__(self, width: float = 1.0) -> None:
+        super().__init__()
+        c = [scaled(channels, width) for channels in _CHANNELS]
+        self.down = nn.ModuleList(
+            nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=False)
+            for inputs, outputs in pairwise([1, *c])
+        )
+        self.down_norm = nn.ModuleList(
+            BatchStatistics(c[level]) if 0 < level < DEPTH - 1 else nn.Identity()
+            for level in range(DEPTH)
+        )
+        outputs = [2, *c[:-1]]
+        self.up = nn.ModuleList(
+            nn.ConvTranspose2d(
+                c[level] if level == DEPTH - 1 else 2 * c[level],
+                outputs[level],
+                4,
+                stride=2,
+                padding=1,
+                bias=level == 0,
+            )
+            for level in range(DEPTH)
+        )
+        self.up_norm = nn.ModuleList(
+            BatchStatistics(outputs[level]) if level else nn.Identity() for level in range(DEPTH)
+        )
+
+    def forward(self, luminance: Tensor) -> Tensor:
+        return self.normalised(luminance / 50 - 1) * AB_RANGE
+
+    def normalised(self, x: Tensor) -> Tensor:
+        """L / 50 - 1 -> ab / 110, both (B, ·, 256, 256) in [-1, 1]."""
+        noise = None if self.training else torch.Generator().manual_seed(DROPOUT_SEED)
+        skips: list[Tensor] = []
+        for level in range(DEPTH):
+            x = x if level == 0 else F.leaky_relu(x, 0.2)
+            x = self.down_norm[level](self.down[level](x))
+            skips.append(x)
+        for level in reversed(range(DEPTH)):
+            x = x if level == DEPTH - 1 else torch.cat((skips[level], x), dim=1)
+            x = self.up_norm[level](self.up[level](F.relu(x)))
+            if level in _DROPOUT_LEVELS:
+                x = _dropout(x, noise)
+        return x.tanh()
+
+
+def _dropout(x: Tensor, noise: torch.Generator | None) -> Tensor:
+    """Dropout with p = 0.5; `noise` (a CPU generator) makes it repeatable on every device."""
+    if noise is None:
+        return F.dropout(x, 0.5, training=True)
+    kept = torch.rand(x.shape, generator=noise) < 0.5
+    return x * kept.to(x.device, x.dtype) * 2
+
+
+_NESTED = re.compile(r"model\.model\.((?:\d+\.model\.)*)(\d+)\.(weight|bias)$")
+# (depth kind) -> {index inside the block: our module list}
+_OUTERMOST = {"0": "down", "3": "up"}
+_MIDDLE = {"1": "down", "2": "down_norm", "5": "up", "6": "up_norm"}
+_INNERMOST = {"1": "down", "3": "up", "4": "up_norm"}
+
+
+def from_nested_keys(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Key names of `junyanz/pytorch-CycleGAN-and-pix2pix` (`netG`, unet_256) -> those of UNet256.
+
+    There every level is nested in the one above. Running statistics are dropped: the method uses
+    those of the picture. Other keys are returned as they are.
+    """
+    renamed: dict[str, Tensor] = {}
+    for key, value in tensors.items():
+        if key.endswith(("running_mean", "running_var", "num_batches_tracked")):
+            continue
+        match = _NESTED.match(key)
+        if match is None:
+            renamed[key] = value
+            continue
+        level = match[1].count("model.")
+        table = {0: _OUTERMOST, DEPTH - 1: _INNERMOST}.get(level, _MIDDLE)
+        if match[2] not in table:
+            raise MethodError(f"isola: unknown layer {key}; is it a unet_256 of pix2pix?")
+        renamed[f"{table[match[2]]}.{level}.{match[3]}"] = value
+    return renamed
+
+
+def load(name: str, weights: Path | str | None, device: str) -> LabMethod:
+    """The method with a pix2pix `.pth`, this project's `.safetensors`, or random weights."""
+    loaded = load_weights("isola", weights)
+    if loaded.path.suffix in {".pth", ".pt"}:
+        loaded = LoadedWeights(
+            loaded.method, from_nested_keys(loaded.tensors), loaded.label, loaded.path
+        )
+    network = install(UNet256, loaded, device)
+    return LabMethod(name, "Isola et al. 2017 (pix2pix)", loaded.label, network, SIZE)
