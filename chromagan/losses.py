@@ -1,0 +1,109 @@
+"""The paper's losses as pure functions, and the two objectives as dicts of named terms.
+
+Shapes: B images, H x W working size, K classes. Codes in [0, 1] (see `chromagan.color`): the
+paper's weights 0.1 and 0.003 refer to that scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from chromagan.config import Compat, Criterion, LossWeights
+
+CriticFunction = Callable[[Tensor, Tensor], Tensor]
+
+HUBER_DELTA = 0.02
+"""Where the robust alternative to eq. (2) turns from square to linear, in ab code (5 CIE units)."""
+
+
+def l2_color(ab_hat_B2HW: Tensor, ab_B2HW: Tensor) -> Tensor:
+    """L_e, eq. (2): squared error of (a, b), mean over pixels, channels and images."""
+    return F.mse_loss(ab_hat_B2HW, ab_B2HW)
+
+
+def huber_color(ab_hat_B2HW: Tensor, ab_B2HW: Tensor) -> Tensor:
+    """A robust L_e: equal to eq. (2) for small errors, linear beyond `HUBER_DELTA`.
+
+    It follows the median where eq. (2) follows the mean of the colours an object may have, and so
+    fades less. Twice torch's Huber loss, so that small errors cost the same as in eq. (2).
+    """
+    return 2 * F.huber_loss(ab_hat_B2HW, ab_B2HW, delta=HUBER_DELTA)
+
+
+COLOR_LOSSES: dict[Criterion, Callable[[Tensor, Tensor], Tensor]] = {
+    "l2": l2_color,
+    "huber": huber_color,
+}
+
+
+def kl_classes(class_logits_BK: Tensor, teacher_probs_BK: Tensor) -> Tensor:
+    """L_s, eq. (3): KL(y_v || G2(L)) in nats, mean over images. y_v is the teacher's softmax."""
+    return F.kl_div(
+        F.log_softmax(class_logits_BK.float(), dim=1),
+        teacher_probs_BK.float(),
+        reduction="batchmean",
+    )
+
+
+def wasserstein_gap(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """E[D(real)] - E[D(fake)], the first two terms of eq. (4): mean over patches and images."""
+    return real_scores.mean() - fake_scores.mean()
+
+
+def gradient_penalty(
+    critic: CriticFunction, l_B1HW: Tensor, real_B2HW: Tensor, fake_B2HW: Tensor,
+    mix_B111: Tensor, compat: Compat,
+) -> Tensor:  # fmt: skip
+    """The last term of eq. (4): (|grad D| - 1)^2 at random mixtures of real and fake, mean over B.
+
+    `mix_B111` holds the mixing shares in [0, 1].
+
+    `official`: as the released code: the gradient of the *sum* of the patch scores with respect to
+    ab alone.
+    `paper`: the gradient of the *mean* score, the reduction that the critic's loss uses, with
+    respect to everything the critic sees, measured against the root-mean-square distance between
+    pictures. Against the plain Euclidean distance the constraint would depend on the resolution
+    and let the critic pull 400 times harder than L_e does at 224 px; against the mean distance
+    both terms are means over pixels and the weights keep their meaning at any size.
+    """
+    ab = (mix_B111 * real_B2HW + (1 - mix_B111) * fake_B2HW).detach().requires_grad_()
+    if compat == "official":
+        (grad,) = torch.autograd.grad(critic(l_B1HW, ab).sum(), ab, create_graph=True)
+        norm = grad.flatten(1).norm(dim=1)
+    else:
+        luminance = l_B1HW.detach().clone().requires_grad_()
+        score = critic(luminance, ab).mean(dim=(1, 2, 3)).sum()
+        grads = torch.autograd.grad(score, (luminance, ab), create_graph=True)
+        grad = torch.cat(grads, dim=1).flatten(1)
+        norm = grad.norm(dim=1) * grad.shape[1] ** 0.5
+    return ((norm - 1) ** 2).mean()
+
+
+def generator_losses(
+    *, ab_hat: Tensor, ab: Tensor, class_logits: Tensor | None, teacher_probs: Tensor | None,
+    fake_scores: Tensor | None, weights: LossWeights, criterion: Criterion = "l2",
+) -> dict[str, Tensor]:  # fmt: skip
+    """The generator's terms that have a weight: `color`, `classes`, `adversarial`, and `total`."""
+    losses = {"color": COLOR_LOSSES[criterion](ab_hat, ab)}
+    if weights.classes:
+        assert class_logits is not None and teacher_probs is not None
+        losses["classes"] = kl_classes(class_logits, teacher_probs)
+    if weights.adversarial:
+        assert fake_scores is not None
+        losses["adversarial"] = -fake_scores.mean()
+    losses["total"] = sum(
+        (getattr(weights, name) * value for name, value in losses.items()), torch.zeros(())
+    )
+    return losses
+
+
+def critic_losses(
+    *, real_scores: Tensor, fake_scores: Tensor, penalty: Tensor, weights: LossWeights
+) -> dict[str, Tensor]:
+    """The critic's terms: `gap` (which it widens), `penalty`, and `critic`, the objective."""
+    gap = wasserstein_gap(real_scores, fake_scores)
+    return {"gap": gap, "penalty": penalty, "critic": weights.gradient_penalty * penalty - gap}

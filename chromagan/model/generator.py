@@ -1,0 +1,103 @@
+"""The generator: parts joined as in figure 2 of the paper, whichever trunk carries them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from chromagan.config import ModelConfig
+from chromagan.model import lite, vgg
+
+
+class GeneratorOutput(NamedTuple):
+    """What the generator says of a batch."""
+
+    ab: Tensor
+    """ab code `(B, 2, H/2, W/2)` in [0, 1]; `chromagan.color.decode_ab` gives CIE units."""
+    class_logits: Tensor | None
+    """`(B, classes)`, before the softmax; None where there is no class head or it was not asked."""
+
+
+class Generator(nn.Module):
+    """Trunk -> (global branch -> class head), mid-level path -> fusion -> decoder.
+
+    Input: luminance code `(B, 1, H, W)` in [0, 1]. `vgg16` takes `image_size` squares only,
+    `lite` any sides that are multiples of 32 (`stride`).
+    """
+
+    stride = 32
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        trunk: nn.Module,
+        global_branch: nn.Module,
+        class_head: nn.Module | None,
+        mid_level: nn.Module,
+        fusion: nn.Module,
+        decoder: nn.Module,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.trunk = trunk
+        self.global_branch = global_branch
+        self.class_head = class_head
+        self.mid_level = mid_level
+        self.fusion = fusion
+        self.decoder = decoder
+
+    def forward(self, l_B1HW: Tensor, *, classes: bool = True) -> GeneratorOutput:
+        self._check(l_B1HW)
+        features = self.trunk(l_B1HW)
+        vector, pooled = self.global_branch(features)
+        logits = None
+        if classes and self.class_head is not None:
+            logits = self.class_head(pooled)
+        fused = self.fusion(self.mid_level(features), vector)
+        return GeneratorOutput(self.decoder(fused, features), logits)
+
+    def _check(self, l_B1HW: Tensor) -> None:
+        sides = tuple(l_B1HW.shape[-2:])
+        size = self.config.image_size
+        if l_B1HW.ndim != 4 or l_B1HW.shape[1] != 1:
+            raise ValueError(f"the generator takes (B, 1, H, W), got {tuple(l_B1HW.shape)}")
+        if self.config.architecture == "vgg16" and sides != (size, size):
+            raise ValueError(f"the vgg16 generator takes {size}x{size} only, got {sides}")
+        if any(side % self.stride for side in sides):
+            raise ValueError(f"sides must be multiples of {self.stride}, got {sides}")
+
+
+def build_generator(config: ModelConfig) -> Generator:
+    """A generator with fresh random weights; call `torch.manual_seed` first to reproduce it."""
+    if config.architecture == "vgg16":
+        return Generator(
+            config,
+            trunk=vgg.VggTrunk(config),
+            global_branch=vgg.VggGlobalBranch(config),
+            class_head=vgg.VggClassHead(config) if config.class_head else None,
+            mid_level=vgg.VggMidLevel(config),
+            fusion=vgg.VggFusion(config),
+            decoder=vgg.VggDecoder(config),
+        )
+    return Generator(
+        config,
+        trunk=lite.LiteTrunk(config),
+        global_branch=lite.LiteGlobalBranch(config),
+        class_head=lite.LiteClassHead(config) if config.class_head else None,
+        mid_level=lite.LiteMidLevel(config),
+        fusion=lite.LiteFusion(config),
+        decoder=lite.LiteDecoder(config),
+    )
+
+
+def enlarge_ab(ab_B2hw: Tensor, size: tuple[int, int], config: ModelConfig) -> Tensor:
+    """The generator's half-size ab at the working size, where losses and critic look at it.
+
+    The official code repeats pixels; elsewhere bilinear, since blocks of 2x2 are an artefact.
+    """
+    if config.compat == "official":
+        return F.interpolate(ab_B2hw, size=size, mode="nearest")
+    return F.interpolate(ab_B2hw, size=size, mode="bilinear", align_corners=False)

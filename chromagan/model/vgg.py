@@ -1,0 +1,164 @@
+"""The paper's network in parts: VGG-16 trunk, global branch, class head, mid-level path, decoder.
+
+Channel counts, strides and paddings are those of the official release (171,166,090 trainable
+parameters with the class head, 47,523,234 without), so its weights can be represented exactly.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from chromagan.config import ModelConfig
+from chromagan.model.blocks import Order, conv_block, conv_relu, spread
+
+# torchvision's ImageNet statistics; the trunk's weights expect inputs normalised with them
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+# VGG-16 up to conv4_3; "M" is a 2x2 max pool
+_TRUNK = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512)
+
+
+def _order(config: ModelConfig) -> Order:
+    return "conv-bn-relu" if config.compat == "paper" else "conv-relu-bn"
+
+
+class GreyInput(nn.Module):
+    """Luminance code `(B, 1, H, W)` in [0, 1] -> three equal channels, ImageNet-normalised or raw."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, normalize: bool) -> None:
+        super().__init__()
+        mean, std = (IMAGENET_MEAN, IMAGENET_STD) if normalize else ((0.0,) * 3, (1.0,) * 3)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, l_B1HW: Tensor) -> Tensor:
+        return (l_B1HW - self.mean) / self.std
+
+
+class VggTrunk(nn.Module):
+    """VGG-16 conv1_1 … conv4_3: luminance code -> one map at stride 8 (512 channels).
+
+    `features` carries torchvision's indices, so torchvision's VGG-16 state dict fits by name.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.grey = GreyInput(normalize=config.compat == "paper")
+        layers: list[nn.Module] = []
+        channels = 3
+        for item in _TRUNK:
+            if isinstance(item, str):
+                layers.append(nn.MaxPool2d(2))
+                continue
+            layers += [nn.Conv2d(channels, item // config.divisor, 3, padding=1), nn.ReLU(True)]
+            channels = item // config.divisor
+        self.features = nn.Sequential(*layers)
+
+    def forward(self, l_B1HW: Tensor) -> list[Tensor]:
+        return [self.features(self.grey(l_B1HW))]
+
+
+class VggGlobalBranch(nn.Module):
+    """Four strided convolutions, then linear maps 25088 -> 1024 -> 512 -> 256.
+
+    The paper names no activation between the linear maps and the official code has none, so a
+    release holds their product (`folded`): 6.4 instead of 26 million numbers, the same function.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        wide, order = 512 // config.divisor, _order(config)
+        self.convs = nn.Sequential(
+            *(conv_block(wide, wide, stride=s, order=order) for s in (2, 1, 2, 1))
+        )
+        flat = wide * (config.image_size // 32) ** 2
+        sizes = [flat, 256 // config.divisor]
+        if not config.folded:
+            sizes[1:1] = [1024 // config.divisor, 512 // config.divisor]
+        self.linear = nn.Sequential(
+            *(nn.Linear(i, o) for i, o in zip(sizes[:-1], sizes[1:], strict=True))
+        )
+
+    def forward(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
+        flat = self.convs(features[-1]).flatten(1)
+        return self.linear(flat), flat
+
+    def fold(self) -> nn.Linear:
+        """The product of the linear maps, computed in double precision."""
+        first = self.linear[0]
+        assert isinstance(first, nn.Linear)
+        weight, bias = first.weight.double(), first.bias.double()
+        for layer in self.linear[1:]:
+            assert isinstance(layer, nn.Linear)
+            weight = layer.weight.double() @ weight
+            bias = layer.weight.double() @ bias + layer.bias.double()
+        folded = nn.Linear(weight.shape[1], weight.shape[0])
+        folded.weight.data.copy_(weight)
+        folded.bias.data.copy_(bias)
+        return folded
+
+
+class VggClassHead(nn.Module):
+    """The grey branch: 25088 -> 4096 -> 4096 -> 1000 logits; no activation, as in the release."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        flat = 512 // config.divisor * (config.image_size // 32) ** 2
+        hidden = 4096 // config.divisor
+        self.linear = nn.Sequential(
+            nn.Linear(flat, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, config.classes)
+        )
+
+    def forward(self, flat: Tensor) -> Tensor:
+        logits: Tensor = self.linear(flat)
+        return logits
+
+
+class VggMidLevel(nn.Module):
+    """The purple branch: two Conv-BN-ReLU modules on the trunk's map."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        c, order = config.divisor, _order(config)
+        self.convs = nn.Sequential(
+            conv_block(512 // c, 512 // c, order=order), conv_block(512 // c, 256 // c, order=order)
+        )
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        mid: Tensor = self.convs(features[-1])
+        return mid
+
+
+class VggFusion(nn.Module):
+    """Concatenate the global vector at every position, then a 1x1 convolution."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.conv = conv_relu(512 // config.divisor, 256 // config.divisor, kernel=1)
+
+    def forward(self, mid: Tensor, vector: Tensor) -> Tensor:
+        fused: Tensor = self.conv(torch.cat((mid, spread(vector, mid)), dim=1))
+        return fused
+
+
+class VggDecoder(nn.Module):
+    """Six convolutions with two x2 enlargements; ab code in [0, 1] at half the input's size."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        c = config.divisor
+        self.conv1 = conv_relu(256 // c, 128 // c)
+        self.conv2 = nn.Sequential(*conv_relu(128 // c, 64 // c), *conv_relu(64 // c, 64 // c))
+        self.conv3 = conv_relu(64 // c, 32 // c)
+        self.out = nn.Conv2d(32 // c, 2, 3, padding=1)
+
+    def forward(self, fused: Tensor, features: list[Tensor]) -> Tensor:
+        x = F.interpolate(self.conv1(fused), scale_factor=2.0, mode="nearest")
+        x = F.interpolate(self.conv2(x), scale_factor=2.0, mode="nearest")
+        return torch.sigmoid(self.out(self.conv3(x)))
