@@ -114,17 +114,17 @@ def gallery(
         def shown(chosen: pd.DataFrame, real: bool = entry.is_real) -> tuple[GalleryPicture, ...]:
             return tuple(
                 GalleryPicture(
-                    str(row.base_image),
-                    str(row.stimulus),
-                    int(row.yes),
-                    int(row.votes),
-                    thumbnails(str(row.stimulus)),
+                    row["base_image"],
+                    row["stimulus"],
+                    row["yes"],
+                    row["votes"],
+                    thumbnails(row["stimulus"]),
                     ""
-                    if real or row.base_image not in originals
-                    else thumbnails(originals[str(row.base_image)]),
-                    licences.get(str(row.stimulus), ""),
+                    if real or row["base_image"] not in originals
+                    else thumbnails(originals[row["base_image"]]),
+                    licences.get(row["stimulus"], ""),
                 )
-                for row in chosen.itertuples()
+                for row in chosen.to_dict("records")
             )
 
         rows.append(GalleryRow(entry.method, shown(best), shown(worst)))

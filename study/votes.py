@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -188,4 +189,27 @@ def _optional_booleans(values: pd.Series[Any], source: str) -> pd.Series[Any]:
         [None if gap else value in _TRUE for gap, value in zip(empty, text, strict=True)],
         index=values.index,
         dtype=object,
+    )
+
+
+def read_source(arguments: argparse.Namespace) -> StudyData:
+    """The study that the arguments name.
+
+    Raises:
+        VotesError, study.storage.StorageError, study.schema.ConfigError: in the user's words.
+    """
+    if arguments.database_url is not None:
+        return from_database(arguments.database_url, arguments.version)
+    return from_export(arguments.votes)
+
+
+def add_source_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments that `read_source` reads."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--database-url", help="as given to study.serve")
+    source.add_argument(
+        "--votes", type=Path, metavar="PATH", help="a folder of study.export, or a votes CSV"
+    )
+    parser.add_argument(
+        "--version", metavar="HASH", help="which version of the study (default the current one)"
     )

@@ -37,7 +37,7 @@ def contrast_sentence(entry: Comparison) -> str:
     text = f"{entry.method} against {entry.against}: {points} points"
     if entry.p_holm is None or not entry.paired.has_interval:
         return f"{text}; {entry.paired.note}."
-    text += f" {interval(entry.paired, 100.0, 1)}, Holm-corrected p {_equals(entry.p_holm)}"
+    text += f" {interval(entry.paired, 100.0, 1)}, Holm-corrected p {p_equals(entry.p_holm)}"
     same = entry.p_holm < 0.05
     text += ", a difference on these pictures" if same else ", no difference established"
     if entry.p_clustered_holm is not None and same:
@@ -45,12 +45,13 @@ def contrast_sentence(entry: Comparison) -> str:
         verdict = "it holds" if wider else "it is not established"
         text += (
             f"; {verdict} when the pictures, too, are taken as a sample "
-            f"{interval(entry.clustered, 100.0, 1)}, p {_equals(entry.p_clustered_holm)}"
+            f"{interval(entry.clustered, 100.0, 1)}, p {p_equals(entry.p_clustered_holm)}"
         )
     return text + "."
 
 
-def _equals(p: float) -> str:
+def p_equals(p: float) -> str:
+    """“= 0.012” or “< 0.001”."""
     text = p_value(p)
     return text if text.startswith("<") else f"= {text}"
 

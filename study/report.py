@@ -1,0 +1,180 @@
+"""Write a study's report: HTML that stands alone, Markdown, LaTeX, CSV and JSON.
+
+    python -m study.report --database-url sqlite:///study.sqlite -o report/
+    python -m study.report --votes export/ -o report/
+
+Equal answers, plan and seed give equal files, byte for byte.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from study.analysis import Analysis, Results, analyse
+from study.latex import latex_table
+from study.plan import Plan, plan_from_config, read_contrasts
+from study.presentation import contrasts_table, rates_table, versus_real_table
+from study.report_page import render, report_context, versions
+from study.votes import StudyData, VotesError, add_source_arguments, read_source
+from study.wording import headlines
+
+
+def write_report(
+    data: StudyData,
+    plan: Plan,
+    folder: Path,
+    *,
+    stimuli: Path | None = None,
+    title: str = "",
+    warnings: Sequence[str] = (),
+) -> Analysis:
+    """Analyse and write everything into folder, which is made if needed.
+
+    Files: report.html, report.md, table.tex, report.json, and as CSV rates, rates-all,
+    versus-real, contrasts, contrasts-all, pictures, exclusions ("-all": without exclusions).
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    analysis = analyse(data.votes, plan, data.participants)
+    context = report_context(data, analysis, stimuli=stimuli, title=title, warnings=warnings)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "report.html", render("report.html.j2", context))
+    write_text(folder / "report.md", render("report.md.j2", context))
+    write_text(folder / "table.tex", latex_table(analysis))
+    write_text(folder / "report.json", json.dumps(as_json(analysis, data), indent=1) + "\n")
+    for name, table in csv_tables(analysis).items():
+        write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+    return analysis
+
+
+def csv_tables(analysis: Analysis) -> dict[str, pd.DataFrame]:
+    """The report's tables as numbers, by file name."""
+    excluded = [
+        {"participant": person, "reasons": "; ".join(reasons)}
+        for person, reasons in analysis.excluded.items()
+    ]
+    return {
+        "rates": rates_table(analysis.main),
+        "rates-all": rates_table(analysis.everyone),
+        "versus-real": versus_real_table(analysis.main),
+        "contrasts": contrasts_table(analysis.main.contrasts),
+        "contrasts-all": contrasts_table(analysis.everyone.contrasts),
+        "pictures": analysis.main.pictures,
+        "exclusions": pd.DataFrame(excluded, columns=["participant", "reasons"]),
+    }
+
+
+def as_json(analysis: Analysis, data: StudyData) -> dict[str, Any]:
+    """Every figure, unrounded; None where it cannot be estimated."""
+
+    def results(part: Results) -> dict[str, Any]:
+        plain = asdict(replace(part, pictures=pd.DataFrame()))
+        plain["pictures"] = part.pictures.to_dict("records")
+        return plain
+
+    return {
+        "plan": asdict(analysis.plan),
+        "config_hash": data.config_hash,
+        "versions": versions(),
+        "participants": analysis.people,
+        "excluded": analysis.excluded,
+        "notes": list(analysis.notes),
+        "main": results(analysis.main),
+        "without_exclusions": results(analysis.everyone),
+    }
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write atomically: a reader sees the old file or the new one."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _plan(arguments: argparse.Namespace, data: StudyData) -> tuple[Plan, str]:
+    """The plan, and a warning if the declared one cannot be read."""
+    data_votes = data.votes[data.votes["kind"].isin(("real", "method"))]
+    methods, warning = sorted(set(data_votes["method"])), ""
+    try:
+        plan = plan_from_config(data.config, methods)
+    except ValueError as error:
+        plan = plan_from_config({}, methods)
+        warning = f"The declared analysis cannot be read ({error}); defaults are used instead."
+    if arguments.contrast:
+        contrasts = read_contrasts(arguments.contrast)
+        same = plan.contrasts_declared and contrasts == plan.contrasts
+        plan = replace(plan, contrasts=contrasts, contrasts_declared=same)
+    if arguments.seed is not None:
+        plan = replace(plan, seed=arguments.seed)
+    if arguments.resamples is not None:
+        plan = replace(plan, resamples=arguments.resamples)
+    return plan, warning
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; 0 written, 2 not possible as asked."""
+    parser = argparse.ArgumentParser(prog="study.report", description=__doc__.split("\n")[0])
+    add_source_arguments(parser)
+    parser.add_argument("-o", "--output", type=Path, default=Path("report"), metavar="DIR")
+    parser.add_argument(
+        "--stimuli", type=Path, metavar="DIR", help="stimulus folder, to show pictures"
+    )
+    parser.add_argument("--config", type=Path, help="study.yaml, if --votes has no configuration")
+    parser.add_argument(
+        "--contrast",
+        action="append",
+        metavar="METHOD:AGAINST",
+        help="a comparison (several allowed) in place of the declared ones",
+    )
+    parser.add_argument("--seed", type=int, help="of the bootstrap")
+    parser.add_argument("--resamples", type=int, help="of the bootstrap")
+    parser.add_argument("--title", default="", help="in place of the study's title")
+    arguments = parser.parse_args(argv)
+    from study.schema import ConfigError
+    from study.settings import load_config
+    from study.storage import StorageError
+
+    try:
+        if arguments.stimuli is not None and not arguments.stimuli.is_dir():
+            raise VotesError(f"--stimuli: no folder {arguments.stimuli}")
+        data = read_source(arguments)
+        if arguments.config is not None:
+            data = replace(data, config=load_config(arguments.config).as_dict())
+        plan, warning = _plan(arguments, data)
+        analysis = write_report(
+            data,
+            plan,
+            arguments.output,
+            stimuli=arguments.stimuli,
+            title=arguments.title,
+            warnings=[warning] if warning else [],
+        )
+    except (VotesError, StorageError, ConfigError, ValueError, OSError) as error:
+        print(f"study.report: {error}", file=sys.stderr)
+        return 2
+    for line in (warning, *analysis.notes, *headlines(analysis)):
+        if line:
+            print(line)
+    print(f"Report: {arguments.output / 'report.html'}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
