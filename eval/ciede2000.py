@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from eval.lab import blocks
+
 Plane = npt.NDArray[np.floating[Any]]
 
 _25_TO_7 = np.float32(25.0**7)
@@ -20,6 +22,14 @@ def delta_e2000(first: Plane, second: Plane) -> Plane:
     Supplementary Test Data, and Mathematical Observations" (2005), equations 2-22 with
     k_L = k_C = k_H = 1. About 1 is a just noticeable difference. Compute dtype = input dtype.
     """
+    one, two = first.reshape(3, -1), second.reshape(3, -1)
+    result = np.empty(one.shape[1], np.result_type(one, two))
+    for block in blocks(result.size):
+        result[block] = _difference(one[:, block], two[:, block])
+    return result.reshape(first.shape[1:])
+
+
+def _difference(first: Plane, second: Plane) -> Plane:
     l1, a1, b1 = first
     l2, a2, b2 = second
     chroma_mean = (np.sqrt(a1 * a1 + b1 * b1) + np.sqrt(a2 * a2 + b2 * b2)) / 2
