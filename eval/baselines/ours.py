@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from chromagan.colorizer import ChromaGANColorizer, load_colorizer
 from numpy.typing import NDArray
 
+from chromagan.colorizer import ChromaGANColorizer, load_colorizer
 from eval.baselines.method import MethodError, check_image
 
 DESCRIPTIONS = {

@@ -47,15 +47,17 @@ def lightness(image: NDArray[np.uint8]) -> Tensor:
 def join_lab(luminance: Tensor, ab: Tensor) -> NDArray[np.uint8]:
     """L (1, H, W) and (a, b) (2, H, W), CIE units -> uint8 H×W×3.
 
-    Colours outside sRGB are cut per channel, as `skimage.color.lab2rgb` does in the authors' code;
-    there the luminance of the result differs from L.
+    As `skimage.color.lab2rgb` in the authors' code: b is limited to what has no negative Z, and
+    colours outside sRGB are cut per channel; there the luminance of the result differs from L.
     """
     bands = row_bands(*luminance.shape[-2:])
-    parts = [
-        to_bytes(lab_to_rgb(torch.cat((luminance[:, rows], ab[:, rows].to(luminance)))))
-        for rows in bands
-    ]
-    return np.concatenate(parts)
+    return np.concatenate([_join(luminance[:, rows], ab[:, rows]) for rows in bands])
+
+
+def _join(luminance: Tensor, ab: Tensor) -> NDArray[np.uint8]:
+    a, b = ab.to(luminance).split(1)
+    lab = torch.cat((luminance, a, b.minimum((luminance + 16) * (200 / 116))))
+    return to_bytes(lab_to_rgb(lab))
 
 
 def squash(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
