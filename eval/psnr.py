@@ -31,6 +31,7 @@ from eval.contestants import Contestant, ContestantError, available, network, ou
 from eval.evaluation import Timing, evaluate
 from eval.folder import RunFolder
 from eval.photos import Photo, PhotosError, list_hash, open_photos
+from eval.plots import write_plots
 from eval.summary import Row, summarise, write_per_image, write_summary
 from eval.tables import metrics_table, notes, plain, psnr_table, write_tables
 
@@ -209,6 +210,7 @@ def main(argv: list[str] | None = None) -> int:
     write_per_image(run.folder, table)
     write_summary(run.folder, summary)
     write_tables(run.folder, summary)
+    write_plots(run.folder, summary, table)
     _print_report(run, summary)
     return 1 if run.excluded else 0
 
