@@ -37,17 +37,19 @@ class Contestant:
 def network(name: str, weights: Path | None, device: str) -> Contestant:
     """A method of the registry; `METHOD@TAG` lets one method take part with several weights.
 
+    `weights` "random" stands for the seeded random weights that some methods offer.
     Loads it once, so that missing weights are told before anything runs. Raises ContestantError.
     """
     base = name.partition("@")[0]
+    source = "random" if weights == Path("random") else weights
     try:
-        method = load_method(base, weights=weights, device=device)
+        method = load_method(base, weights=source, device=device)
     except MethodError as error:
         raise ContestantError(str(error)) from None
     key = fingerprint(base, method.weights_label, _weights_digest(base, weights))
 
     def load() -> Colorize:
-        colorizer = load_method(base, weights=weights, device=device)
+        colorizer = load_method(base, weights=source, device=device)
         return lambda photo, truth: colorizer(truth)
 
     return Contestant(

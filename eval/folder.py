@@ -12,6 +12,7 @@ moment a run dies at, a second run finds whole results or none.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import tempfile
@@ -21,7 +22,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+
+from chromagan.png import write_png
 
 JOURNAL = "journal.jsonl"
 
@@ -46,11 +48,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_picture(path: Path, image: npt.NDArray[np.uint8]) -> None:
-    """Lossless PNG in one step; compressed lightly, because the network should be what waits."""
-    import io
-
+    """Lossless PNG in one step."""
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG", compress_level=1)
+    write_png(buffer, image)
     write_bytes(path, buffer.getvalue())
 
 
