@@ -12,12 +12,13 @@ import pandas as pd
 
 from study.analysis import MethodResult, Results
 from study.contrasts import Comparison
+from study.presentation import shown_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, MUTED, GRID = "#1f2430", "#667085", "#e4e7ec"
+INK, MUTED, PALE, GRID = "#1f2430", "#667085", "#c3cad6", "#e4e7ec"
 REAL_COLOUR, METHOD_COLOUR, SECOND_COLOUR = "#0f766e", "#3b5bdb", "#b45309"
 _STYLE: Any = {
     "svg.fonttype": "none",
@@ -41,7 +42,7 @@ def shares_figure(methods: Sequence[MethodResult]) -> str:
     def draw(axes: Axes) -> None:
         for row, entry in enumerate(methods):
             colour = REAL_COLOUR if entry.is_real else METHOD_COLOUR
-            axes.plot([100 * end for end in entry.naive], [row + 0.22] * 2, color=GRID, lw=4)
+            axes.plot([100 * end for end in entry.naive], [row + 0.22] * 2, color=PALE, lw=4)
             if entry.share.low is not None and entry.share.high is not None:
                 ends = [100 * entry.share.low, 100 * entry.share.high]
                 axes.plot(ends, [row, row], color=colour, lw=2.5, solid_capstyle="round")
@@ -154,6 +155,7 @@ def _name_rows(axes: Axes, names: Sequence[str]) -> None:
 
 
 def _shortened(name: str) -> str:
+    name = shown_name(name)
     short = name if len(name) <= _SHOWN else name[: _SHOWN - 1] + "…"
     return short.replace("$", r"\$")  # a dollar sign would start a formula
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -116,9 +117,15 @@ def render(template: str, context: Mapping[str, Any]) -> str:
         "p_value": p_value,
         "percent": percent,
         "shown_name": shown_name,
+        "unbroken": unbroken,
     }
     text = environment.get_template(template).render(context)
     return tidy_markdown(text) if template.endswith(".md.j2") else text
+
+
+def unbroken(text: str) -> str:
+    """The text with no-break spaces inside figures: “87.8 %”, “p = 0.01”, “[1.0, 2.0]”."""
+    return re.sub(r"(?<=\d) (?=%)|(?<=[p=<]) (?=[=<\d])|(?<=\d,) (?=[\d−])", "\u00a0", text)
 
 
 def tidy_markdown(text: str) -> str:

@@ -25,6 +25,9 @@ OPTIONAL: Mapping[str, Any] = {
 }
 """Columns a CSV may leave out, with what is then assumed."""
 
+FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r", "'")
+"""A text in an exported CSV that begins with one of these has an apostrophe in front."""
+
 _TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no"}
 
 
@@ -99,11 +102,17 @@ def from_export(path: Path) -> StudyData:
 
 def _read_table(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False)
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        return frame.map(_unmarked)
     except FileNotFoundError as error:
         raise VotesError(f"no file {path}") from error
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise VotesError(f"{path.name} is not a readable CSV file: {error}") from error
+
+
+def _unmarked(value: str) -> str:
+    marked = value.startswith("'") and value[1:].startswith(FORMULA_MARKS)
+    return value[1:] if marked else value
 
 
 def _optional_table(path: Path) -> pd.DataFrame:
@@ -158,6 +167,7 @@ def checked_votes(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     twice = votes.duplicated(["participant", "trial"])
     _refuse(twice, "trial", "there already for this participant", source)
     votes["trial"] = votes["trial"].astype(int)
+    votes["focus_lost"] = votes["focus_lost"].fillna(0.0).astype(int)
     return votes.sort_values(["participant", "trial"], kind="stable", ignore_index=True)
 
 
