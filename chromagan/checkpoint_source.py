@@ -1,0 +1,77 @@
+"""From what a user calls a checkpoint - a name, a file, a Hub id - to a release file on disk."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from chromagan.checkpoint import CheckpointError
+
+CHECKPOINTS: tuple[str, ...] = ("lite", "full", "no-class", "no-gan")
+"""The names this repository gives its own checkpoints; the first is the default."""
+FILE_NAME = "model.safetensors"
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+
+
+def checkpoint_folder() -> Path:
+    """`$CHROMAGAN_CHECKPOINTS`, or the folder `checkpoints` beside the package."""
+    chosen = os.environ.get("CHROMAGAN_CHECKPOINTS")
+    return Path(chosen) if chosen else Path(__file__).resolve().parents[1] / "checkpoints"
+
+
+def available_checkpoints() -> list[str]:
+    """The built-in checkpoints that are on disk: known names first, then others by name."""
+    found = {path.parent.name for path in checkpoint_folder().glob(f"*/{FILE_NAME}")}
+    known = [name for name in CHECKPOINTS if name in found]
+    return known + sorted(found.difference(CHECKPOINTS))
+
+
+def find_checkpoint(source: str | Path) -> Path:
+    """The release file that `source` means: a file, a folder with one, a name or a Hub id.
+
+    Raises `CheckpointError` with the names that exist when it means nothing.
+    """
+    path = Path(source)
+    if path.is_file():
+        return path
+    if path.is_dir() and (path / FILE_NAME).is_file():
+        return path / FILE_NAME
+    name = str(source)
+    if re.fullmatch(r"[\w-]+", name):
+        built_in = checkpoint_folder() / name / FILE_NAME
+        if built_in.is_file():
+            return built_in
+        raise CheckpointError(f"there is no checkpoint named {name!r}; {_offer()}")
+    if path.suffix == ".safetensors" or not _HUB_ID.fullmatch(name):
+        raise CheckpointError(f"{name}: no such checkpoint file; {_offer()}")
+    return _download(name)
+
+
+def _offer() -> str:
+    names = available_checkpoints()
+    have = f"the names here are {', '.join(names)}" if names else "none are built in here"
+    return f"{have}; a .safetensors file or a Hugging Face id user/model works too"
+
+
+def _download(hub_id: str) -> Path:
+    """`model.safetensors` of a Hub repository; later calls work offline from the Hub's cache."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    repository, _, revision = hub_id.partition("@")
+    try:
+        return Path(
+            hf_hub_download(
+                repository,
+                FILE_NAME,
+                revision=revision or None,
+                endpoint=os.environ.get("HF_ENDPOINT"),
+            )
+        )
+    except RepositoryNotFoundError:
+        reason = "there is no such file here and no such model on the Hugging Face Hub"
+    except Exception as error:  # network libraries raise dozens of types; the user needs one line
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = f"not a file here, and the Hugging Face Hub did not deliver it ({first[:160]})"
+    raise CheckpointError(f"{hub_id}: {reason}; {_offer()}")

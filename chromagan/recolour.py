@@ -1,0 +1,199 @@
+"""Join a photograph's own luminance with predicted chroma, at full size in flat memory.
+
+The same colour mathematics as `chromagan.color` (which owns it, on tensors), arranged for 8-bit
+photographs of any size: bands of rows that fit the cache, tables for the sRGB curve and the cube
+root, one thread per core. Tests hold both within one 8-bit step of each other.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from chromagan import color
+from chromagan.upsampling import ChromaUpsampler, Floats, Upsampling
+
+DEFAULT_UPSAMPLING: Upsampling = "bilinear"
+_BAND_PIXELS = 1 << 15
+_STEPS = 1 << 16
+_DELTA = 6 / 29
+_SLOPE = 841 / 108
+
+
+class _Tables(NamedTuple):
+    """Lookup tables, built once from `chromagan.color`."""
+
+    linear: Floats  # sRGB byte -> linear light
+    luminance: NDArray[np.float32]  # the three weights of Y
+    root: Floats  # Y * 65535 -> f(Y) = (L + 16) / 116
+    byte: NDArray[np.uint8]  # linear light * 65535 -> sRGB byte
+    grey_root: Floats  # grey sRGB byte -> f(Y)
+    to_rgb: Floats  # XYZ (white = 1) -> linear RGB
+
+
+@cache
+def _tables() -> _Tables:
+    bytes_ = torch.arange(256, dtype=torch.float64) / 255
+    steps = torch.arange(_STEPS, dtype=torch.float64) / (_STEPS - 1)
+    grey_l = color.rgb_to_lab(bytes_.expand(3, 1, 256))[0, 0]
+    to_xyz = torch.tensor(color._RGB_TO_XYZ, dtype=torch.float64)
+    # f(Y) of any Y: a grey of that linear light has that Y
+    grey = color.linear_to_srgb(steps).expand(3, 1, _STEPS)
+    root = (color.rgb_to_lab(grey)[0, 0] + 16) / 116
+    return _Tables(
+        linear=color.srgb_to_linear(bytes_).float().numpy(),
+        luminance=to_xyz[1].float().numpy(),
+        root=root.float().numpy(),
+        byte=(color.linear_to_srgb(steps) * 255 + 0.5).to(torch.uint8).numpy(),
+        grey_root=((grey_l + 16) / 116).float().numpy(),
+        to_rgb=torch.linalg.inv(to_xyz).float().numpy(),
+    )
+
+
+def luminance(image: NDArray[np.uint8]) -> Floats:
+    """CIE L in [0, 100] of uint8 RGB `(H, W, 3)` -> float32 `(H, W)`."""
+    return _lab_root(image, _tables()) * np.float32(116) - np.float32(16)
+
+
+def recolour(
+    image: NDArray[np.uint8],
+    ab: NDArray[np.float32],
+    *,
+    saturation: float = 1.0,
+    temperature: float = 0.0,
+    upsampling: Upsampling = DEFAULT_UPSAMPLING,
+    out: NDArray[np.uint8] | None = None,
+) -> NDArray[np.uint8]:
+    """uint8 RGB `(H, W, 3)` with its own L and the chroma of `ab` `(h, w, 2)`, CIE units.
+
+    `ab` covers the whole picture at any size of its own. `saturation` multiplies it,
+    `temperature` is added to b (CIE units, positive is warmer). Colours outside sRGB lose chroma
+    and keep their luminance. `out` receives the result and may be `image` itself.
+    """
+    check_image(image)
+    height, width, _ = image.shape
+    if out is None:
+        out = np.empty_like(image, order="C")
+    upsampler = _upsampler(image, adjusted(ab, saturation, temperature), upsampling)
+    tables = _tables()
+    rows = max(1, _BAND_PIXELS // width)
+
+    def paint(top: int) -> None:
+        bottom = min(height, top + rows)
+        _paint(image[top:bottom], out[top:bottom], upsampler, top, tables)
+
+    tops = range(0, height, rows)
+    threads = min(os.cpu_count() or 1, 8, len(tops) // 8)
+    if threads < 2:
+        for top in tops:
+            paint(top)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            for _ in pool.map(paint, tops, chunksize=4):
+                pass
+    return out
+
+
+def adjusted(ab: NDArray[np.float32], saturation: float, temperature: float) -> Floats:
+    """ab `(h, w, 2)` after the two sliders of `recolour`."""
+    if ab.ndim != 3 or ab.shape[2] != 2 or 0 in ab.shape:
+        raise ValueError(f"ab must be (h, w, 2), got {ab.shape}")
+    shift = np.array((0, temperature), dtype=np.float32)
+    result: Floats = ab.astype(np.float32) * np.float32(saturation) + shift
+    return result
+
+
+def check_image(image: Any) -> None:
+    """Raise a clear error for anything but uint8 `(H, W, 3)` with at least one pixel."""
+    if not isinstance(image, np.ndarray):
+        raise TypeError(f"the image must be a numpy array, got {type(image).__name__}")
+    if image.dtype != np.uint8:
+        raise TypeError(f"the image must be uint8 with values 0..255, got {image.dtype}")
+    if image.ndim != 3 or image.shape[2] != 3:
+        hint = "; repeat a grey image three times" if image.ndim == 2 else ""
+        raise ValueError(f"the image must be (H, W, 3), got {image.shape}{hint}")
+    if 0 in image.shape:
+        raise ValueError(f"the image has no pixels: {image.shape}")
+
+
+def _upsampler(image: NDArray[np.uint8], ab: Floats, method: Upsampling) -> ChromaUpsampler:
+    guide = None
+    if method == "guided":
+        from chromagan.resizing import shrink
+
+        guide = luminance(shrink(image, (ab.shape[1], ab.shape[0])))
+    return ChromaUpsampler(ab, (image.shape[0], image.shape[1]), method, guide)
+
+
+def _lab_root(image: NDArray[np.uint8], tables: _Tables) -> Floats:
+    """f(Y) = (L + 16) / 116 of uint8 RGB."""
+    red, green, blue = image[..., 0], image[..., 1], image[..., 2]
+    if np.array_equal(red, green) and np.array_equal(green, blue):
+        return tables.grey_root.take(red)
+    light = tables.linear.take(red) * tables.luminance[0]
+    light += tables.linear.take(green) * tables.luminance[1]
+    light += tables.linear.take(blue) * tables.luminance[2]
+    light *= _STEPS - 1
+    light += np.float32(0.5)
+    return tables.root.take(light.astype(np.intp), mode="clip")
+
+
+def _paint(
+    image: NDArray[np.uint8],
+    out: NDArray[np.uint8],
+    upsampler: ChromaUpsampler,
+    top: int,
+    tables: _Tables,
+) -> None:
+    """One band: L of the pixels, ab of their places, the colour inside sRGB."""
+    fy = _lab_root(image, tables)
+    lightness = fy * np.float32(116) - np.float32(16)
+    a, b = upsampler.rows(top, top + len(image), lightness)
+    a *= np.float32(1 / 500)
+    a += fy
+    b *= np.float32(-1 / 200)
+    b += fy
+    x, y, z = _cube(a), _cube(fy), _cube(b)
+    planes = [m[0] * x + m[1] * y + m[2] * z for m in tables.to_rgb]
+    low = np.minimum(np.minimum(planes[0], planes[1]), planes[2])
+    high = np.maximum(np.maximum(planes[0], planes[1]), planes[2])
+    if low.min() < 0 or high.max() > 1:
+        _into_gamut(planes, y, low, high)
+    for channel, plane in enumerate(planes):
+        plane *= _STEPS - 1
+        plane += np.float32(0.5)
+        tables.byte.take(plane.astype(np.intp), mode="clip", out=out[..., channel])
+
+
+def _cube(f: Floats) -> Floats:
+    """The inverse of Lab's f: a cube that goes on as its tangent below 6/29."""
+    bent = np.maximum(f, np.float32(_DELTA))
+    cube = bent * bent
+    cube *= bent
+    bent -= f
+    bent *= np.float32(1 / _SLOPE)
+    cube -= bent
+    return cube
+
+
+def _into_gamut(planes: list[Floats], grey: Floats, low: Floats, high: Floats) -> None:
+    """Move colours outside [0, 1] towards the grey of equal luminance until they fit, in place.
+
+    The same line as `color.lab_to_rgb_in_gamut`: the share of chroma that fits is the least of
+    (1 - grey) / (highest - grey) and grey / (grey - lowest).
+    """
+    grey = grey.clip(0, 1)
+    tiny = np.float32(1e-9)
+    reach = (1 - grey) / np.maximum(high - grey, tiny)
+    np.minimum(reach, grey / np.maximum(grey - low, tiny), out=reach)
+    np.minimum(reach, 1, out=reach)
+    for plane in planes:
+        plane -= grey
+        plane *= reach
+        plane += grey
