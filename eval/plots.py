@@ -14,15 +14,19 @@ from eval.sheet import Style, contact_sheet, encode
 from eval.summary import Row, Table, column
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.figure import Figure
+
+    from eval.comparison import Difference
 
 _BLUE, _GREY = "#2b6cb0", "#555555"
 
 
 def write_plots(folder: RunFolder, summary: dict[str, Any], table: Table) -> list[str]:
     """`psnr.png`, `psnr_colourfulness.png` and `extremes.webp`; returns their names."""
-    write_bytes(folder.path / "psnr.png", _png(psnr_figure(summary)))
-    write_bytes(folder.path / "psnr_colourfulness.png", _png(colourfulness_figure(summary)))
+    write_bytes(folder.path / "psnr.png", encode_png(psnr_figure(summary)))
+    write_bytes(folder.path / "psnr_colourfulness.png", encode_png(colourfulness_figure(summary)))
     write_bytes(folder.path / "extremes.webp", extremes(folder, table))
     return ["psnr.png", "psnr_colourfulness.png", "extremes.webp"]
 
@@ -32,8 +36,8 @@ def psnr_figure(summary: dict[str, Any]) -> Figure:
     ranked = sorted(summary["methods"].items(), key=lambda item: _mean(item[1]["psnr224"]))
     figure = _figure(width=7, height=1.4 + 0.38 * len(ranked))
     axes = figure.add_subplot()
-    for place, (name, method) in enumerate(ranked):
-        _interval_point(axes, method["psnr224"], place, name)
+    for place, (_, method) in enumerate(ranked):
+        _interval_point(axes, method["psnr224"], place)
     axes.set_yticks(range(len(ranked)), [name for name, _ in ranked])
     axes.set_ylim(-0.6, len(ranked) - 0.4)
     axes.set_xlabel(
@@ -63,16 +67,37 @@ def colourfulness_figure(summary: dict[str, Any]) -> Figure:
     return figure
 
 
+def differences_figure(differences: Sequence[Difference]) -> Figure:
+    """Paired differences in the official PSNR, one line each, with 95 % intervals."""
+    shown = [item for item in differences if item.metric == "psnr224"][::-1]
+    figure = _figure(width=7, height=1.2 + 0.42 * len(shown))
+    axes = figure.add_subplot()
+    for place, item in enumerate(shown):
+        _interval_point(axes, item.difference.as_dict(), place)
+    axes.axvline(0, color=_GREY, linewidth=0.8)
+    axes.set_yticks(range(len(shown)), [f"{item.first} − {item.second}" for item in shown])
+    axes.set_ylim(-0.6, len(shown) - 0.4)
+    axes.set_xlabel("difference in PSNR at 224² in dB, paired, 95 % interval")
+    axes.grid(axis="x", alpha=0.3)
+    return figure
+
+
 def extremes(folder: RunFolder, table: Table, count: int = 3) -> bytes:
-    """Best, median and worst photographs of the first method, every method beside the truth."""
+    """Best, median and worst photographs of one method, every method beside the truth.
+
+    The method is the first that is more than a floor (`grey`, `mean-ab`).
+    """
     names = list(table)
-    ranked = np.argsort(-column(table[names[0]], "psnr224"), kind="stable")
+    leader = next((name for name in names if name not in {"grey", "mean-ab"}), names[0])
+    ranked = np.argsort(-column(table[leader], "psnr224"), kind="stable")
     rows, labels = [], []
     for kind, places in _places(len(ranked), count):
         for index in ranked[places]:
             rows.append([read_truth(folder, table[names[0]][index]),
                          *(read_output(folder, table[name][index]) for name in names)])  # fmt: skip
-            labels.append(_label(kind, [(name, table[name][index]) for name in names]))
+            labels.append(
+                _label(f"{leader} {kind}", [(name, table[name][index]) for name in names])
+            )
     sheet = contact_sheet(rows, ["truth", *names], labels, Style(cell=160))
     return encode(sheet, ".webp")
 
@@ -112,7 +137,7 @@ def _mean(value: dict[str, Any]) -> float:
     return -np.inf if value["mean"] is None else float(value["mean"])
 
 
-def _interval_point(axes: Any, value: dict[str, Any], place: int, name: str) -> None:
+def _interval_point(axes: Any, value: dict[str, Any], place: int) -> None:
     if value["mean"] is None:
         return
     axes.errorbar(value["mean"], place, xerr=_bars(value), fmt="o", color=_BLUE, ecolor=_GREY)
@@ -135,7 +160,8 @@ def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _png(figure: Figure) -> bytes:
+def encode_png(figure: Figure) -> bytes:
+    """A figure as PNG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130)
     return buffer.getvalue()

@@ -41,7 +41,12 @@ TITLES = {
     "auc": "AuC",
     "auc_rebalanced": "AuC rebalanced",
 }
-LOWER_IS_BETTER = frozenset({"delta_e2000"})
+# the direction that is better; colourfulness has none: the truth's own is the aim
+BETTER = dict.fromkeys(METRICS, 1) | {
+    "delta_e2000": -1,
+    "colourfulness": 0,
+    "colourfulness_ratio": 0,
+}
 CAPTION = (
     "psnr224 is the official ChromaGAN definition: truth and full-size output squashed to 224×224 "
     "(Pillow bicubic), 8-bit RGB rebuilt from the true L and the predicted ab, PSNR per image "

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from eval.folder import RunFolder, write_text
 from eval.intervals import estimate, paired_difference
-from eval.protocol import CAPTION, COLOURED, LOWER_IS_BETTER, METRICS, PROTOCOL
+from eval.protocol import BETTER, CAPTION, COLOURED, METRICS, PROTOCOL
 
 Row = dict[str, Any]
 Table = Mapping[str, Sequence[Row]]  # method -> rows of the same images in the same order
@@ -74,7 +74,7 @@ def summarise(table: Table, seed: int, about: dict[str, Any]) -> dict[str, Any]:
         "protocol": {
             "version": PROTOCOL,
             "caption": CAPTION,
-            "lower_is_better": sorted(LOWER_IS_BETTER),
+            "better": BETTER,
             "interval": "95 % percentile bootstrap over images, 2000 draws, paired",
         },
         **about,

@@ -185,7 +185,10 @@ def _digits(metric: str) -> int:
 
 
 def _number(value: float | None, digits: int = 2, *, signed: bool = False) -> str:
-    return ABSENT if value is None else f"{value:{'+' if signed else ''}.{digits}f}"
+    if value is None:
+        return ABSENT
+    # + 0.0 turns a rounded negative zero into zero
+    return f"{round(value, digits) + 0.0:{'+' if signed else ''}.{digits}f}"
 
 
 def _with_error(value: dict[str, Any], digits: int = 2) -> str:
