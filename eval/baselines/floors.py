@@ -27,7 +27,11 @@ class ConstantChroma:
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         luminance = lightness(check_image(image))
         plane = torch.tensor(self.ab).view(2, 1, 1)
-        return join_lab(luminance, plane.expand(2, *luminance.shape[-2:]))
+        picture = join_lab(luminance, plane.expand(2, *luminance.shape[-2:]))
+        if self.ab == (0.0, 0.0):
+            # the rounded constants of Lab tint a grey by up to one step: all three as green
+            picture = np.repeat(picture[..., 1:2], 3, axis=2)
+        return picture
 
 
 def load(name: str, weights: Path | str | None, device: str) -> ConstantChroma:

@@ -55,8 +55,9 @@ def join_lab(luminance: Tensor, ab: Tensor) -> NDArray[np.uint8]:
 
 
 def _join(luminance: Tensor, ab: Tensor) -> NDArray[np.uint8]:
-    a, b = ab.to(luminance).split(1)
-    lab = torch.cat((luminance, a, b.minimum((luminance + 16) * (200 / 116))))
+    a, b = ab.to(luminance).unbind(0)
+    b = b.minimum((luminance[0] + 16) * (200 / 116))
+    lab = torch.stack((luminance[0], a, b))
     return to_bytes(lab_to_rgb(lab))
 
 

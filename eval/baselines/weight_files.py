@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor
 
 from eval.baselines.method import MethodError
-from eval.baselines.released import RELEASES, cache_folder, cached_release
+from eval.baselines.released import RELEASES, cache_folder, cached_release, file_digest
 
 RANDOM = "random"
 RANDOM_LABEL = "seeded random weights (untrained)"
@@ -149,9 +148,3 @@ def _official_label(method: str, path: Path) -> str:
     known = release is not None and release.sha256 and digest.startswith(release.sha256)
     source = "official weights" if known else f"weights from {path.name}"
     return f"{source} sha256:{digest}"
-
-
-def file_digest(path: Path, algorithm: str = "sha256") -> str:
-    """Hexadecimal digest of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()
