@@ -14,15 +14,19 @@ import base64
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from chromagan.images import ImageError
 from eval.comparison import Comparison, ComparisonError, Difference, compare
 from eval.folder import RunFolder, write_bytes, write_text
-from eval.intervals import Estimate, estimate
+from eval.intervals import estimate
 from eval.plots import differences_figure, encode_png, read_output, read_truth
 from eval.protocol import BETTER, COLOURED, METRICS, TITLES
 from eval.published import published
 from eval.sheet import Style, contact_sheet, encode
-from eval.summary import column
+from eval.summary import Row, column
+from eval.tables import describe
 
 VARIANTS = ("full", "no-class", "no-gan")
 TEMPLATE = Path(__file__).with_name("ablation.html.j2")
@@ -34,23 +38,19 @@ def context(ablation: Comparison) -> dict[str, Any]:
     known = published("psnr")
     first = ablation.rows[ablation.methods[0]]
     colour = column(first, "truth_chroma") >= COLOURED
-    means = []
-    for name in ablation.methods:
-        rows = ablation.rows[name]
-        about = ablation.summary.get("methods", {}).get(name, {})
-        means.append({
-            "name": name,
-            "description": about.get("description", ""),
-            "weights": about.get("weights", ""),
-            "numbers": [_mean(estimate(column(rows, metric), seed), metric) for metric in METRICS],
-            "colour": _mean(estimate(column(rows, "psnr224")[colour], seed), "psnr224"),
-            "published": str(known.get(name, "–")),
-        })  # fmt: skip
+    means = [
+        [TITLES[metric], *(_mean(rows, metric, seed) for rows in ablation.rows.values())]
+        for metric in METRICS
+    ]
+    only_colour = [_mean(rows, "psnr224", seed, colour) for rows in ablation.rows.values()]
+    means.insert(1, [f"PSNR 224², {colour.sum()} colour photographs (dB)", *only_colour])
+    about = ablation.summary.get("methods", {})
     return {
         "methods": ablation.methods,
         "missing": ablation.missing,
-        "titles": [TITLES[metric] for metric in METRICS],
+        "about": [(name, describe(about.get(name, {}))) for name in ablation.methods],
         "means": means,
+        "published": [str(known.get(name, "–")) for name in ablation.methods],
         "differences": [_difference_cells(item) for item in ablation.differences],
         "winners": ablation.winners,
         "pictures": [_picture_label(ablation, index) for index in ablation.disagreements],
@@ -88,18 +88,17 @@ def render_html(values: dict[str, Any], figure: bytes, sheet: bytes) -> str:
 
 def render_markdown(values: dict[str, Any]) -> str:
     """The same report for a repository; its pictures are files beside it."""
-    numbers = [[m["name"], *m["numbers"], m["colour"], m["published"]] for m in values["means"]]
-    header = [
-        "Method", *values["titles"],
-        f"PSNR 224², {values['colour_count']} colour photographs", "Published PSNR (other images)",
-    ]  # fmt: skip
+    published_row = ["Published PSNR (dB), on other images", *values["published"]]
     keys = ("metric", "pair", "difference", "interval", "wins", "verdict")
     titles = ["Metric", "Difference", "Mean", "95 % interval", "First better in", "Verdict"]
     names = [*values["methods"], "tie"]
     parts = [
         "# Ablation",
         _opening(values),
-        "## Means\n\n" + _markdown_table(header, numbers),
+        "\n".join(f"- **{name}**: {text}" for name, text in values["about"]),
+        "## Means ± standard error\n\n"
+        + _markdown_table(["Measured", *values["methods"]], values["means"]),
+        "Published:\n\n" + _markdown_table(["Published", *values["methods"]], [published_row]),
         values["published_note"],
         "## Paired differences\n\n"
         + _markdown_table(titles, [[d[k] for k in keys] for d in values["differences"]]),
@@ -196,7 +195,11 @@ def _picture_label(ablation: Comparison, index: int) -> str:
     return f"{ablation.rows[ablation.methods[0]][index]['key']} ({values} dB)"
 
 
-def _mean(value: Estimate, metric: str) -> str:
+def _mean(
+    rows: list[Row], metric: str, seed: int, chosen: npt.NDArray[np.bool_] | None = None
+) -> str:
+    values = column(rows, metric)
+    value = estimate(values if chosen is None else values[chosen], seed)
     return f"{value.mean:.{_digits(metric)}f} ± {value.se:.{_digits(metric)}f}"
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from chromagan.checkpoint import CheckpointError
+from chromagan.checkpoint_source import CHECKPOINTS, find_checkpoint
 from chromagan.images import ImageError, find_images, image_size
 from eval.baselines import METHODS, MethodError, load_method
 from eval.lab import Rgb8
@@ -14,7 +16,6 @@ from eval.photos import Photo, decode
 from eval.protocol import PROTOCOL, Luminance
 
 Colorize = Callable[[Photo, Rgb8], Rgb8]
-CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
 
 
 class ContestantError(ValueError):
@@ -32,6 +33,7 @@ class Contestant:
     fingerprint: Callable[[Photo], str]
     load: Callable[[], Colorize]
     network: bool = True
+    weights_sha256: str = ""
 
 
 def network(name: str, weights: Path | None, device: str) -> Contestant:
@@ -46,14 +48,21 @@ def network(name: str, weights: Path | None, device: str) -> Contestant:
         method = load_method(base, weights=source, device=device)
     except MethodError as error:
         raise ContestantError(str(error)) from None
-    key = fingerprint(base, method.weights_label, _weights_digest(base, weights))
+    digest = _weights_digest(base, weights)
+    key = fingerprint(base, method.weights_label, digest)
 
     def load() -> Colorize:
         colorizer = load_method(base, weights=source, device=device)
         return lambda photo, truth: colorizer(truth)
 
     return Contestant(
-        name, method.description, method.weights_label, "true", lambda photo: key, load
+        name=name,
+        description=method.description,
+        weights=method.weights_label,
+        luminance="true",
+        fingerprint=lambda photo: key,
+        load=load,
+        weights_sha256=digest,
     )
 
 
@@ -151,8 +160,13 @@ def _read_output(path: Path, truth: Rgb8) -> Rgb8:
 
 
 def _weights_digest(base: str, weights: Path | None) -> str:
-    """SHA-256 of the weights file where it is known, else nothing (then the label must tell)."""
-    path = weights or CHECKPOINTS / base / "model.safetensors"
+    """SHA-256 of the weights file; nothing where no file is known (then the label must tell)."""
+    path = weights or Path(base)
+    if base in CHECKPOINTS:
+        try:
+            path = find_checkpoint(str(path))
+        except CheckpointError:
+            return ""
     if not path.is_file():
         return ""
     with path.open("rb") as file:

@@ -107,6 +107,7 @@ class Run:
                 c.name: {
                     "description": c.description,
                     "weights": c.weights,
+                    "weights_sha256": c.weights_sha256,
                     "luminance": c.luminance,
                 }
                 for c in self.contestants

@@ -85,9 +85,7 @@ def caption(summary: dict[str, Any]) -> str:
 
 def notes(summary: dict[str, Any]) -> list[str]:
     """Whose weights were measured, what did not run or was left out, and the figures' sources."""
-    lines = [
-        f"{name}: {m['description']}; {m['weights']}" for name, m in summary["methods"].items()
-    ]
+    lines = [f"{name}: {describe(about)}" for name, about in summary["methods"].items()]
     lines += [f"{name} not run: {why}" for name, why in summary.get("skipped", {}).items()]
     lines += [
         f"left out for every method: {entry['image']} ({entry['reason']})"
@@ -102,6 +100,14 @@ def notes(summary: dict[str, Any]) -> list[str]:
         if name in shown
     ]
     return lines
+
+
+def describe(about: dict[str, Any]) -> str:
+    """What a method is and whose weights it ran with, in one line."""
+    digest = about.get("weights_sha256", "")
+    known = "sha256" in about.get("weights", "")
+    shown = f" (sha256 {digest[:12]}…)" if digest and not known else ""
+    return f"{about.get('description', '?')}; {about.get('weights', '?')}{shown}"
 
 
 def markdown(summary: dict[str, Any]) -> str:
