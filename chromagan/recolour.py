@@ -141,7 +141,8 @@ def _lab_root(image: NDArray[np.uint8], tables: _Tables) -> Floats:
     light += tables.linear.take(blue) * tables.luminance[2]
     light *= _STEPS - 1
     light += np.float32(0.5)
-    return tables.root.take(light.astype(np.intp), mode="clip")
+    root: Floats = tables.root.take(light.astype(np.intp), mode="clip")
+    return root
 
 
 def _paint(

@@ -1,0 +1,201 @@
+"""Many files through one colorizer: decoding, network and encoding overlap, memory is bounded.
+
+One thread admits files, collects batches and runs the network; pools decode ahead of it and join,
+encode and write behind it. The pixels between admission and writing never exceed a budget, except
+that one image, however large, is always let through.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chromagan.colorizer import ChromaGANColorizer
+from chromagan.images import DEFAULT_MAX_PIXELS, ImageError, image_size, read_image, write_image
+from chromagan.jobs import Job
+from chromagan.recolour import recolour
+
+PIXEL_BUDGET = 48_000_000
+"""Pixels in flight at once; each costs about seven bytes while decoded or encoded."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one job; `error` is None when its result is on disk."""
+
+    job: Job
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the pipeline runs and how colours are joined."""
+
+    batch: int = 8
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    saturation: float = 1.0
+    temperature: float = 0.0
+    pixel_budget: int = PIXEL_BUDGET
+
+
+@dataclass
+class _Item:
+    """A file on its way through."""
+
+    job: Job
+    pixels: int
+    image: NDArray[np.uint8] | None = None
+    ab: NDArray[np.float32] | None = None
+
+
+@dataclass
+class _State:
+    """What is where at the moment."""
+
+    decoding: deque[tuple[_Item, Future[NDArray[np.uint8]]]] = field(default_factory=deque)
+    decoded: list[_Item] = field(default_factory=list)
+    writing: dict[Future[None], _Item] = field(default_factory=dict)
+
+    @property
+    def pixels(self) -> int:
+        parts = [item.pixels for item, _ in self.decoding]
+        parts += [item.pixels for item in self.decoded]
+        return sum(parts) + sum(item.pixels for item in self.writing.values())
+
+
+def colorize_files(
+    jobs: Sequence[Job], colorizer: ChromaGANColorizer, settings: Settings | None = None
+) -> Iterator[Outcome]:
+    """Colour every job; outcomes come as they happen, one per job, none of them an exception."""
+    settings = settings or Settings()
+    workers = max(2, min(os.cpu_count() or 2, 8))
+    with ThreadPoolExecutor(workers) as readers, ThreadPoolExecutor(workers) as writers:
+        state = _State()
+        waiting = deque(jobs)
+        try:
+            while waiting or state.decoding or state.decoded or state.writing:
+                yield from _admit(waiting, state, readers, settings, 2 * workers)
+                yield from _collect(state, settings)
+                full = len(state.decoded) >= settings.batch
+                if state.decoded and (full or not state.decoding):
+                    yield from _predict(state, colorizer, settings, writers)
+                yield from _finish(state, block=not (state.decoding or state.decoded))
+        finally:
+            for _, decoder in state.decoding:  # an interrupt must not wait for what is queued
+                decoder.cancel()
+            for writer in state.writing:
+                writer.cancel()
+
+
+def _admit(
+    waiting: deque[Job],
+    state: _State,
+    readers: ThreadPoolExecutor,
+    settings: Settings,
+    ahead: int,
+) -> Iterator[Outcome]:
+    """Send files to the decoders while there are places and pixels left."""
+    while waiting and len(state.decoding) < max(ahead, settings.batch):
+        job = waiting[0]
+        try:
+            width, height = image_size(job.source, max_pixels=settings.max_pixels)
+        except ImageError as error:
+            waiting.popleft()
+            yield Outcome(job, str(error))
+            continue
+        in_flight = state.pixels
+        if in_flight and in_flight + width * height > settings.pixel_budget:
+            return
+        waiting.popleft()
+        future = readers.submit(read_image, job.source, max_pixels=settings.max_pixels)
+        state.decoding.append((_Item(job, width * height), future))
+
+
+def _collect(state: _State, settings: Settings) -> Iterator[Outcome]:
+    """Wait for the oldest decoder, take what else is ready."""
+    while state.decoding and len(state.decoded) < settings.batch:
+        item, future = state.decoding.popleft()
+        try:
+            item.image = future.result()
+            state.decoded.append(item)
+        except ImageError as error:
+            yield Outcome(item.job, str(error))
+        if state.decoding and not state.decoding[0][1].done():
+            return
+
+
+def _predict(
+    state: _State,
+    colorizer: ChromaGANColorizer,
+    settings: Settings,
+    writers: ThreadPoolExecutor,
+) -> Iterator[Outcome]:
+    batch, state.decoded = state.decoded, []
+    for item in batch:
+        assert item.image is not None
+    try:
+        answers = colorizer.predict_ab_batch([i.image for i in batch if i.image is not None])
+        for item, ab in zip(batch, answers, strict=True):
+            item.ab = ab
+    except (MemoryError, RuntimeError) as error:  # torch reports a full accelerator as the latter
+        yield from _predict_singly(batch, colorizer, error)
+    for item in batch:
+        if item.ab is not None:
+            finish = _writer(item, colorizer, settings)
+            state.writing[writers.submit(finish)] = item
+
+
+def _predict_singly(
+    batch: list[_Item], colorizer: ChromaGANColorizer, error: BaseException
+) -> Iterator[Outcome]:
+    """After a failed batch: one by one, so that only what really fails is lost."""
+    for item in batch:
+        try:
+            if len(batch) == 1 or item.image is None:
+                raise error
+            item.ab = colorizer.predict_ab(item.image)
+        except (MemoryError, RuntimeError) as again:
+            reason = (str(again).strip().splitlines() or ["not enough memory"])[0]
+            yield Outcome(item.job, f"{item.job.source}: the network failed ({reason[:160]})")
+
+
+def _writer(item: _Item, colorizer: ChromaGANColorizer, settings: Settings) -> Callable[[], None]:
+    def write() -> None:
+        assert item.image is not None
+        assert item.ab is not None
+        result = recolour(
+            item.image,
+            item.ab,
+            saturation=settings.saturation,
+            temperature=settings.temperature,
+            upsampling=colorizer.upsampling,
+            out=item.image,  # the decoded photograph is ours alone
+        )
+        item.job.target.parent.mkdir(parents=True, exist_ok=True)
+        write_image(item.job.target, result)
+
+    return write
+
+
+def _finish(state: _State, *, block: bool) -> Iterator[Outcome]:
+    """Report what has been written; with `block`, wait until something has."""
+    if not state.writing:
+        return
+    wait(state.writing, timeout=None if block else 0, return_when=FIRST_COMPLETED)
+    for future in [future for future in state.writing if future.done()]:
+        job = state.writing.pop(future).job
+        try:
+            future.result()
+            yield Outcome(job)
+        except ImageError as error:
+            yield Outcome(job, str(error))
+        except MemoryError:
+            yield Outcome(job, f"{job.source}: joining colours needs more memory than there is")
+        except OSError as error:
+            yield Outcome(job, f"{job.target}: the result cannot be written ({error.strerror})")
