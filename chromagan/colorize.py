@@ -96,9 +96,9 @@ def main(argv: list[str] | None = None) -> int:
     except _UsageError as error:
         return _usage_error(str(error))
     if not args.quiet:
-        _summarize(
-            len(todo) - failed, len(jobs) - len(todo), failed + len(failures), rank, world_size
-        )
+        prefix = f"[{rank}/{world_size}] " if world_size > 1 else ""
+        skipped = len(jobs) - len(todo)
+        print(prefix + summary(len(todo) - failed, skipped, failed + len(failures)))
     return PARTIAL if failed or failures else DONE
 
 
