@@ -1,0 +1,133 @@
+"""What Gradio leaves open and this page does not need: fetching addresses on a visitor's behalf.
+
+Gradio downloads any public URL given in place of an upload (without a size limit) and serves
+`/file=https://…` and `/proxy=…` as a relay. Both are refused here, before Gradio sees them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+MAX_BODY_BYTES = 1 << 20  # calls name files that were uploaded before; they are small
+_CALLS = ("/queue/join", "/run/", "/api/", "/call/", "/component_server")
+_RELAYS = ("/file=http:", "/file=https:", "/file/http:", "/file/https:", "/proxy=")
+_SCHEMES = ("http:", "https:", "ftp:", "file:", "data:", "//")
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+)
+
+
+class Guard:
+    """ASGI middleware: refuses URL inputs and relays, bounds call bodies, adds safe headers."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = str(scope["path"]).lower()
+        if any(relay in path for relay in _RELAYS):
+            await _refuse(send, 403, "Fetching other addresses is switched off.")
+            return
+        if scope["method"] == "POST" and any(call in path for call in _CALLS):
+            body = await _body(receive)
+            problem = _problem(body)
+            if problem:
+                await _refuse(send, 422, problem)
+                return
+            receive = _replay(body or b"", receive)
+        await self._app(scope, receive, _with_headers(send))
+
+
+def names_an_address(value: Any) -> bool:
+    """Whether JSON data asks for a file by address: `{"path": "https://…"}`, at any depth, or a
+    bare address as an argument."""
+    if isinstance(value, dict):
+        if str(value.get("path") or "").strip().lower().startswith(_SCHEMES):
+            return True
+        if not value.get("path") and _is_address(value.get("url")):
+            return True
+        return any(names_an_address(inner) for inner in value.values() if not _is_scalar(inner))
+    if isinstance(value, list):
+        return any(_is_address(inner) or names_an_address(inner) for inner in value)
+    return False
+
+
+def _is_scalar(value: Any) -> bool:
+    return not isinstance(value, dict | list)
+
+
+def _is_address(value: Any) -> bool:
+    return isinstance(value, str) and value.strip().lower().startswith(_SCHEMES)
+
+
+def _problem(body: bytes | None) -> str | None:
+    if body is None:
+        return f"The request is larger than {MAX_BODY_BYTES >> 20} MB: upload files first."
+    try:
+        data = json.loads(body or b"{}")
+    except (ValueError, RecursionError):
+        return "The request is not JSON."
+    arguments = list(data.values()) if isinstance(data, dict) else data
+    if names_an_address(data) or names_an_address(arguments):
+        return "Addresses are not fetched here: please upload the file itself."
+    return None
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """The whole request body, None if it is too large."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return b"".join(parts)
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > MAX_BODY_BYTES:
+            return None
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    sent = False
+
+    async def again() -> Message:
+        nonlocal sent
+        if not sent:
+            sent = True
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await receive()
+
+    return again
+
+
+def _with_headers(send: Send) -> Send:
+    async def wrapped(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = list(message.get("headers", []))
+            present = {name.lower() for name, _ in headers}
+            headers += [pair for pair in _HEADERS if pair[0] not in present]
+            message["headers"] = headers
+        await send(message)
+
+    return wrapped
+
+
+async def _refuse(send: Send, status: int, reason: str) -> None:
+    body = json.dumps({"detail": reason}).encode()
+    headers = [(b"content-type", b"application/json"), *_HEADERS]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

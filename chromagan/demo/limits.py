@@ -1,0 +1,42 @@
+"""What the page accepts. One place, so that the texts can state what the code enforces."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Every limit of the page, in the units that its texts name."""
+
+    file_megabytes: int = 40
+    megapixels: int = 50  # per picture, from the header, before anything is decoded
+    batch_files: int = 40
+    batch_megapixels: int = 400  # all pictures of one batch together
+    preview_side: int = 1280  # pixels on the long side of what the page shows
+    history: int = 12  # pictures kept per visitor
+    video_seconds: float = 12.0
+    video_side: int = 960
+    queue: int = 60  # waiting requests, all visitors together
+    keep_minutes: int = 60  # files older than this are deleted
+    sessions: int = 200
+
+    @property
+    def max_pixels(self) -> int:
+        return self.megapixels * 1_000_000
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How many requests of a kind run at once; the network itself runs one at a time."""
+
+    photo: int = 2  # one in the network while another decodes or encodes
+    light: int = 4  # sliders and history: milliseconds each
+    full: int = 2  # full-resolution files: memory, not time, is the limit
+    long: int = 2  # batches and videos, which give way to single photos between pictures
+
+    @classmethod
+    def for_machine(cls) -> Workers:
+        cores = os.cpu_count() or 1
+        return cls(photo=max(2, min(4, cores)), full=max(1, min(3, cores // 2)), long=2)

@@ -1,0 +1,145 @@
+"""The networks behind the page: which are there, loaded once, run one at a time.
+
+On a ZeroGPU Space the package `spaces` lends a GPU for the length of a decorated call; everywhere
+else the same code runs as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from chromagan.demo.photos import Pixels
+
+if TYPE_CHECKING:
+    from chromagan.colorizer import ChromaGANColorizer
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+GPU_SECONDS = 10  # requested per call; ZeroGPU refuses visitors with less quota left than this
+HUB_ID_VARIABLE = "CHROMAGAN_HUB_ID"
+HUB_ID_FILE = "hub-id.txt"  # in the checkpoints folder of a Space whose weights live on the Hub
+
+
+class NoNetworkError(RuntimeError):
+    """There is no checkpoint to serve; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Colours:
+    """What a network said about one picture.
+
+    ab: float32 (h, w, 2), CIE units, at the network's working resolution. classes: (label,
+    probability), most probable first; empty where the checkpoint has no class head. seconds: wall
+    time of the network alone.
+    """
+
+    ab: npt.NDArray[np.float32]
+    classes: tuple[tuple[str, float], ...]
+    network: str
+    seconds: float
+    device: str
+
+
+def on_gpu(function: F) -> F:
+    """`spaces.GPU` on a ZeroGPU Space, nothing elsewhere."""
+    if not os.environ.get("SPACES_ZERO_GPU"):
+        return function
+    import spaces
+
+    decorated: F = spaces.GPU(duration=GPU_SECONDS)(function)
+    return decorated
+
+
+class Networks:
+    """The available checkpoints by name, each loaded at first use and kept.
+
+    sources: display name -> what `load_colorizer` takes (a built-in name, a path, a Hub id).
+    """
+
+    def __init__(self, sources: dict[str, str], *, device: str = "auto") -> None:
+        if not sources:
+            raise NoNetworkError(
+                "There is no checkpoint to serve: checkpoints/ is empty. Train one "
+                "(python -m chromagan.train) or name one on the Hub: "
+                f"{HUB_ID_VARIABLE}=<user>/<model>."
+            )
+        self._sources = dict(sources)
+        self._device = device
+        self._loaded: dict[str, ChromaGANColorizer] = {}
+        self._loading = threading.Lock()
+        self._running = threading.Lock()
+        self._predict = on_gpu(self._predict_here)
+
+    @classmethod
+    def available(cls, *, device: str = "auto") -> Networks:
+        """Every built-in checkpoint on disk, or the one on the Hub where there is none."""
+        from chromagan.colorizer import available_checkpoints
+
+        sources = {name: name for name in available_checkpoints()}
+        if not sources and (hub_id := _hub_id()):
+            sources = {"hub": hub_id}
+        return cls(sources, device=device)
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._sources)
+
+    @property
+    def default(self) -> str:
+        return self.names[0]
+
+    def load(self, name: str) -> ChromaGANColorizer:
+        """The colorizer of that name. Raises `KeyError` for a name that is not offered."""
+        source = self._sources[name]
+        with self._loading:
+            if name not in self._loaded:
+                from chromagan.colorizer import load_colorizer
+
+                self._loaded[name] = load_colorizer(source, device=self._device)
+            return self._loaded[name]
+
+    def device(self, name: str) -> str:
+        return device_text(str(self.load(name).device))
+
+    def predict(self, image: Pixels, name: str | None = None) -> Colours:
+        """Run one network on one picture, uint8 (H, W, 3). Callers queue up behind each other."""
+        chosen = name or self.default
+        self.load(chosen)
+        with self._running:
+            ab, classes, seconds = self._predict(image, chosen)
+        return Colours(ab, classes, chosen, seconds, self.device(chosen))
+
+    def _predict_here(
+        self, image: Pixels, name: str
+    ) -> tuple[npt.NDArray[np.float32], tuple[tuple[str, float], ...], float]:
+        start = time.perf_counter()
+        prediction = self.load(name).predict(image)
+        seconds = time.perf_counter() - start
+        return prediction.ab, tuple(prediction.classes or ()), seconds
+
+
+def device_text(device: str) -> str:
+    """ "CPU", or the GPU's own name."""
+    if not device.startswith("cuda"):
+        return device.upper()
+    import torch
+
+    return torch.cuda.get_device_name(0)
+
+
+def _hub_id() -> str | None:
+    named = os.environ.get(HUB_ID_VARIABLE)
+    if named:
+        return named
+    from chromagan.checkpoint_source import checkpoint_folder
+
+    file = checkpoint_folder() / HUB_ID_FILE
+    return (file.read_text(encoding="utf-8").strip() or None) if file.is_file() else None

@@ -1,0 +1,105 @@
+"""Start the page: environment first, then networks, then Gradio with every open door closed."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from chromagan.demo.limits import Limits, Workers
+
+DEFAULT_PORT = 7860
+_SWEEP_SECONDS = 120
+
+
+def prepare_environment() -> None:
+    """Before Gradio is imported: a private temporary folder, no statistics, writable caches.
+
+    On Spaces the home folder's cache may be read-only; locally the user's own stays in use.
+    """
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ.setdefault("GRADIO_SSR_MODE", "false")
+    if "GRADIO_TEMP_DIR" not in os.environ:
+        folder = tempfile.mkdtemp(prefix="chromagan-demo-")
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    if on_spaces():
+        caches = Path(tempfile.gettempdir()) / "caches"
+        os.environ.setdefault("HF_HOME", str(caches / "huggingface"))
+        os.environ.setdefault("MPLCONFIGDIR", str(caches / "matplotlib"))
+        os.environ.setdefault("XDG_CACHE_HOME", str(caches))
+
+
+def on_spaces() -> bool:
+    return bool(os.environ.get("SPACE_ID"))
+
+
+def address() -> tuple[str, int]:
+    """(host, port) from the environment: PORT, default 7860; all interfaces on Spaces only."""
+    text = os.environ.get("PORT") or os.environ.get("GRADIO_SERVER_PORT") or str(DEFAULT_PORT)
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise SystemExit(f"PORT must be a number between 1 and 65535, not {text!r}")
+    everywhere = "0.0.0.0"  # noqa: S104  # a Space's proxy comes from outside the container
+    host = os.environ.get("GRADIO_SERVER_NAME") or (everywhere if on_spaces() else "127.0.0.1")
+    return host, int(text)
+
+
+def build(
+    networks: Any = None, limits: Limits | None = None, workers: Workers | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """The page and the settings for its `launch`. networks: a `Networks`; default: all present."""
+    prepare_environment()
+    from starlette.middleware import Middleware
+
+    from chromagan.demo.guard import Guard
+    from chromagan.demo.networks import Networks
+    from chromagan.demo.page import Page, launch_settings
+
+    limits = limits or Limits()
+    networks = networks or Networks.available()
+    networks.load(networks.default)
+    page = Page(networks, limits, workers or Workers.for_machine())
+    if not os.environ.get("SPACES_ZERO_GPU"):  # there a GPU is lent to visitors' requests only
+        page.handlers.prepare_opening(page.opening_photo)
+    blocks = page.build()
+    blocks.queue(max_size=limits.queue, default_concurrency_limit=2)
+    settings: dict[str, Any] = {
+        "max_file_size": f"{limits.file_megabytes}mb",
+        "state_session_capacity": limits.sessions,
+        "enable_monitoring": False,
+        "run_history": False,
+        "show_error": False,
+        "pwa": False,
+        "share": False,
+        "footer_links": ["api", "settings"],
+        "app_kwargs": {"middleware": [Middleware(Guard)], "docs_url": None, "redoc_url": None},
+        **launch_settings(page),
+    }
+    return blocks, settings
+
+
+def start_sweeper(limits: Limits) -> threading.Event:
+    """Delete visitors' files by age in the background; set the returned event to stop."""
+    from chromagan.demo import outputs
+
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.wait(_SWEEP_SECONDS):
+            outputs.sweep(limits.keep_minutes * 60)
+
+    threading.Thread(target=work, name="sweeper", daemon=True).start()
+    return stop
+
+
+def serve() -> None:
+    """Run until interrupted."""
+    limits = Limits()
+    host, port = address()
+    blocks, settings = build(limits=limits)
+    start_sweeper(limits)
+    blocks.launch(server_name=host, server_port=port, **settings)
