@@ -62,10 +62,13 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
 _HEAD = """# Codebook
 
 CSV: UTF-8, commas, empty for missing; columns NAME_utc repeat NAME_at as ISO 8601; a text that
-begins with =, +, -, @, ' or a tab has an apostrophe in front. JSONL: one object per line, texts as typed.
-study.json: the study's configuration and the hash that identifies it. No names, addresses or
-recruiter identifiers are exported.
+begins with =, +, -, @, ' or a tab has an apostrophe in front. JSONL: one object per line, texts
+as typed. study.json: the study's configuration and the hash that identifies it. No addresses and
+no recruiter identifiers are exported; exit answers are what participants typed, so read them
+before you publish them.
 """
+_UTC = "the same as the column before, as ISO 8601"
+_UNKNOWN = "as in the file that was read"
 
 
 def codebook(tables: Mapping[str, pd.DataFrame]) -> str:
@@ -76,8 +79,7 @@ def codebook(tables: Mapping[str, pd.DataFrame]) -> str:
             continue
         known = MEANINGS.get(name, {})
         parts.append(f"\n## {name} ({len(table)} rows)\n\n| column | meaning |\n|---|---|\n")
-        parts += [
-            f"| {column} | {known.get(str(column), 'as in the file that was read')} |\n"
-            for column in table.columns
-        ]
+        for column in map(str, table.columns):
+            meaning = known.get(column, _UTC if column.endswith("_utc") else _UNKNOWN)
+            parts.append(f"| {column} | {meaning} |\n")
     return "".join(parts)

@@ -82,13 +82,23 @@ def resampled_sums(
     """Sums of each column over participants drawn with replacement; each (resamples,)."""
     table = np.stack(columns, axis=1).astype(np.float64)
     people = len(table)
-    even = np.full(people, 1.0 / people)
     step = max(1, _CHUNK // people)
     parts = [
-        rng.multinomial(people, even, size=min(step, resamples - first)) @ table
+        _weights(people, min(step, resamples - first), rng) @ table
         for first in range(0, resamples, step)
     ]
     return list(np.concatenate(parts).T)
+
+
+def _weights(people: int, resamples: int, rng: np.random.Generator) -> Floats:
+    """How often each person is drawn in each resample, (resamples, people).
+
+    The same law as `rng.multinomial` with equal chances, several times as fast.
+    """
+    drawn = rng.integers(people, size=(resamples, people))
+    cells = drawn + people * np.arange(resamples)[:, None]
+    counts = np.bincount(cells.ravel(), minlength=resamples * people)
+    return counts.reshape(resamples, people).astype(np.float64)
 
 
 def bootstrap_differences(counts: Counts, resamples: int, rng: np.random.Generator) -> Floats:
