@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pickle
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageOps, features
@@ -27,6 +29,7 @@ from chromagan.images import (
 )
 from chromagan.png import adler32_combine, write_png
 
+relaxed = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 RNG = np.random.default_rng(0)
 PICTURE = RNG.integers(0, 256, (21, 34, 3), dtype=np.uint8)
 SMOOTH = np.stack(
@@ -204,7 +207,7 @@ def icc_profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
         table += name + struct.pack(">II", offset + len(data), len(content))
         data += content
     header = (
-        struct.pack(">I4sI4s4s4s", offset + len(data), b"\0" * 4, 0x02100000, b"mntr", space, b"XYZ ")
+        struct.pack(">III4s4s4s", offset + len(data), 0, 0x02100000, b"mntr", space, b"XYZ ")
         + struct.pack(">6H", 2020, 1, 1, 0, 0, 0) + b"acsp" + b"\0" * 28
         + struct.pack(">3i", 63190, 65536, 54061) + b"\0" * 48
     )  # fmt: skip
@@ -360,12 +363,13 @@ def test_compressed_metadata_bomb_stays_small(kind: bytes) -> None:
     bomb = zlib.compress(b"\0" * 100_000_000, 6)
     data = png_header(4, 4) + png_chunk(kind, b"k\0\0" + bomb)
     data += png_chunk(b"IDAT", zlib.compress(b"\0" * 52)) + png_chunk(b"IEND", b"")
+    tracemalloc.start()
     try:
-        result = read_image(io.BytesIO(data))
-    except ImageError as error:
-        assert "damaged" in str(error)
-    else:  # ignoring the chunk is as good as refusing the file
-        assert result.shape == (4, 4, 3)
+        with contextlib.suppress(ImageError):  # refusing the file is as good as ignoring the chunk
+            assert read_image(io.BytesIO(data)).shape == (4, 4, 3)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_progressive_bomb_is_refused() -> None:
@@ -415,6 +419,7 @@ def test_find_images_is_recursive_sorted_and_leaves_hidden_alone(tmp_path: Path)
     assert found == ["a.jpg", "b/2.PNG", "b/c/z.HEIC"]
 
 
+@relaxed
 @given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 60), st.just(3))))
 def test_png_comes_back_exactly_through_pillow(image: np.ndarray) -> None:
     stream = io.BytesIO()
@@ -433,6 +438,7 @@ def test_png_of_many_bands(shape: tuple[int, int]) -> None:
         assert back.info == {"Comment": "naïve ✓", "srgb": 0}
 
 
+@relaxed
 @given(st.binary(max_size=200), st.binary(max_size=200))
 def test_adler32_combine(first: bytes, second: bytes) -> None:
     joined = adler32_combine(zlib.adler32(first), zlib.adler32(second), len(second))
