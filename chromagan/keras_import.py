@@ -9,6 +9,8 @@ the first thing that did not fit. TensorFlow is not needed and nothing in the fi
 
 from __future__ import annotations
 
+import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -17,9 +19,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from chromagan.checkpoint import save_release, sha256_of
 from chromagan.config import ModelConfig
 from chromagan.keras_file import Array, KerasImportError, Layer, read_keras_file
-from chromagan.keras_match import OfficialParts, Widths, match_official
+from chromagan.keras_match import OfficialParts, Widths, describe, match_official
 from chromagan.model.generator import Generator, build_generator
 
 OFFICIAL = ModelConfig(architecture="vgg16", compat="official", class_head=True, folded=False)
@@ -117,3 +120,62 @@ def _copy_dense(layers: Sequence[Layer], part: nn.Module, grid: tuple[int, int, 
         kernel = dense_kernel(layer.weights["kernel"], grid if number == 0 else None)
         _set(linear.weight, kernel, layer)
         _set(linear.bias, torch.from_numpy(layer.weights["bias"]), layer)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m chromagan.keras_import",
+        description="Turn the official ChromaGAN weights (Keras 2 HDF5) into a release file.",
+    )
+    parser.add_argument("source", type=Path, help="file written by Keras 2 `model.save`")
+    parser.add_argument("target", type=Path, help="release file to write (.safetensors)")
+    parser.add_argument(
+        "--class-head", action="store_true", help="keep the 1000-class head (494 MB more)"
+    )
+    parser.add_argument(
+        "--half", action="store_true", help="half precision: half the size, ab within about 0.1"
+    )
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line; 0 when the release was written, 2 when the file does not fit."""
+    args = build_parser().parse_args(argv)
+    if args.target.suffix != ".safetensors":
+        print(f"error: {args.target}: the target must end in .safetensors", file=sys.stderr)
+        return 2
+    try:
+        convert(args.source, args.target, class_head=args.class_head, half=args.half)
+    except (KerasImportError, OSError) as error:
+        print(f"error: {args.source}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def convert(
+    source: Path,
+    target: Path,
+    *,
+    config: ModelConfig = OFFICIAL,
+    class_head: bool = False,
+    half: bool = False,
+) -> None:
+    """Import `source`, write it as a release and say what was found."""
+    generator, parts = import_keras(source, config)
+    record = {
+        "imported_from": source.name,
+        "imported_sha256": sha256_of(source),
+        "licence": "that of the imported file (the authors publish theirs under AGPL-3.0)",
+    }
+    save_release(
+        target, generator, name="official", record=record, class_head=class_head, half=half
+    )
+    counts = describe(parts)
+    for part, count in counts.items():
+        print(f"{part:>14} {count:>12,} parameters")
+    size = target.stat().st_size / 1e6
+    print(f"{'in all':>14} {sum(counts.values()):>12,}; {target} written ({size:.1f} MB)")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -16,9 +16,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chromagan.checkpoint import load_release
 from chromagan.config import ModelConfig
 from chromagan.keras_file import KerasImportError, read_keras_file
-from chromagan.keras_import import OFFICIAL, dense_kernel, import_keras
+from chromagan.keras_import import OFFICIAL, convert, dense_kernel, import_keras, main
 from chromagan.model import enlarge_ab
 from chromagan.model.folding import fold_linear
 
@@ -471,3 +472,96 @@ def test_weights_kept_in_another_file_are_not_followed(tmp_path: Path) -> None:
         group[f"{name}/kernel:0"] = h5py.ExternalLink("other.h5", "kernel")
     with pytest.raises(KerasImportError, match="points out of the file"):
         read_keras_file(path)
+
+
+def test_a_written_release_keeps_the_colours(
+    tmp_path: Path, luminance: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    m = Miniature(5)
+    ab, classes = naive_forward(m, luminance)
+    target = tmp_path / "out" / "m.safetensors"
+    convert(m.save(tmp_path / "m.h5"), target, config=MINIATURE, class_head=True)
+    generator, release = load_release(target)
+    assert release.config.compat == "official" and release.config.folded
+    assert release.record["imported_from"] == "m.h5"
+    with torch.inference_mode():
+        out = generator(torch.from_numpy(luminance)[None, None])
+    assert out.class_logits is not None
+    ours = enlarge_ab(out.ab, (SIZE, SIZE), release.config)[0].permute(1, 2, 0).numpy()
+    assert np.abs(ours - ab).max() < 1e-5
+    assert np.abs(out.class_logits.softmax(1)[0].numpy() - classes).max() < 1e-5
+    counted = sum(p.numel() for p in import_keras(tmp_path / "m.h5", MINIATURE)[0].parameters())
+    assert f"in all {counted:>12,};" in capsys.readouterr().out
+
+
+def test_the_command_line_names_file_and_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target = Miniature().save(tmp_path / "m.h5"), tmp_path / "m.safetensors"
+    assert main([str(source), str(target)]) == 2
+    assert "m.h5: the input has shape" in capsys.readouterr().err
+    assert not target.exists()
+    assert main([str(source), str(tmp_path / "m.bin")]) == 2
+    assert "must end in .safetensors" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore")  # tf_keras warns of the format that we want
+def test_a_network_built_by_keras_itself_gives_the_same_colours(
+    tmp_path: Path, luminance: np.ndarray
+) -> None:
+    """Where TensorFlow and tf_keras are installed: the real thing as the witness."""
+    keras = pytest.importorskip("tf_keras", reason="needs tensorflow and tf_keras")
+    model = keras_network(keras)
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            gamma, beta, mean, variance = (w.shape for w in layer.get_weights())
+            layer.set_weights(
+                [
+                    rng.uniform(0.5, 1.5, gamma),
+                    rng.normal(0, 0.3, beta),
+                    rng.normal(0, 0.3, mean),
+                    rng.uniform(0.5, 2, variance),
+                ]
+            )
+    path = tmp_path / "keras.h5"
+    model.save(path, save_format="h5")
+    three = np.repeat(luminance[None, :, :, None], 3, axis=-1)
+    ab, classes = model.predict(three, verbose=0)
+    ours, our_classes = torch_forward(path, luminance, fold=False)
+    assert np.abs(ours - ab[0]).max() < 1e-4
+    assert np.abs(our_classes - classes[0]).max() < 1e-4
+
+
+def keras_network(keras: Any) -> Any:
+    """The official graph in Keras 2, `DIVISOR` times narrower."""
+    K, d, side = keras.layers, DIVISOR, SIZE // 8
+
+    def block(x: Any, filters: int, stride: int = 1) -> Any:
+        x = K.Conv2D(filters // d, 3, strides=stride, padding="same", activation="relu")(x)
+        return K.BatchNormalization()(x)
+
+    def conv(x: Any, filters: int, size: int = 3) -> Any:
+        return K.Conv2D(filters // d, size, padding="same", activation="relu")(x)
+
+    start = x = keras.Input((SIZE, SIZE, 3))
+    for number, filters in enumerate(((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3)):
+        for count in filters:
+            x = conv(x, count)
+        x = K.MaxPooling2D()(x) if number < 3 else x
+    image = keras.Input((SIZE, SIZE, 3))
+    top = trunk = keras.Model(start, x)(image)
+    for stride in (2, 1, 2, 1):
+        top = block(top, 512, stride)
+    vector, classes = K.Flatten()(top), K.Flatten()(top)
+    for units in (1024, 512, 256):
+        vector = K.Dense(units // d)(vector)
+    for units in (4096, 4096):
+        classes = K.Dense(units // d)(classes)
+    classes = K.Dense(CLASSES, activation="softmax")(classes)
+    vector = K.Reshape((side, side, 256 // d))(K.RepeatVector(side * side)(vector))
+    x = K.Concatenate()([block(block(trunk, 512), 256), vector])
+    x = K.UpSampling2D()(conv(conv(x, 256, 1), 128))
+    x = K.UpSampling2D()(conv(conv(x, 64), 64))
+    x = K.Conv2D(2, 3, padding="same", activation="sigmoid")(conv(x, 32))
+    return keras.Model(image, [K.UpSampling2D()(x), classes])
