@@ -125,7 +125,7 @@ def clustered_shares(
     y = answer.astype(np.float64)
     shares = np.bincount(method, weights=y, minlength=methods) / votes
     influence = (y - shares[method]) / votes[method]
-    _, both = np.unique(np.stack([participant, image]), axis=1, return_inverse=True)
+    both = participant * (int(image.max()) + 1) + image
     parts = [_meat(influence, method, group, methods) for group in (participant, image, both)]
     return ClusteredShares(
         shares,

@@ -66,7 +66,7 @@ def fit_logit(
     p = expit(design @ beta)
     bread = np.linalg.inv(design.T @ (design * (p * (1.0 - p))[:, None]))
     scores = design * (y - p)[:, None]
-    _, both = np.unique(np.stack([participant, image]), axis=1, return_inverse=True)
+    both = participant * (int(image.max()) + 1) + image
     parts = [bread @ _meat(scores, group) @ bread for group in (participant, image, both)]
     return LogitFit(beta, parts[0] + parts[1] - parts[2], parts[0], parts[1])
 
