@@ -28,25 +28,6 @@ def bin_centres() -> NDArray[np.float32]:
     return np.array(points, dtype=np.float32)
 
 
-def soft_encode(
-    ab: NDArray[np.float32], *, neighbours: int = 5, sigma: float = 5.0
-) -> NDArray[np.float32]:
-    """(N, 2) colours in CIE units -> (N, 313) weights that sum to one in every row.
-
-    The nearest `neighbours` bins share the weight by a Gaussian of their distance (Zhang et al.
-    2016, §2.2, "soft-encoding"; the paper uses 5 neighbours, the published code 10; σ = 5).
-    """
-    centres = bin_centres()
-    distances = ((ab[:, None, :] - centres[None]) ** 2).sum(axis=2)
-    nearest = np.argpartition(distances, neighbours - 1, axis=1)[:, :neighbours]
-    chosen = np.take_along_axis(distances, nearest, axis=1)
-    # relative to the nearest: the common factor cancels, and far colours do not underflow
-    weights = np.exp((chosen.min(axis=1, keepdims=True) - chosen) / (2 * sigma**2))
-    encoded = np.zeros((len(ab), COUNT), dtype=np.float32)
-    np.put_along_axis(encoded, nearest, weights / weights.sum(axis=1, keepdims=True), axis=1)
-    return encoded
-
-
 def rebalancing(prior: NDArray[np.float64], *, uniform: float = 0.5) -> NDArray[np.float64]:
     """(313,) share of each bin -> (313,) loss weights with expectation one under `prior`.
 

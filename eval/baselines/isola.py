@@ -23,6 +23,7 @@ from eval.baselines.weight_files import LoadedWeights, load_weights
 from eval.baselines.zhang16 import AB_RANGE, SIZE, LabMethod
 
 PARAMETERS = 54_409_858
+DISCRIMINATOR_PARAMETERS = 2_765_633
 DEPTH = 8
 DROPOUT_SEED = 0
 _CHANNELS = (64, 128, 256, 512, 512, 512, 512, 512)
@@ -103,6 +104,27 @@ def _dropout(x: Tensor, noise: torch.Generator | None) -> Tensor:
         return F.dropout(x, 0.5, training=True)
     kept = torch.rand(x.shape, generator=noise) < 0.5
     return x * kept.to(x.device, x.dtype) * 2
+
+
+class PatchDiscriminator(nn.Module):
+    """The 70×70 PatchGAN of the training: L / 50 - 1 and ab / 110, (B, 3, H, W) -> scores."""
+
+    def __init__(self, width: float = 1.0) -> None:
+        super().__init__()
+        c = [scaled(channels, width) for channels in (64, 128, 256, 512)]
+        layers: list[nn.Module] = [nn.Conv2d(3, c[0], 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+        for (inputs, outputs), stride in zip(pairwise(c), (2, 2, 1), strict=True):
+            layers += [
+                nn.Conv2d(inputs, outputs, 4, stride=stride, padding=1, bias=False),
+                BatchStatistics(outputs),
+                nn.LeakyReLU(0.2),
+            ]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(c[-1], 1, 4, padding=1))
+
+    def forward(self, luminance: Tensor, ab: Tensor) -> Tensor:
+        """L in [0, 100] and ab in CIE units -> one score per patch, before the sigmoid."""
+        scores: Tensor = self.layers(torch.cat((luminance / 50 - 1, ab / AB_RANGE), dim=1))
+        return scores
 
 
 _NESTED = re.compile(r"model\.model\.((?:\d+\.model\.)*)(\d+)\.(weight|bias)$")

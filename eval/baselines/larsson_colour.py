@@ -1,4 +1,4 @@
-"""Hue and chroma histograms: from colours (training) and to colours (Larsson et al. 2016, §3.3).
+"""Hue and chroma histograms: from colours (training) and to colours (Larsson et al. 2016).
 
 Hue is that of HSV as a share of the circle; chroma is max(R, G, B) - min(R, G, B).
 """

@@ -72,11 +72,14 @@ def install(build: Callable[[float], NetworkT], loaded: LoadedWeights, device: s
     """Network of the width that `loaded` states, filled strictly, in eval mode on `device`.
 
     Without tensors ("random") the weights stay as seeded. Raises MethodError when a tensor is
-    missing, left over or of another shape.
+    missing, left over, of another shape or not finite.
     """
     network = seeded(lambda: build(loaded.width))
     if loaded.tensors:
         tensors = {key: value.float() for key, value in loaded.tensors.items()}
+        for key, value in tensors.items():
+            if not torch.isfinite(value).all():
+                raise MethodError(f"{loaded.path}: {key} holds numbers that are not finite")
         try:
             network.load_state_dict(tensors, strict=True)
         except RuntimeError as error:

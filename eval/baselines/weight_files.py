@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from chromagan.checkpoint import write_atomically
 from eval.baselines.method import MethodError
 from eval.baselines.released import RELEASES, cache_folder, cached_release, file_digest
 
@@ -114,7 +114,7 @@ def _read_foreign(path: Path) -> dict[str, Tensor]:
 def _read_torch(path: Path) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # torch raises a dozen types for damaged and refused files
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise MethodError(f"{path} is not a plain PyTorch state dict: {reason}") from error
     if not isinstance(content, Mapping) or not all(
@@ -148,3 +148,18 @@ def _official_label(method: str, path: Path) -> str:
     known = release is not None and release.sha256 and digest.startswith(release.sha256)
     source = "official weights" if known else f"weights from {path.name}"
     return f"{source} sha256:{digest}"
+
+
+def write_weights(
+    path: Path, name: str, tensors: dict[str, Tensor], metadata: dict[str, str]
+) -> None:
+    """A weights file of this project: half precision but for vectors, names in the metadata."""
+    from safetensors.torch import save_file
+
+    small = {
+        key: value.detach().cpu().to(torch.float16 if value.ndim > 1 else torch.float32)
+        for key, value in tensors.items()
+        if value.is_floating_point()
+    }
+    small = {key: value.contiguous() for key, value in small.items()}
+    write_atomically(path, lambda file: save_file(small, file, {"method": name, **metadata}))
