@@ -56,6 +56,15 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically (UTF-8)."""
+
+    def write(file: Path) -> None:
+        file.write_text(text, encoding="utf-8")
+
+    write_atomically(path, write)
+
+
 def sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -63,13 +72,13 @@ def sha256_of(path: Path) -> str:
 
 def save_release(
     path: Path, generator: Generator, *, name: str = "", record: dict[str, Any] | None = None,
-    class_head: bool = False,
+    class_head: bool = False, half: bool = True,
 ) -> None:  # fmt: skip
     """Write a generator as a release: linear layers folded, half precision, class head if asked."""
     config = for_release(generator.config, class_head=class_head)
     state = fold_linear(generator).state_dict()
     tensors = {
-        key: _half(tensor)
+        key: _half(tensor) if half else tensor.detach().cpu().contiguous()
         for key, tensor in state.items()
         if (config.class_head or not key.startswith("class_head."))
         and not key.endswith("num_batches_tracked")
@@ -84,7 +93,9 @@ def save_release(
 
 
 def _half(tensor: Tensor) -> Tensor:
-    return tensor.detach().cpu().to(torch.float16).contiguous()
+    """Half precision, but for biases and batch-norm statistics: few, and wide in range."""
+    kind = torch.float16 if tensor.ndim > 1 else torch.float32
+    return tensor.detach().cpu().to(kind).contiguous()
 
 
 def read_release(path: Path) -> Release:

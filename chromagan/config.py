@@ -112,6 +112,9 @@ class TrainConfig:
     schedule: Literal["constant", "cosine"] = "constant"
     warmup: int = 0
     freeze_trunk: bool = False
+    frozen_stages: int = 0
+    """`lite`: how many of the trunk's seven stages (and the stem) keep their ImageNet weights; the
+    shallow ones cost most of the backward pass and change least."""
     criterion: Criterion = "l2"
     critic_steps: int = 1
     clip_gradient: float = 0.0
@@ -146,6 +149,8 @@ class TrainConfig:
             raise ConfigError(f"--ema must be in [0, 1): {self.ema}")
         if self.max_steps is not None and self.max_steps < 1:
             raise ConfigError(f"--max-steps must be at least 1: {self.max_steps}")
+        if not 0 <= self.frozen_stages <= 7:
+            raise ConfigError(f"--frozen-stages must be 0 to 7: {self.frozen_stages}")
         if self.criterion not in get_args(Criterion):
             raise ConfigError(f"--criterion must be l2 or huber: {self.criterion}")
 

@@ -72,3 +72,21 @@ def any_rank(flag: bool, device: torch.device) -> bool:
 def barrier() -> None:
     if world_size() > 1:
         dist.barrier()
+
+
+def average_in_place(tensors: list[Tensor]) -> None:
+    """Replace tensors (gradients, batch-norm statistics) by their averages over all processes.
+
+    One flat reduction instead of DistributedDataParallel's hooks: the hooks do not survive the
+    double backward of a gradient penalty, and their buckets are re-sorted after the first step of
+    every start, which changes sums and with them the promise that a resumed run equals a whole one.
+    """
+    if world_size() == 1 or not tensors:
+        return
+    flat = torch.cat([t.reshape(-1).float() for t in tensors])
+    dist.all_reduce(flat)
+    flat /= world_size()
+    offset = 0
+    for tensor in tensors:
+        tensor.copy_(flat[offset : offset + tensor.numel()].view_as(tensor))
+        offset += tensor.numel()

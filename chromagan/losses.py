@@ -80,7 +80,8 @@ def gradient_penalty(
         grads = torch.autograd.grad(score, (luminance, ab), create_graph=True)
         grad = torch.cat(grads, dim=1).flatten(1)
         norm = grad.norm(dim=1) * grad.shape[1] ** 0.5
-    return ((norm - 1) ** 2).mean()
+    penalty: Tensor = ((norm - 1) ** 2).mean()
+    return penalty
 
 
 def generator_losses(

@@ -6,7 +6,7 @@ That is what makes a resumed run equal to an uninterrupted one: nothing but the 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -96,7 +96,7 @@ class Batches:
         generator = torch.Generator().manual_seed(hash((self.seed, step, self.rank)) % 2**63)
         return jitter_luminance(l_B1HW, self.jitter, generator), l_B1HW, ab_B2HW
 
-    def stream(self, start: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def stream(self, start: int) -> Generator[tuple[Tensor, Tensor, Tensor], None, None]:
         """Batches from a step on, decoded ahead in background threads."""
         ahead = max(2, self.workers)
         with ThreadPoolExecutor(max(1, self.workers), thread_name_prefix="decode") as pool:

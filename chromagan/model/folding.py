@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -14,7 +15,7 @@ from chromagan.model.vgg import VggGlobalBranch
 
 
 def fold_linear(generator: Generator) -> Generator:
-    """A copy of a `vgg16` generator whose three global linear maps are one; `lite`: a plain copy."""
+    """A copy of a `vgg16` generator with one global linear map instead of three; else a copy."""
     if generator.config.architecture != "vgg16" or generator.config.folded:
         return copy.deepcopy(generator)
     folded = build_generator(replace(generator.config, folded=True))
@@ -50,7 +51,7 @@ def _fold_children(module: nn.Module) -> None:
     if not isinstance(module, nn.Sequential):
         return
     layers = list(module)
-    for i, (conv, norm) in enumerate(zip(layers[:-1], layers[1:], strict=True)):
+    for i, (conv, norm) in enumerate(pairwise(layers)):
         if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
             module[i] = fuse_conv_bn_eval(conv, norm)
             module[i + 1] = nn.Identity()

@@ -82,6 +82,4 @@ def load_efficientnet(generator: Generator, path: Path | None = None) -> None:
     missing = own - set(state)
     if missing:
         raise WeightsError(f"{path}: {len(missing)} entries are missing, first {min(missing)}")
-    generator.load_state_dict(
-        state, strict=False
-    )  # the rest keeps its fresh weights; checked above
+    generator.load_state_dict(state, strict=False)  # complete for `own`, see above

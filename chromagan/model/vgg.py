@@ -6,6 +6,8 @@ parameters with the class head, 47,523,234 without), so its weights can be repre
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,7 +28,7 @@ def _order(config: ModelConfig) -> Order:
 
 
 class GreyInput(nn.Module):
-    """Luminance code `(B, 1, H, W)` in [0, 1] -> three equal channels, ImageNet-normalised or raw."""
+    """Luminance code `(B, 1, H, W)` in [0, 1] -> three channels, ImageNet-normalised or raw."""
 
     mean: Tensor
     std: Tensor
@@ -81,9 +83,7 @@ class VggGlobalBranch(nn.Module):
         sizes = [flat, 256 // config.divisor]
         if not config.folded:
             sizes[1:1] = [1024 // config.divisor, 512 // config.divisor]
-        self.linear = nn.Sequential(
-            *(nn.Linear(i, o) for i, o in zip(sizes[:-1], sizes[1:], strict=True))
-        )
+        self.linear = nn.Sequential(*(nn.Linear(i, o) for i, o in pairwise(sizes)))
 
     def forward(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
         flat = self.convs(features[-1]).flatten(1)

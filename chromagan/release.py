@@ -1,0 +1,93 @@
+"""`python -m chromagan.release RUN -o checkpoints/NAME`: a run's average as a release with card."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from chromagan import __version__
+from chromagan.checkpoint import CheckpointError, load_state, save_release, sha256_of, write_text
+from chromagan.config import ConfigError, ModelConfig
+from chromagan.model import build_generator
+from chromagan.model_card import model_card
+
+MODEL_FILE = "model.safetensors"
+
+
+def run_record(state: dict[str, Any]) -> dict[str, Any]:
+    """The facts of a run that its release carries, from the training state alone."""
+    config = state["config"]
+    return {
+        "variant": config["variant"],
+        "preset": config["preset"],
+        "steps": state["step"],
+        "images_seen": state["step"] * config["batch"],
+        "hours": round(state["seconds"] / 3600, 2),
+        "hardware": f"{config['device']} ({platform.machine()}, torch {torch.__version__})",
+        "toolkit": __version__,
+        "commit": _commit(),
+        "training": {k: v for k, v in config.items() if k not in ("model", "out")},
+    }
+
+
+def export(run: Path, folder: Path, *, class_head: bool, notes: Path | None = None) -> Path:
+    """Write `folder/model.safetensors` and its card from `run/state.pt`."""
+    state_path = run / "state.pt" if run.is_dir() else run
+    if not state_path.is_file():
+        raise CheckpointError(f"{run}: no state.pt there; train first")
+    state = load_state(state_path)
+    if "ema" not in state or "config" not in state:
+        raise CheckpointError(f"{state_path}: not a ChromaGAN training state")
+    generator = build_generator(ModelConfig.from_dict(state["config"]["model"]))
+    generator.load_state_dict(state["ema"])
+    record = run_record(state)
+    path = folder / MODEL_FILE
+    save_release(path, generator.eval(), name=folder.name, record=record, class_head=class_head)
+    text = model_card(
+        name=folder.name, config=asdict(generator.config), record=record, sha256=sha256_of(path),
+        size=path.stat().st_size, notes=notes.read_text() if notes else "",
+    )  # fmt: skip
+    write_text(folder / "README.md", text)
+    write_text(folder / "record.json", json.dumps(record, indent=2) + "\n")
+    return path
+
+
+def _commit() -> str:
+    try:
+        answer = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"],  # noqa: S607 - whichever git the user has
+            cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return answer.stdout.strip()
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m chromagan.release", description=__doc__)
+    parser.add_argument("run", type=Path, help="run folder of chromagan.train, or its state.pt")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder of the release")
+    parser.add_argument(
+        "--class-head", action="store_true", help="keep the class head (lite: 2.6 MB)"
+    )
+    parser.add_argument("--notes", type=Path, help="Markdown with metrics and limits for the card")
+    args = parser.parse_args(argv)
+    try:
+        path = export(args.run, args.out, class_head=args.class_head, notes=args.notes)
+    except (CheckpointError, ConfigError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
