@@ -211,9 +211,8 @@ def _write_linear(writer: _Writer, node: fx.Node, linear: nn.Linear) -> None:
 
 
 def _write_norm(writer: _Writer, node: fx.Node, norm: nn.BatchNorm2d) -> None:
-    parts = {"weight": norm.weight, "bias": norm.bias}
-    parts |= {"mean": cast(Tensor, norm.running_mean), "var": cast(Tensor, norm.running_var)}
-    names = [writer.tensor(f"{node.name}.{part}", value) for part, value in parts.items()]
+    parts = ("weight", "bias", "running_mean", "running_var")
+    names = [writer.tensor(f"{node.name}.{part}", getattr(norm, part)) for part in parts]
     writer.add("BatchNormalization", [_source(node), *names], node.name, epsilon=norm.eps)
 
 
@@ -246,7 +245,7 @@ _MODULES: dict[type[nn.Module], Callable[..., None]] = {
 # --- functions and tensor methods ---
 
 
-def _write_binary(kind: str) -> Callable[[_Writer, fx.Node], None]:
+def _write_plain(kind: str) -> Callable[[_Writer, fx.Node], None]:
     def write(writer: _Writer, node: fx.Node) -> None:
         writer.add(kind, [writer.operand(a) for a in node.args], node.name)
 
@@ -297,16 +296,21 @@ def _write_mean(writer: _Writer, node: fx.Node) -> None:
     writer.add("ReduceMean", [_source(node)], node.name, axes=list(axes), keepdims=0)
 
 
+def _write_flatten(writer: _Writer, node: fx.Node) -> None:
+    axis = int(cast(int, node.args[1]))
+    writer.add("Flatten", [_source(node)], node.name, axis=axis)
+
+
 _CALLS: dict[Any, Callable[[_Writer, fx.Node], None]] = {
-    operator.add: _write_binary("Add"),
-    operator.sub: _write_binary("Sub"),
-    operator.mul: _write_binary("Mul"),
-    operator.truediv: _write_binary("Div"),
+    operator.add: _write_plain("Add"),
+    operator.sub: _write_plain("Sub"),
+    operator.mul: _write_plain("Mul"),
+    operator.truediv: _write_plain("Div"),
     torch.cat: _write_cat,
-    torch.sigmoid: lambda w, node: w.add("Sigmoid", [_source(node)], node.name) and None,
+    torch.sigmoid: _write_plain("Sigmoid"),
     F.interpolate: _write_enlarge,
     spread: _write_spread,
     "expand": _write_expand,
     "mean": _write_mean,
-    "flatten": lambda w, node: w.add("Flatten", [_source(node)], node.name, axis=1) and None,
+    "flatten": _write_flatten,
 }

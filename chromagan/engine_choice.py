@@ -1,0 +1,200 @@
+"""Which engine `auto` means on this machine: measured once, remembered.
+
+Without anything remembered only fp32 engines compete, so the choice cannot change the colours by
+more than the last digit, and the trial is short. `python -m chromagan.tune` compares every
+precision, holds each against the parity limits and remembers the fastest that keeps them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from os import environ
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chromagan import user_cache
+from chromagan.engines import (
+    EngineError,
+    EngineSpec,
+    build_engine,
+    installed,
+    missing_reason,
+    usable_cpus,
+)
+from chromagan.model import Generator
+from chromagan.quantization import weights_digest
+from chromagan.torch_engine import Engine
+
+VARIABLE = "CHROMAGAN_ENGINE"
+"""Overrides `auto`, e.g. `torch`, `openvino-int8`: for hosts that must not measure."""
+_TABLE = "engines.json"
+_PLAIN = EngineSpec("torch", "fp32")
+_TRIAL_SECONDS = 2.0
+_MARGIN = 0.9
+"""Another engine must take less than this share of PyTorch's time: its start-up costs too."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A remembered decision with the times that led to it."""
+
+    engine: str
+    precision: str
+    milliseconds: dict[str, float]
+    tuned: bool = False
+    """Whether `chromagan.tune` made it, with parity checked, rather than a short trial."""
+
+    @property
+    def spec(self) -> EngineSpec:
+        return EngineSpec(self.engine, self.precision)
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Choice | None:
+        """None for anything that isn't a decision, e.g. of another version."""
+        try:
+            choice = cls(**values)
+            choice.spec.check_names()
+        except (TypeError, EngineError):
+            return None
+        return choice
+
+
+def select_engine(
+    generator: Generator, name: str = "auto", precision: str = "auto", *, device: str = "cpu"
+) -> Engine:
+    """The engine for `load_colorizer`'s options. Raises EngineError where it cannot be had."""
+    if name == "auto" and precision == "auto" and environ.get(VARIABLE, "auto") != "auto":
+        chosen = EngineSpec.parse(environ[VARIABLE])
+        return build_engine(generator, chosen.name, chosen.precision, device=device)
+    if name == "auto" and precision == "auto":
+        return _automatic(generator, device)
+    if precision == "auto":
+        precision = "bf16" if name == "torch" and device.startswith("cuda") else "fp32"
+    if name == "auto":
+        name = _engine_for(precision, device)
+    return build_engine(generator, name, precision, device=device)
+
+
+def _engine_for(precision: str, device: str) -> str:
+    """PyTorch where it has the precision, else the first other engine that has."""
+    for name in ("torch", "openvino", "onnxruntime"):
+        if missing_reason(EngineSpec(name, precision), device) is None:
+            return name
+    reason = missing_reason(EngineSpec("openvino", precision), device)
+    raise EngineError(f"no engine here runs {precision}: {reason}")
+
+
+def _automatic(generator: Generator, device: str) -> Engine:
+    if device != "cpu":
+        precision = "bf16" if device.startswith("cuda") else "fp32"
+        return build_engine(generator, "torch", precision, device=device)
+    for key in (weights_key(generator), network_key(generator)):
+        choice = remembered(key)
+        if choice is not None and missing_reason(choice.spec, device) is None:
+            return build_engine(generator, choice.engine, choice.precision, device=device)
+    return _trial(generator)
+
+
+def _trial(generator: Generator) -> Engine:
+    """PyTorch against OpenVINO in fp32, a few runs in turn; remembers the winner."""
+    plain = build_engine(generator)
+    if not installed("openvino"):
+        return plain
+    started = time.perf_counter()
+    other = build_engine(generator, "openvino")
+    left = max(_TRIAL_SECONDS - (time.perf_counter() - started), 0.0)
+    times = take_turns(
+        {str(_PLAIN): runner(generator, plain), "openvino-fp32": runner(generator, other)},
+        seconds=left,
+        rounds=5,
+    )
+    fastest = {name: 1000 * min(values) for name, values in times.items()}
+    wins = fastest["openvino-fp32"] < _MARGIN * fastest[str(_PLAIN)]
+    winner = EngineSpec("openvino", "fp32") if wins else _PLAIN
+    remember(network_key(generator), Choice(winner.name, winner.precision, fastest))
+    return other if wins else plain
+
+
+def runner(generator: Generator, engine: Engine, batch: int = 1) -> Callable[[], object]:
+    """A call that runs the network once at its own size, on fixed noise."""
+    size = generator.config.image_size
+    codes = np.random.default_rng(0).random((batch, 1, size, size), dtype=np.float32)
+    return lambda: engine.run(codes)
+
+
+def take_turns(
+    calls: dict[str, Callable[[], object]], *, seconds: float, rounds: int
+) -> dict[str, list[float]]:
+    """Times in seconds of every call, A B C A B C …, so that a busy moment hits all alike.
+
+    One warm-up each, then at most `rounds`, at least one, as long as `seconds` last.
+    """
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    started = time.perf_counter()
+    for call in calls.values():
+        call()
+    for done in range(rounds):
+        if done and time.perf_counter() - started > seconds:
+            break
+        for name, call in calls.items():
+            begin = time.perf_counter()
+            call()
+            times[name].append(time.perf_counter() - begin)
+    return times
+
+
+def remembered(key: str) -> Choice | None:
+    return Choice.from_dict(user_cache.kept_table(_TABLE).get(key))
+
+
+def remember(key: str, choice: Choice) -> None:
+    """Store a decision; one from tuning is kept until tuning replaces it."""
+    before = remembered(key)
+    if before is None or not before.tuned or choice.tuned:
+        user_cache.keep_in_table(_TABLE, key, asdict(choice))
+
+
+def network_key(generator: Generator) -> str:
+    """This machine and this kind of network: times don't depend on the weights' values."""
+    return _digest(repr(replace(generator.config, class_head=False)))
+
+
+def weights_key(generator: Generator) -> str:
+    """This machine and these very weights: parity does depend on them."""
+    return _digest(weights_digest(generator))
+
+
+def _digest(*facts: str) -> str:
+    text = "\n".join((*machine_facts(), *facts))
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def machine_facts() -> Sequence[str]:
+    """What a measurement here depends on: processor, threads, versions."""
+    versions = [f"{name} {_version(name)}" for name in ("torch", "openvino", "onnxruntime")]
+    return [cpu_name(), f"{usable_cpus()} threads", *versions]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"
+
+
+def cpu_name() -> str:
+    """The processor's name as the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine() or "unknown processor"
