@@ -39,8 +39,9 @@ class Plan:
 def plan_from_config(config: Mapping[str, Any], methods: Sequence[str]) -> Plan:
     """The plan in a study's configuration, key `analysis`, completed by defaults.
 
-    Without declared contrasts, a method called "full" is compared with every method whose name
-    begins with "no-": the ablations of this project.
+    A participant fails by the survey's own `attention.fail_after` unless the exclusions say
+    otherwise. Without declared contrasts, a method called "full" is compared with every method
+    whose name begins with "no-": the ablations of this project.
 
     Raises:
         ValueError: the `analysis` mapping is malformed.
@@ -48,16 +49,25 @@ def plan_from_config(config: Mapping[str, Any], methods: Sequence[str]) -> Plan:
     analysis = config.get("analysis") or {}
     if not isinstance(analysis, Mapping):
         raise ValueError("analysis: a mapping with contrasts and exclusions is expected")
+    unknown = sorted(set(map(str, analysis)) - {"contrasts", "exclusions"})
+    if unknown:
+        raise ValueError(f"analysis: unknown key {unknown[0]!r}; known: contrasts, exclusions")
     declared = analysis.get("contrasts")
     rules = analysis.get("exclusions")
     if rules is not None and not isinstance(rules, Mapping):
         raise ValueError("analysis.exclusions: a mapping is expected")
     return Plan(
         contrasts=default_contrasts(methods) if declared is None else read_contrasts(declared),
-        rules=ExclusionRules() if rules is None else ExclusionRules.from_mapping(rules),
+        rules=ExclusionRules.from_mapping({**_survey_rules(config), **(rules or {})}),
         contrasts_declared=declared is not None,
         rules_declared=rules is not None,
     )
+
+
+def _survey_rules(config: Mapping[str, Any]) -> dict[str, Any]:
+    attention = config.get("attention")
+    limit = attention.get("fail_after") if isinstance(attention, Mapping) else None
+    return {} if limit is None else {"failed_attention": limit}
 
 
 def default_contrasts(methods: Sequence[str]) -> tuple[tuple[str, str], ...]:
