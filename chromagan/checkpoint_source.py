@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from chromagan.checkpoint import CheckpointError
 
 CHECKPOINTS: tuple[str, ...] = ("lite", "full", "no-class", "no-gan")
 """The names this repository gives its own checkpoints; the first is the default."""
 FILE_NAME = "model.safetensors"
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*(@[\w./-]+)?")
 
 
 def checkpoint_folder() -> Path:
@@ -56,22 +57,28 @@ def _offer() -> str:
 
 def _download(hub_id: str) -> Path:
     """`model.safetensors` of a Hub repository; later calls work offline from the Hub's cache."""
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
     from huggingface_hub.errors import RepositoryNotFoundError
 
     repository, _, revision = hub_id.partition("@")
+    endpoint = os.environ.get("HF_ENDPOINT")
+    where: dict[str, Any] = {"revision": revision or None, "endpoint": endpoint}
+    offline = False
     try:
-        return Path(
-            hf_hub_download(
-                repository,
-                FILE_NAME,
-                revision=revision or None,
-                endpoint=os.environ.get("HF_ENDPOINT"),
-            )
-        )
+        try:  # asking first: the download itself would retry for half a minute before giving up
+            get_hf_file_metadata(hf_hub_url(repository, FILE_NAME, **where), timeout=10)
+        except RepositoryNotFoundError:
+            raise
+        except Exception as error:
+            offline, reason = True, _first_line(error)
+        return Path(hf_hub_download(repository, FILE_NAME, local_files_only=offline, **where))
     except RepositoryNotFoundError:
         reason = "there is no such file here and no such model on the Hugging Face Hub"
     except Exception as error:  # network libraries raise dozens of types; the user needs one line
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        reason = f"not a file here, and the Hugging Face Hub did not deliver it ({first[:160]})"
+        reason = reason if offline else _first_line(error)
+        reason = f"not a file here, and the Hugging Face Hub did not deliver it ({reason})"
     raise CheckpointError(f"{hub_id}: {reason}; {_offer()}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

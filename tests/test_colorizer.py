@@ -1,0 +1,217 @@
+"""The colorizer's contract, with networks of seeded random weights: values mean nothing here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from skimage import color as skcolor
+
+from chromagan import color, load_colorizer
+from chromagan.checkpoint import save_release
+from chromagan.colorizer import CheckpointError, ChromaGANColorizer, Colorizer, recolour
+from chromagan.config import ModelConfig
+from chromagan.framing import FITS
+from chromagan.images import read_image
+from chromagan.labels import IMAGENET_LABELS
+from chromagan.model import build_generator
+from chromagan.samples import sample_paths
+from chromagan.torch_engine import TorchEngine
+
+relaxed = settings(deadline=None, max_examples=12, suppress_health_check=list(HealthCheck))
+
+
+@pytest.fixture(scope="module")
+def generator() -> torch.nn.Module:
+    torch.manual_seed(0)
+    network = build_generator(ModelConfig(architecture="lite", width=32))
+    with torch.no_grad():  # fresh weights answer with grey: make the colours visible
+        network.decoder.out.weight.mul_(8)
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def colorizer(generator: torch.nn.Module) -> ChromaGANColorizer:
+    return ChromaGANColorizer(generator, name="random", working_size=64)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def photos() -> list[np.ndarray]:
+    tall = read_image(sample_paths("historic")[0])
+    return [tall, tall[:100], tall[::3, ::5], tall[:7, :9], np.repeat(tall[:1, :1], 700, 1)]
+
+
+def noise(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(height * 7 + width).integers(0, 256, (height, width, 3), np.uint8)
+
+
+@relaxed
+@given(height=st.integers(1, 200), width=st.integers(1, 200))
+def test_same_size_same_luminance(colorizer: ChromaGANColorizer, height: int, width: int) -> None:
+    image = noise(height, width)
+    result = colorizer(image)
+    assert result.shape == image.shape
+    assert result.dtype == np.uint8
+    before, after = (skcolor.rgb2lab(x)[..., 0] for x in (image, result))
+    assert np.abs(before - after).max() < 0.5
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 10_000), (10_000, 1), (2, 300)])
+def test_extreme_shapes(generator: torch.nn.Module, fit: str, shape: tuple[int, int]) -> None:
+    colorizer = ChromaGANColorizer(generator, fit=fit, working_size=64)  # type: ignore[arg-type]
+    assert colorizer(noise(*shape)).shape == (*shape, 3)
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_result_does_not_depend_on_the_batch(
+    generator: torch.nn.Module, photos: list[np.ndarray], fit: str
+) -> None:
+    colorizer = ChromaGANColorizer(generator, fit=fit, working_size=96)  # type: ignore[arg-type]
+    together = colorizer.colorize_batch(photos)
+    reversed_ = colorizer.colorize_batch(photos[::-1])[::-1]
+    for photo, one, other in zip(photos, together, reversed_, strict=True):
+        alone = colorizer(photo)
+        # the last bit of a float may depend on the batch's memory layout, a colour may not
+        assert np.abs(one.astype(int) - alone).max() <= 1
+        assert np.abs(other.astype(int) - alone).max() <= 1
+
+
+def test_deterministic(colorizer: ChromaGANColorizer, photos: list[np.ndarray]) -> None:
+    np.testing.assert_array_equal(colorizer(photos[0]), colorizer(photos[0]))
+
+
+def test_input_is_left_alone_and_its_colours_are_ignored(colorizer: ChromaGANColorizer) -> None:
+    image = read_image(sample_paths("color")[0])
+    before = image.copy()
+    first = colorizer.predict_ab(image)
+    np.testing.assert_array_equal(image, before)
+    grey = recolour(image, np.zeros((1, 1, 2), np.float32))
+    assert np.abs(colorizer.predict_ab(grey) - first).max() < 1.0
+
+
+def test_ab_is_the_networks(generator: torch.nn.Module) -> None:
+    """Against the plain path: Lab of the squashed photograph, the network, CIE units."""
+    image = noise(64, 64)
+    colorizer = ChromaGANColorizer(generator, working_size=64, fit="square")  # type: ignore[arg-type]
+    code = torch.from_numpy(skcolor.rgb2lab(image)[None, None, ..., 0] / 100).float()
+    with torch.inference_mode():
+        expected = color.decode_ab(generator(code).ab)[0].permute(1, 2, 0).numpy()
+    assert expected.std() > 0.5  # the comparison below is not one of constants
+    ab = colorizer.predict_ab(image)
+    assert ab.shape == (32, 32, 2)
+    np.testing.assert_allclose(ab, expected, atol=0.05)
+
+
+def test_flip_averages_with_the_mirrored_photograph(
+    generator: torch.nn.Module, photos: list[np.ndarray]
+) -> None:
+    plain = ChromaGANColorizer(generator, working_size=64, fit="square")  # type: ignore[arg-type]
+    both = ChromaGANColorizer(generator, working_size=64, fit="square", flip=True)  # type: ignore[arg-type]
+    photo = photos[0]
+    mirrored = plain.predict_ab(photo[:, ::-1])[:, ::-1]
+    expected = (plain.predict_ab(photo) + mirrored) / 2
+    np.testing.assert_allclose(both.predict_ab(photo), expected, atol=0.2)
+    np.testing.assert_allclose(
+        both.predict_ab(photo[:, ::-1])[:, ::-1], both.predict_ab(photo), atol=0.2
+    )
+
+
+def test_flip_in_a_letterbox_stays_on_the_photograph(generator: torch.nn.Module) -> None:
+    """Content and border exchange places when the frame is mirrored; colours must not."""
+    box = ChromaGANColorizer(generator, working_size=64, fit="letterbox", flip=True)  # type: ignore[arg-type]
+    photo = noise(90, 30)
+    assert box.predict_ab(photo).shape == (32, 11, 2)
+    assert np.isfinite(box.predict_ab(photo)).all()
+
+
+def test_classes(colorizer: ChromaGANColorizer, photos: list[np.ndarray]) -> None:
+    prediction = colorizer.predict(photos[0], top=1000)
+    assert prediction.classes is not None
+    names, chances = zip(*prediction.classes, strict=True)
+    assert sorted(names) == sorted(IMAGENET_LABELS)
+    assert sum(chances) == pytest.approx(1, abs=1e-3)
+    assert list(chances) == sorted(chances, reverse=True)
+    np.testing.assert_array_equal(prediction.ab, colorizer.predict_ab(photos[0]))
+
+
+def test_no_class_head_no_classes(photos: list[np.ndarray]) -> None:
+    network = build_generator(ModelConfig(width=16, class_head=False)).eval()
+    assert ChromaGANColorizer(network, working_size=64).predict(photos[0]).classes is None
+
+
+def test_labels_are_imagenets() -> None:
+    assert len(IMAGENET_LABELS) == len(set(IMAGENET_LABELS)) == 1000
+    assert IMAGENET_LABELS[0] == "tench"
+    assert IMAGENET_LABELS[281] == "tabby"
+    assert IMAGENET_LABELS[999] == "toilet tissue"
+
+
+def test_vgg16_sees_its_own_size_only() -> None:
+    network = build_generator(
+        ModelConfig(architecture="vgg16", divisor=16, image_size=64, class_head=False)
+    ).eval()
+    assert ChromaGANColorizer(network)(noise(50, 90)).shape == (50, 90, 3)
+    assert ChromaGANColorizer(network, fit="letterbox")(noise(50, 90)).shape == (50, 90, 3)
+    for options in ({"fit": "aspect"}, {"working_size": 96}):
+        with pytest.raises(ValueError, match="64x64 only"):
+            ChromaGANColorizer(network, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"fit": "round"}, "square, aspect, letterbox"),
+        ({"upsampling": "magic"}, "nearest, bilinear, guided"),
+        ({"working_size": 100}, "multiple of 32"),
+    ],
+)
+def test_wrong_options_name_the_right_ones(
+    generator: torch.nn.Module, options: dict[str, object], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        ChromaGANColorizer(generator, **options)  # type: ignore[arg-type]
+
+
+def test_grey_arrays_are_explained(colorizer: ChromaGANColorizer) -> None:
+    with pytest.raises(ValueError, match="repeat a grey image three times"):
+        colorizer(np.zeros((5, 5), np.uint8))
+    with pytest.raises(TypeError, match="uint8"):
+        colorizer(np.zeros((5, 5, 3)))
+
+
+def test_engine_precisions_agree(generator: torch.nn.Module) -> None:
+    code = np.random.default_rng(0).uniform(0, 1, (2, 1, 64, 96)).astype(np.float32)
+    full = TorchEngine(generator, precision="fp32").run(code)  # type: ignore[arg-type]
+    with torch.inference_mode():
+        expected = generator(torch.from_numpy(code)).ab.numpy()
+    np.testing.assert_allclose(full, expected, atol=1e-4)
+    half = TorchEngine(generator, precision="bf16").run(code)  # type: ignore[arg-type]
+    assert np.abs(half - full).mean() < 0.02
+    with pytest.raises(ValueError, match="precision must be"):
+        TorchEngine(generator, precision="int3")  # type: ignore[arg-type]
+
+
+def test_load_from_file_folder_and_name(
+    generator: torch.nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mine" / "model.safetensors"
+    path.parent.mkdir()
+    save_release(path, generator, name="mine", class_head=True)  # type: ignore[arg-type]
+    monkeypatch.setenv("CHROMAGAN_CHECKPOINTS", str(tmp_path))
+    image = noise(40, 50)
+    results = []
+    for source in (path, str(path.parent), "mine"):
+        loaded: Colorizer = load_colorizer(source, working_size=64)
+        assert loaded.name == "mine"
+        results.append(loaded(image))
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+    with pytest.raises(ValueError, match="cannot be used here"):
+        load_colorizer(path, device="cuda:99")
+    with pytest.raises(CheckpointError, match=r"'thine'.*mine"):
+        load_colorizer("thine")
