@@ -191,6 +191,7 @@ class LiteDecoder(nn.Module):
         self.last2 = _norm_conv(width // 4, width // 4)
         self.out = nn.Conv2d(width // 4, 2, 1)
         nn.init.zeros_(self.out.weight)  # training starts at grey, not at noise
+        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
 
     def forward(self, fused: Tensor, features: list[Tensor]) -> Tensor:
         at2, at4, *_ = features
