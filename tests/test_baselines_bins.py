@@ -1,4 +1,4 @@
-"""The 313-bin table, soft encoding and rebalancing of Zhang et al. 2016."""
+"""The 313-bin table and the rebalancing of Zhang et al. 2016."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.color import rgb2lab
 
-from eval.baselines.bins import bin_centres, rebalancing, soft_encode
+from eval.baselines.bins import bin_centres, rebalancing
 
 # of the authors' resources/pts_in_hull.npy: 313×2 int64 behind an 80-byte header (5,088 bytes)
 OFFICIAL_SHA256 = "b5dec01315c34f43f1c8c089e84c45ae35d1838d8e77ed0e7ca930f79ffa450e"
@@ -42,35 +42,6 @@ def test_bins_contain_the_corners_of_every_cell_with_an_srgb_colour() -> None:
     assert corners <= table
     assert table - corners >= {(40.0, 90.0), (100.0, -90.0), (100.0, -10.0), (100.0, 0.0)}
     assert len(table - corners) < 12  # the whole cube leaves exactly the four above
-
-
-@settings(deadline=None, max_examples=40)
-@given(
-    st.lists(st.tuples(st.floats(-110, 110), st.floats(-110, 110)), min_size=1, max_size=20),
-    st.sampled_from([5, 10]),
-)
-def test_soft_encoding_is_the_gaussian_of_the_nearest_bins(
-    colours: list[tuple[float, float]], neighbours: int
-) -> None:
-    ab = np.array(colours, dtype=np.float32)
-    encoded = soft_encode(ab, neighbours=neighbours)
-    np.testing.assert_allclose(encoded.sum(axis=1), 1, rtol=1e-5)
-    assert ((encoded > 0).sum(axis=1) <= neighbours).all()
-    centres = bin_centres().astype(np.float64)
-    for row, colour in zip(encoded, ab.astype(np.float64), strict=True):
-        distance = np.sqrt(((centres - colour) ** 2).sum(axis=1))
-        cut = np.sort(distance)[neighbours - 1]
-        weights = np.exp(-(distance**2) / 50)
-        inside = distance < cut - 1e-3
-        if weights[inside].sum() > 1e-30:
-            ratio = weights[inside] / weights[inside].sum()
-            got = row[inside]
-            np.testing.assert_allclose(got / got.sum(), ratio, rtol=1e-3, atol=1e-5)
-
-
-def test_a_colour_on_a_bin_weighs_that_bin_most() -> None:
-    centres = bin_centres()
-    assert (soft_encode(centres).argmax(axis=1) == np.arange(313)).all()
 
 
 @settings(deadline=None, max_examples=40)
