@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Form, HTTPException, Request
 from fastapi.responses import FileResponse, Response
 
-from study.plates import count_correct, draw_plate
+from study.plates import count_correct, plate_of
 from study.schema import pick
 from study.sessions import Refusal
 from study.survey import Survey
@@ -103,7 +103,7 @@ def make_pages(survey: Survey) -> APIRouter:
         person = find_person(survey, request)
         if person is None or person.participant != participant:
             raise HTTPException(403, "This picture belongs to another session.")
-        return Response(draw_plate(person.seed, index), media_type="image/png")
+        return Response(plate_of(person.seed, index), media_type="image/png")
 
     @router.post("/plates")
     def submit_plates(

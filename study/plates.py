@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import io
 import random
+import threading
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 SIZE = 240
-_SCALE = 3  # drawn larger, then reduced: smooth dots
+_SCALE = 2  # drawn larger, then reduced: smooth dots
 _DIGITS = "23456789"
+_VARIANTS = 4
+_drawing = threading.Lock()
 # CIE Lab (D65): ground and digit differ along a*, as the confusion lines of both red-green
 # deficiencies mostly do
 _RED_GREEN = ((-24.0, 26.0), (27.0, 26.0))
@@ -39,19 +43,25 @@ def count_correct(seed: int, answers: list[str]) -> int:
     return sum(answer.strip() == digit for answer, digit in zip(answers, digits, strict=True))
 
 
-def draw_plate(seed: int, index: int) -> bytes:
+def plate_of(seed: int, index: int) -> bytes:
     """Plate `index` of a participant as a PNG file, 240×240."""
-    digit = digits_of(seed, index + 1)[index]
-    rng = np.random.default_rng([seed, index])
+    with _drawing:  # many threads drawing at once take much longer than one after another
+        return draw_plate(digits_of(seed, index + 1)[index], index == 0, seed % _VARIANTS)
+
+
+@lru_cache(maxsize=256)
+def draw_plate(digit: str, is_control: bool, variant: int) -> bytes:
+    """One plate as a PNG file; the drawings differ by variant."""
+    rng = np.random.default_rng([int(digit), is_control, variant])
     inside = _digit_mask(digit)
     side = SIZE * _SCALE
     image = Image.new("RGB", (side, side), (238, 238, 238))
     pen = ImageDraw.Draw(image)
     centres, radii = _dots(rng, side)
-    ground, figure = _CONTROL if index == 0 else _RED_GREEN
+    ground, figure = _CONTROL if is_control else _RED_GREEN
     in_figure = inside[centres[:, 1].astype(int), centres[:, 0].astype(int)]
     lightness = rng.uniform(48, 74, len(centres))
-    if index == 0:
+    if is_control:
         lightness = np.where(in_figure, rng.uniform(78, 88, len(centres)), lightness - 14)
     chroma = np.where(in_figure[:, None], np.array(figure), np.array(ground))
     chroma = chroma + rng.normal(0, 3.0, chroma.shape)

@@ -18,12 +18,22 @@ from sqlalchemy import Connection, delete, func, select, update
 
 from study import tables
 from study.assignment import admission, live_counts, lock_planning
+from study.ballots import (
+    Ballot,
+    ballot_state,
+    insert_vote,
+    lock_participant,
+    open_trial_row,
+    progress,
+)
 from study.design import Picture, plan_session
 from study.settings import StudyConfig
 from study.storage import Database
 from study.votelog import Event
 
 people, trials, votes = tables.participants, tables.trials, tables.votes
+_KNOWN_PLANS = 5000
+_VOTING = ("trials", "questions", "done")
 
 
 class Refusal(Exception):  # noqa: N818 - the normal answer to a step at the wrong time
@@ -42,20 +52,6 @@ class EventLog(Protocol):
 
     def erase(self, participant: str, tombstone: Event) -> None:
         """Replace all of a participant's events by one, or raise."""
-
-
-@dataclass(frozen=True)
-class Ballot:
-    """One answer as the page sends it. answer: True for realistic."""
-
-    vote_id: str
-    trial: int
-    answer: bool
-    rt_ms: float | None = None
-    focus_lost: int = 0
-    viewport_width: int | None = None
-    viewport_height: int | None = None
-    pixel_ratio: float | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +97,7 @@ class Sessions:
         self.log = log
         self.clock = clock
         methods = {entry.method for entry in pictures if entry.kind in {"real", "method"}}
+        self._plans: dict[str, tuple[str, ...]] = {}
         self.shares = dict(config.methods) or dict.fromkeys(sorted(methods), 1.0)
 
     def plan(self, counts: Mapping[str, int], seed: int) -> list[Picture]:
@@ -229,8 +226,11 @@ class Sessions:
             Refusal: "step" when trials are not open to this participant.
         """
         with self.database.write() as connection:
-            self._require_stage(connection, participant, "trials", "questions", "done")
-            return self._open(connection, participant)
+            lock_participant(connection, participant)
+            found = progress(connection, self.config_hash, participant)
+            if found is None or found[0] not in _VOTING:
+                raise Refusal("step")
+            return self._open(connection, participant, *found)
 
     def vote(self, participant: str, ballot: Ballot) -> tuple[Receipt, OpenTrial | None]:
         """Store an answer once and open the next trial.
@@ -242,28 +242,33 @@ class Sessions:
                 answered already), "ballot" (the ballot's id was used for something else).
         """
         with self.database.write() as connection:
-            self._require_stage(connection, participant, "trials", "questions", "done")
-            known = connection.execute(
-                select(votes.c.participant, votes.c.trial).where(votes.c.vote_id == ballot.vote_id)
-            ).one_or_none()
-            if known is not None and tuple(known) != (participant, ballot.trial):
+            lock_participant(connection, participant)
+            state = ballot_state(
+                connection, self.config_hash, participant, ballot.vote_id, ballot.trial
+            )
+            if state is None or state.stage not in _VOTING:
+                raise Refusal("step")
+            if state.known is not None and state.known != (participant, ballot.trial):
                 raise Refusal("ballot")
-            trial = connection.execute(
-                select(trials).where(
-                    trials.c.participant == participant, trials.c.trial == ballot.trial
+            is_new = state.known is None
+            if is_new:
+                if state.opened_at is None or state.answered != ballot.trial:
+                    raise Refusal("trial")
+                row = insert_vote(
+                    connection,
+                    ballot,
+                    participant=participant,
+                    config_hash=self.config_hash,
+                    shown_at=state.opened_at,
+                    answered_at=self.clock(),
                 )
-            ).one_or_none()
-            if known is None:
-                if trial is None or trial.opened_at is None:
-                    raise Refusal("trial")
-                if self._first_unanswered(connection, participant) != ballot.trial:
-                    raise Refusal("trial")
-                self._insert_vote(connection, participant, ballot, trial.opened_at)
-            following = self._open(connection, participant)
+                if self.log is not None:
+                    self.log.append(participant, [{"event": "vote", "row": row}])
+            following = self._open(connection, participant, state.stage, state.answered + is_new)
         correct = None
-        if trial is not None and trial.kind == "practice":
-            correct = bool(ballot.answer) == bool(trial.expected)
-        return Receipt(known is None, correct), following
+        if state.kind == "practice":
+            correct = ballot.answer == bool(state.expected)
+        return Receipt(is_new, correct), following
 
     def submit_answers(self, participant: str, answers: Mapping[str, str]) -> None:
         """Record the exit questions and complete the session.
@@ -292,6 +297,7 @@ class Sessions:
             if connection.execute(closed).scalar_one():
                 raise Refusal("closed")
             erase_participant(connection, participant, self.clock(), self.log)
+        self._plans.pop(participant, None)
 
     # -- parts of the steps ---------------------------------------------------------------
 
@@ -328,62 +334,17 @@ class Sessions:
         assert row is not None
         self.log.append(participant, [{"event": "person", "row": dict(row._mapping)}])
 
-    def _first_unanswered(self, connection: Connection, participant: str) -> int | None:
-        query = (
-            select(func.min(trials.c.trial))
-            .select_from(
-                trials.outerjoin(
-                    votes,
-                    (votes.c.participant == trials.c.participant)
-                    & (votes.c.trial == trials.c.trial),
-                )
-            )
-            .where(trials.c.participant == participant, votes.c.vote_id.is_(None))
-        )
-        found = connection.execute(query).scalar_one_or_none()
-        return None if found is None else int(found)
-
-    def _insert_vote(
-        self, connection: Connection, participant: str, ballot: Ballot, opened_at: float
-    ) -> None:
-        row = {
-            "vote_id": ballot.vote_id,
-            "participant": participant,
-            "trial": ballot.trial,
-            "answer": ballot.answer,
-            "rt_ms": ballot.rt_ms,
-            "shown_at": opened_at,
-            "answered_at": self.clock(),
-            "focus_lost": ballot.focus_lost,
-            "viewport_width": ballot.viewport_width,
-            "viewport_height": ballot.viewport_height,
-            "pixel_ratio": ballot.pixel_ratio,
-            "config_hash": self.config_hash,
-        }
-        connection.execute(votes.insert().values(**row))
-        if self.log is not None:
-            self.log.append(participant, [{"event": "vote", "row": row}])
-
-    def _open(self, connection: Connection, participant: str) -> OpenTrial | None:
+    def _open(
+        self, connection: Connection, participant: str, stage: str, answered: int
+    ) -> OpenTrial | None:
         """Open the first unanswered trial, or finish the trials when there is none."""
-        now = self.clock()
-        current = self._first_unanswered(connection, participant)
-        if current is None:
-            self._end_trials(connection, participant)
+        config = self.config
+        if answered >= config.practice.trials + config.trials + config.attention.trials:
+            if stage == "trials":
+                self._end_trials(connection, participant)
             return None
-        connection.execute(
-            update(trials)
-            .where(
-                trials.c.participant == participant,
-                trials.c.trial == current,
-                trials.c.opened_at.is_(None),
-            )
-            .values(opened_at=now)
-        )
-        connection.execute(
-            update(people).where(people.c.participant == participant).values(last_seen=now)
-        )
-        return self._view(current)
+        open_trial_row(connection, participant, answered, self.clock())
+        return self._view(answered)
 
     def _view(self, trial: int) -> OpenTrial:
         practice = self.config.practice.trials
@@ -401,9 +362,6 @@ class Sessions:
         )
 
     def _end_trials(self, connection: Connection, participant: str) -> None:
-        row = self._row(connection, participant)
-        if row is None or row.stage != "trials":
-            return
         if self.config.questions:
             self._update(connection, participant, stage="questions")
         else:
@@ -437,12 +395,28 @@ class Sessions:
         )
 
     def stimulus_of(self, participant: str, trial: int) -> str | None:
-        """The stimulus id of a planned trial."""
-        query = select(trials.c.stimulus).where(
-            trials.c.participant == participant, trials.c.trial == trial
-        )
-        with self.database.read() as connection:
-            return connection.execute(query).scalar_one_or_none()
+        """The stimulus id of a planned trial (None: no such trial).
+
+        A plan never changes, so one that has been read is kept in memory.
+        """
+        plan = self.known_plan(participant)
+        if plan is None:
+            query = (
+                select(trials.c.stimulus)
+                .where(trials.c.participant == participant)
+                .order_by(trials.c.trial)
+            )
+            with self.database.read() as connection:
+                plan = tuple(connection.execute(query).scalars())
+            if plan:
+                if len(self._plans) >= _KNOWN_PLANS:
+                    self._plans.clear()
+                self._plans[participant] = plan
+        return plan[trial] if 0 <= trial < len(plan) else None
+
+    def known_plan(self, participant: str) -> tuple[str, ...] | None:
+        """The stimuli of a plan that is in memory."""
+        return self._plans.get(participant)
 
 
 def erase_participant(

@@ -11,6 +11,7 @@ import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
@@ -60,6 +61,15 @@ class Database:
         except SQLAlchemyError as error:
             reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
             raise StorageError(f"cannot open the database {self.display}: {reason}") from error
+
+    def require(self) -> None:
+        """Fail instead of making a new, empty SQLite file.
+
+        Raises:
+            StorageError: there is no such file.
+        """
+        if self.is_sqlite and not Path(str(self.url.database)).is_file():
+            raise StorageError(f"no database file {self.url.database}")
 
     @property
     def display(self) -> str:
@@ -166,8 +176,7 @@ def load_records(database_url: str, *, config_hash: str | None = None) -> StudyR
     """
     database = Database(database_url)
     try:
-        if database.is_sqlite:
-            _require_file(database)
+        database.require()
         with database.read() as connection:
             return _load(connection, config_hash)
     except SQLAlchemyError as error:
@@ -175,13 +184,6 @@ def load_records(database_url: str, *, config_hash: str | None = None) -> StudyR
         raise StorageError(f"cannot read a study from {database.display}: {reason}") from error
     finally:
         database.close()
-
-
-def _require_file(database: Database) -> None:
-    from pathlib import Path
-
-    if not Path(str(database.url.database)).is_file():
-        raise StorageError(f"no database file {database.url.database}")
 
 
 def _load(connection: Connection, config_hash: str | None) -> StudyRecords:

@@ -85,6 +85,7 @@ def open_survey(options: SurveyOptions) -> Survey:
             f"{options.config}: methods: {', '.join(unknown)} not in the stimulus set, "
             f"which has {', '.join(stimuli.methods())}"
         )
+    _check_analysis(options.config, config, stimuli)
     phrases = load_phrases(config, options.texts)
     database = Database(options.database_url)
     try:
@@ -122,3 +123,19 @@ def open_survey(options: SurveyOptions) -> Survey:
         frame_ancestors=options.frame_ancestors,
         entries=RateLimiter(options.new_per_minute / 60, max(options.new_per_minute, 1.0)),
     )
+
+
+def _check_analysis(path: Path, config: StudyConfig, stimuli: StimulusSet) -> None:
+    """A declared analysis that cannot be read must fail before the answers come in."""
+    if not config.analysis:
+        return
+    from study.plan import plan_from_config
+
+    try:
+        plan = plan_from_config(config.as_dict(), stimuli.methods())
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    named = {name for contrast in plan.contrasts for name in contrast}
+    unknown = sorted(named - set(config.methods or stimuli.methods()))
+    if unknown:
+        raise ConfigError(f"{path}: analysis.contrasts: {', '.join(unknown)} is not in the study")

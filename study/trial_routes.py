@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Limit
 
-from study.sessions import Ballot, OpenTrial, Refusal
+from study.ballots import Ballot
+from study.sessions import OpenTrial, Refusal
 from study.survey import Survey
 from study.tokens import TokenError
 from study.visitor import PATHS, choose_phrases, find_person, participant_id, redirect, render
@@ -117,7 +119,7 @@ def make_trial_routes(survey: Survey) -> APIRouter:
         )
 
     @router.get("/picture/{token}")
-    def picture(request: Request, token: str) -> Response:
+    async def picture(request: Request, token: str) -> Response:
         try:
             owner, trial = tokens.read("picture", token, str, int)
         except TokenError as error:
@@ -126,6 +128,8 @@ def make_trial_routes(survey: Survey) -> APIRouter:
             return _refuse(403, "token")
         if not survey.requests.allows(f"picture-{owner}"):
             return _refuse(429, "rate")
+        if sessions.known_plan(owner) is None:
+            await run_in_threadpool(sessions.stimulus_of, owner, trial)
         stimulus = sessions.stimulus_of(owner, trial)
         if stimulus is None:
             return _refuse(404, "picture")

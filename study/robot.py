@@ -1,0 +1,202 @@
+"""A participant without a person: walks through the survey over HTTP as a browser would.
+
+It knows nothing but what the server sends, repeats what was not acknowledged (with the same id),
+and remembers what was. Used by `study.simulate` and `study.load`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+_TOKEN = re.compile(r'name="token" value="([^"]+)"')
+_PLATE = re.compile(r'<img src="([^"]*/plate/[^"]+)"')
+_LONGEST_PAUSE_S = 2.0
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the page knows about the open trial when it has to be answered."""
+
+    picture: bytes
+    index: int
+    practice: bool
+    position: float
+
+
+@dataclass(frozen=True)
+class Reply:
+    """realistic: the answer; rt_ms: the response time to report; pause_s: how long to wait."""
+
+    realistic: bool
+    rt_ms: float
+    pause_s: float = 0.0
+
+
+@dataclass
+class Diary:
+    """What one or many robots experienced.
+
+    acknowledged: vote id to (trial, answer). vote_s: seconds of each acknowledged vote request.
+    refused: unexpected answers below 500; retried: requests repeated after 5xx or no answer.
+    """
+
+    acknowledged: dict[str, tuple[int, bool]] = field(default_factory=dict)
+    vote_s: list[float] = field(default_factory=list)
+    finished: int = 0
+    retried: int = 0
+    refused: list[str] = field(default_factory=list)
+
+
+class RobotRefusedError(RuntimeError):
+    """The server refused something that a correct page would never be refused."""
+
+
+class OutOfTimeError(RuntimeError):
+    """The server did not answer until the robot's time was up."""
+
+
+class Robot:
+    """One participant. The client must keep cookies and know the base address."""
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        respond: Callable[[Shown], Awaitable[Reply] | Reply],
+        diary: Diary,
+        deadline: float = float("inf"),
+    ) -> None:
+        self.client = client
+        self.respond = respond
+        self.diary = diary
+        self.deadline = deadline
+
+    async def take_part(self) -> bool:
+        """The whole session; True if it reached the end, False if the time was up.
+
+        Raises:
+            RobotRefusedError: on an unexpected refusal.
+        """
+        try:
+            return await self._walk()
+        except OutOfTimeError:
+            return False
+
+    async def _walk(self) -> bool:
+        page = await self._get("/")
+        while time.monotonic() < self.deadline:
+            where = page.url.path
+            if where.endswith("/thanks"):
+                self.diary.finished += 1
+                return True
+            if where.endswith("/trials"):
+                if not await self._trials():
+                    return False
+                page = await self._get("/")
+            else:
+                page = await self._form(page)
+        return False
+
+    async def _form(self, page: httpx.Response) -> httpx.Response:
+        """Fill in the page's form: consent given, plates left empty, questions unanswered."""
+        found = _TOKEN.search(page.text)
+        if found is None:
+            raise RobotRefusedError(f"no form on {page.url.path} ({page.status_code})")
+        for source in _PLATE.findall(page.text):
+            await self._request("GET", html.unescape(source), relative=False)
+        fields = {"token": html.unescape(found.group(1)), "agree": "yes"}
+        path = page.url.path
+        action = "/consent" if 'action="' in page.text and "/consent" in page.text else None
+        target = action or "/" + path.rsplit("/", 1)[-1]
+        answer = await self._request("POST", target, data=fields)
+        if answer.status_code == 409:  # done before the server was lost: go on from there
+            return await self._get("/")
+        return answer
+
+    async def _trials(self) -> bool:
+        trial = (await self._json("GET", "/api/trial"))["trial"]
+        while trial is not None:
+            if time.monotonic() >= self.deadline:
+                return False
+            picture = await self._request("GET", trial["picture"], relative=False)
+            position = (trial["number"] - 1) / max(trial["total"] - 1, 1)
+            shown = Shown(picture.content, trial["index"], trial["practice"], position)
+            answer = self.respond(shown)
+            reply = answer if isinstance(answer, Reply) else await answer
+            await asyncio.sleep(reply.pause_s)
+            trial = await self._vote(trial, reply)
+        return True
+
+    async def _vote(self, trial: dict[str, Any], reply: Reply) -> dict[str, Any] | None:
+        vote_id = str(uuid.uuid4())
+        body = {
+            "id": vote_id,
+            "token": trial["token"],
+            "answer": "realistic" if reply.realistic else "not-realistic",
+            "rt_ms": round(reply.rt_ms, 1),
+            "focus_lost": 0,
+            "viewport_width": 1280,
+            "viewport_height": 720,
+            "pixel_ratio": 1.0,
+        }
+        answer = await self._json("POST", "/api/vote", json=body)
+        self.diary.acknowledged[vote_id] = (trial["index"], reply.realistic)
+        following: dict[str, Any] | None = answer["trial"]
+        return following
+
+    async def _get(self, path: str) -> httpx.Response:
+        return await self._request("GET", path)
+
+    async def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        body: dict[str, Any] = (await self._request(method, path, **options)).json()
+        return body
+
+    async def _request(
+        self, method: str, path: str, *, relative: bool = True, **options: Any
+    ) -> httpx.Response:
+        """One request, repeated until the server has answered it."""
+        address = str(self.client.base_url).rstrip("/") + path if relative else path
+        pause = 0.05
+        while True:
+            started = time.perf_counter()
+            try:
+                answer = await self.client.request(method, address, **options)
+            except httpx.TransportError:
+                answer = None
+            if answer is not None and answer.status_code < 500 and answer.status_code != 429:
+                break
+            if time.monotonic() >= self.deadline:
+                raise OutOfTimeError
+            self.diary.retried += 1
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+        if address.endswith("/api/vote") and answer.status_code == 200:
+            self.diary.vote_s.append(time.perf_counter() - started)
+        if answer.status_code >= 400 and answer.status_code != 409:
+            self.diary.refused.append(f"{method} {answer.url.path} {answer.status_code}")
+            raise RobotRefusedError(self.diary.refused[-1])
+        if answer.status_code == 409 and address.endswith(("/api/vote", "/api/trial")):
+            self.diary.refused.append(f"{method} {answer.url.path} 409 {answer.text[:80]}")
+            raise RobotRefusedError(self.diary.refused[-1])
+        return answer
+
+
+def make_client(base_url: str, transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
+    """A client for one robot (own cookies) on a shared pool of connections."""
+    return httpx.AsyncClient(
+        base_url=base_url.rstrip("/"), transport=transport, follow_redirects=True, timeout=30.0
+    )
+
+
+def make_transport(connections: int) -> httpx.AsyncHTTPTransport:
+    """A pool of connections for many robots."""
+    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+    return httpx.AsyncHTTPTransport(limits=limits)

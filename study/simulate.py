@@ -1,0 +1,274 @@
+"""Simulated participants with known rates: `python -m study.simulate`.
+
+Over HTTP (`--url`) they see what a browser sees and recognise the pictures by their pixels with
+the help of the stimulus folder; straight into a database (`--database-url`) they use the same
+transactions as the server, thousands of times faster. The truth they follow is
+`study.simulation.AnswerModel`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import io
+import secrets
+import sys
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from PIL import Image
+
+from study.ballots import Ballot
+from study.records import REAL
+from study.robot import Diary, Reply, Robot, RobotRefusedError, Shown, make_client, make_transport
+from study.sessions import Sessions
+from study.settings import load_config
+from study.simulation import AnswerModel, Effects
+from study.stimuli import Stimulus, StimulusSet, load_stimuli
+from study.survey import DEMO_CONFIG, SurveyOptions, open_survey
+
+CONCURRENT = 16
+
+
+@dataclass(frozen=True)
+class SimulatedPerson:
+    """Answers pictures as the model says."""
+
+    name: str
+    model: AnswerModel
+
+    def reply(self, stimulus: Stimulus, index: int, position: float) -> Reply:
+        """The answer to one picture, whatever its kind."""
+        if stimulus.expected is not None:
+            passes = self.model.passes_attention(self.name, f"{index}-{stimulus.base_image}")
+            realistic = stimulus.expected is passes
+            return Reply(realistic, self.model.rt_ms(self.name, str(index)))
+        answer = self.model.answer(self.name, stimulus.method, stimulus.base_image, position)
+        return Reply(answer.realistic, answer.rt_ms)
+
+
+def recognise(stimuli: StimulusSet) -> dict[str, Stimulus]:
+    """Stimuli by the SHA-256 of their pixels, which is all that a visitor gets of them."""
+    return {
+        pixel_hash((stimuli.folder / entry.file).read_bytes()): entry for entry in stimuli.stimuli
+    }
+
+
+def pixel_hash(data: bytes) -> str:
+    """SHA-256 of the decoded picture."""
+    with Image.open(io.BytesIO(data)) as image:
+        return hashlib.sha256(image.tobytes()).hexdigest()
+
+
+async def simulate_over_http(
+    url: str, stimuli: StimulusSet, model: AnswerModel, participants: int, pause_s: float = 0.0
+) -> Diary:
+    """Let simulated participants take part in a running survey.
+
+    Raises:
+        RobotRefusedError: the server refused something.
+    """
+    known = recognise(stimuli)
+    diary = Diary()
+    transport = make_transport(CONCURRENT)
+    places = asyncio.Semaphore(CONCURRENT)
+
+    async def one(number: int) -> None:
+        person = SimulatedPerson(f"simulated-{number}", model)
+
+        def respond(shown: Shown) -> Reply:
+            reply = person.reply(known[pixel_hash(shown.picture)], shown.index, shown.position)
+            return Reply(reply.realistic, reply.rt_ms, pause_s)
+
+        async with places, make_client(url, SharedTransport(transport)) as client:
+            await Robot(client, respond, diary).take_part()
+
+    try:
+        await asyncio.gather(*(one(number) for number in range(participants)))
+    finally:
+        await transport.aclose()
+    return diary
+
+
+class SharedTransport(httpx.AsyncBaseTransport):
+    """A transport that outlives the clients which use it."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self._inner.handle_async_request(request)
+
+
+class SteppingClock:
+    """A clock that only moves when it is told to."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def simulate_directly(
+    sessions: Sessions,
+    stimuli: StimulusSet,
+    model: AnswerModel,
+    participants: int,
+    *,
+    start: float,
+    seed: int = 0,
+) -> int:
+    """Run sessions straight on the database, in simulated time from `start`; returns votes."""
+    by_id = {entry.stimulus: entry for entry in stimuli.stimuli}
+    clock = SteppingClock(start)
+    real_clock, sessions.clock = sessions.clock, clock
+    number_of_votes = 0
+    try:
+        for number in range(participants):
+            name = f"{seed}-{number}"
+            person = SimulatedPerson(name, model)
+            identity = secrets.token_hex(12)
+            clock.now += 20.0
+            sessions.begin(identity, language=sessions.config.languages[0])
+            if sessions.config.plates.count:
+                clock.now += 15.0
+                correct = sum(
+                    model.passes_attention(name, f"plate-{plate}")
+                    for plate in range(sessions.config.plates.count)
+                )
+                sessions.submit_plates(identity, correct)
+                row = sessions.find(identity)
+                if row is not None and row.stage == "screened":
+                    continue
+            clock.now += 20.0
+            sessions.start_trials(identity)
+            number_of_votes += _answer_all(sessions, identity, by_id, person, clock)
+            if sessions.config.questions:
+                clock.now += 15.0
+                sessions.submit_answers(
+                    identity, {question.id: "" for question in sessions.config.questions}
+                )
+    finally:
+        sessions.clock = real_clock
+    return number_of_votes
+
+
+def _answer_all(
+    sessions: Sessions,
+    identity: str,
+    by_id: dict[str, Stimulus],
+    person: SimulatedPerson,
+    clock: SteppingClock,
+) -> int:
+    trial = sessions.open_trial(identity)
+    answered = 0
+    while trial is not None:
+        stimulus = sessions.stimulus_of(identity, trial.trial)
+        assert stimulus is not None
+        position = (trial.number - 1) / max(trial.total - 1, 1)
+        reply = person.reply(by_id[stimulus], trial.trial, position)
+        clock.now += 0.5 + reply.rt_ms / 1000
+        ballot = Ballot(
+            vote_id=str(uuid.uuid4()), trial=trial.trial, answer=reply.realistic, rt_ms=reply.rt_ms
+        )
+        _, trial = sessions.vote(identity, ballot)
+        answered += 1
+    return answered
+
+
+def _rate(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        rate = float(value)
+    except ValueError:
+        rate = -1.0
+    if not name or not 0 < rate < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not METHOD=RATE with a rate between 0 and 1")
+    return name, rate
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m study.simulate", description=__doc__)
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--url", help="a running survey, for example http://127.0.0.1:7860")
+    target.add_argument("--database-url", help="a database to write into")
+    parser.add_argument("--config", type=Path, default=DEMO_CONFIG, help="the study's YAML file")
+    parser.add_argument("--participants", type=int, default=62)
+    parser.add_argument(
+        "--rate",
+        type=_rate,
+        action="append",
+        default=[],
+        metavar="METHOD=RATE",
+        help="share of realistic answers of a method (repeat; real: 0.87, others: 0.5)",
+    )
+    parser.add_argument("--careless", type=float, default=0.0, help="share who answer by coin")
+    parser.add_argument("--participant-sd", type=float, default=0.8, help="on the logit scale")
+    parser.add_argument("--image-sd", type=float, default=0.8, help="on the logit scale")
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds between answers (--url)")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line; 0 all took part, 1 the server refused someone, 2 nothing done."""
+    arguments = _parser().parse_args(argv)
+    try:
+        config = load_config(arguments.config)
+        stimuli = load_stimuli((arguments.config.parent / config.stimuli).resolve())
+        rates = {method: 0.87 if method == REAL else 0.5 for method in stimuli.methods()}
+        unknown = [name for name, _ in arguments.rate if name not in rates]
+        if unknown:
+            raise ValueError(f"--rate: the stimulus set has no method {unknown[0]!r}")
+        effects = Effects(
+            participant_sd=arguments.participant_sd,
+            image_sd=arguments.image_sd,
+            careless=arguments.careless,
+        )
+        model = AnswerModel({**rates, **dict(arguments.rate)}, effects, arguments.seed)
+        if arguments.url:
+            return _run_over_http(arguments, stimuli, model)
+        return _run_directly(arguments, model)
+    except (ValueError, RuntimeError) as error:
+        print(f"study.simulate: {error}", file=sys.stderr)
+        return 2
+
+
+def _run_over_http(arguments: argparse.Namespace, stimuli: StimulusSet, model: AnswerModel) -> int:
+    try:
+        diary = asyncio.run(
+            simulate_over_http(
+                arguments.url, stimuli, model, arguments.participants, arguments.pause
+            )
+        )
+    except (RobotRefusedError, KeyError) as error:
+        print(f"study.simulate: the survey refused a participant: {error}", file=sys.stderr)
+        return 1
+    print(f"{diary.finished} simulated participants, {len(diary.acknowledged)} votes acknowledged")
+    return 0
+
+
+def _run_directly(arguments: argparse.Namespace, model: AnswerModel) -> int:
+    options = SurveyOptions(config=arguments.config, database_url=arguments.database_url)
+    survey = open_survey(options)
+    try:
+        number = simulate_directly(
+            survey.sessions,
+            survey.stimuli,
+            model,
+            arguments.participants,
+            start=survey.sessions.clock() - 180.0 * arguments.participants,
+            seed=arguments.seed,
+        )
+    finally:
+        survey.close()
+    print(f"{arguments.participants} simulated participants, {number} votes stored")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
