@@ -40,6 +40,7 @@ TITLES = {
     "colourfulness_ratio": "Colourfulness / truth",
     "auc": "AuC",
     "auc_rebalanced": "AuC rebalanced",
+    "lpips": "LPIPS (AlexNet, 256²)",
 }
 # the direction that is better; colourfulness has none: the truth's own is the aim
 BETTER = dict.fromkeys(METRICS, 1) | {

@@ -21,6 +21,7 @@ from chromagan.samples import sample_paths
 from eval.baselines import METHODS
 from eval.contestants import Contestant, ContestantError, available, network, outputs
 from eval.folder import RunFolder
+from eval.perceptual import check_extras
 from eval.photos import PhotosError, open_photos
 from eval.plots import write_plots
 from eval.run import Run
@@ -51,6 +52,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--limit", type=int, metavar="N", help="only the first N images by name")
     add("--seed", type=int, default=0, help="of the bootstrap (default 0)")
     add("--workers", type=int, default=2, help="threads that measure and write (default 2)")
+    add("--extra", default="", metavar="lpips,fid", help="further metrics, from optional packages")
+    add("--no-plots", action="store_true", help="numbers and tables only")
     return parser
 
 
@@ -60,6 +63,8 @@ def prepare(args: argparse.Namespace) -> Run:
         raise ValueError("--limit must be at least 1")
     if args.workers < 1:
         raise ValueError("--workers must be at least 1")
+    extras = _extras(args)
+    check_extras(extras)
     source = args.images or sample_paths("color")[0].parent
     photos = open_photos(source, args.limit)
     weights = {name: Path(file) for name, file in _pairs(args.weights, "--weights")}
@@ -74,7 +79,7 @@ def prepare(args: argparse.Namespace) -> Run:
     folder.create()
     return Run(
         _shown(args.images), photos, contestants, folder, args.seed, args.workers,
-        args.device, skipped,
+        args.device, skipped, extras=extras,
     )  # fmt: skip
 
 
@@ -92,13 +97,18 @@ def main(argv: list[str] | None = None) -> int:
     if not any(table.values()):
         print("no image could be measured with every method", file=sys.stderr)
         return 1
-    summary = summarise(table, run.seed, run.about(table))
+    summary = summarise(table, run.seed, run.about(table), run.measure_extras(table))
     write_per_image(run.folder, table)
     write_summary(run.folder, summary)
     write_tables(run.folder, summary)
-    write_plots(run.folder, summary, table)
+    if not args.no_plots:
+        write_plots(run.folder, summary, table)
     _print_report(run, summary)
     return 1 if run.excluded else 0
+
+
+def _extras(args: argparse.Namespace) -> list[str]:
+    return [name.strip() for name in args.extra.split(",") if name.strip()]
 
 
 def _networks(

@@ -16,6 +16,7 @@ from chromagan.images import ImageError
 from eval.contestants import Contestant
 from eval.evaluation import Row, Timing, evaluate
 from eval.folder import RunFolder
+from eval.perceptual import add_lpips, fid
 from eval.photos import Photo, list_hash
 
 
@@ -31,6 +32,7 @@ class Run:
     workers: int = 2
     device: str = "auto"
     skipped: dict[str, str] = field(default_factory=dict)
+    extras: list[str] = field(default_factory=list)
     excluded: dict[str, str] = field(default_factory=dict)
     timing: dict[str, Timing] = field(default_factory=dict)
 
@@ -87,6 +89,18 @@ class Run:
                 self.excluded.update(failed)
                 if contestant.network:
                     self.timing[contestant.name] = timing
+
+    def measure_extras(self, table: dict[str, list[Row]]) -> dict[str, dict[str, float | None]]:
+        """The optional metrics: `lpips` into the rows, `fid` as `{method: {"fid": value}}`."""
+        whole: dict[str, dict[str, float | None]] = {}
+        for contestant in self.contestants:
+            rows = table[contestant.name]
+            if "lpips" in self.extras:
+                add_lpips(self.folder, rows, contestant.luminance, self.device)
+            if "fid" in self.extras:
+                value = fid(self.folder, rows, contestant.luminance, self.device)
+                whole[contestant.name] = {"fid": value}
+        return whole
 
     def about(self, table: dict[str, list[Row]]) -> dict[str, Any]:
         """What `summary.json` says besides numbers."""

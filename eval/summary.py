@@ -21,7 +21,7 @@ Table = Mapping[str, Sequence[Row]]  # method -> rows of the same images in the 
 
 FIELDS = (
     "method", "image", "key", "width", "height", "seconds", "truth_chroma", "psnr224_grey",
-    *METRICS, "sha256", "fingerprint",
+    *METRICS, "lpips", "sha256", "fingerprint",
 )  # fmt: skip
 
 
@@ -31,10 +31,15 @@ def column(rows: Sequence[Row], name: str) -> npt.NDArray[np.float64]:
     return np.array([math.nan if value is None else float(value) for value in values])
 
 
+def metrics_of(rows: Sequence[Row]) -> tuple[str, ...]:
+    """The metrics that these rows hold: the usual ones, and `lpips` where it was asked for."""
+    return (*METRICS, "lpips") if any("lpips" in row for row in rows) else METRICS
+
+
 def method_summary(rows: Sequence[Row], seed: int) -> dict[str, Any]:
     """Every metric over all images, and psnr224 over colour photographs with its gain over grey."""
     summary: dict[str, Any] = {
-        name: estimate(column(rows, name), seed).as_dict() for name in METRICS
+        name: estimate(column(rows, name), seed).as_dict() for name in metrics_of(rows)
     }
     gain = column(rows, "psnr224") - column(rows, "psnr224_grey")
     colour = column(rows, "truth_chroma") >= COLOURED
@@ -59,14 +64,22 @@ def differences(table: Table, seed: int) -> dict[str, dict[str, Any]]:
             metric: paired_difference(
                 column(table[name], metric), column(table[names[0]], metric), seed
             ).as_dict()
-            for metric in METRICS
+            for metric in metrics_of(table[name])
         }
         for name in names[1:]
     }
 
 
-def summarise(table: Table, seed: int, about: dict[str, Any]) -> dict[str, Any]:
-    """The whole `summary.json`; `about` brings versions, hashes, device and the like."""
+def summarise(
+    table: Table,
+    seed: int,
+    about: dict[str, Any],
+    whole: Mapping[str, Mapping[str, float | None]] | None = None,
+) -> dict[str, Any]:
+    """The whole `summary.json`; `about` brings versions, hashes, device and the like.
+
+    `whole` holds numbers of a method that belong to no single image (FID).
+    """
     first = next(iter(table), None)
     colour = 0 if first is None else int((column(table[first], "truth_chroma") >= COLOURED).sum())
     return {
@@ -81,7 +94,11 @@ def summarise(table: Table, seed: int, about: dict[str, Any]) -> dict[str, Any]:
         "seed": seed,
         "images": {**about.get("images", {}), "colour": colour},
         "methods": {
-            name: {**about.get("methods", {}).get(name, {}), **method_summary(rows, seed)}
+            name: {
+                **about.get("methods", {}).get(name, {}),
+                **method_summary(rows, seed),
+                **(whole or {}).get(name, {}),
+            }
             for name, rows in table.items()
         },
         "differences": {"reference": first, "methods": differences(table, seed)},

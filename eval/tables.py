@@ -65,11 +65,17 @@ def psnr_table(summary: dict[str, Any]) -> TextTable:
 
 def metrics_table(summary: dict[str, Any]) -> TextTable:
     """Every metric as mean ± standard error over all images."""
-    header = ["Method", *(TITLES[name] for name in METRICS)]
+    methods = summary["methods"]
+    shown = [m for m in (*METRICS, "lpips") if any(m in method for method in methods.values())]
+    header = ["Method", *(TITLES[name] for name in shown)]
     body = [
-        [name, *(_with_error(method[metric], _digits(metric)) for metric in METRICS)]
-        for name, method in summary["methods"].items()
+        [name, *(_with_error(method[metric], _digits(metric)) for metric in shown)]
+        for name, method in methods.items()
     ]
+    if any("fid" in method for method in methods.values()):
+        header.append("FID")
+        for cells, method in zip(body, methods.values(), strict=True):
+            cells.append(_number(method.get("fid")))
     return TextTable("All metrics", header, body)
 
 
@@ -187,7 +193,7 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _digits(metric: str) -> int:
-    return 3 if metric in {"ssim224", "auc", "auc_rebalanced"} else 2
+    return 3 if metric in {"ssim224", "auc", "auc_rebalanced", "lpips"} else 2
 
 
 def _number(value: float | None, digits: int = 2, *, signed: bool = False) -> str:

@@ -1,0 +1,127 @@
+"""Contact sheets, and the folder that writes everything in one step."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from eval.folder import RunFolder, write_bytes
+from eval.photos import Photo
+from eval.sheet import Style, choose, contact_sheet, encode, grey_version, main
+
+STYLE = Style(cell=40, gap=4, label=20)
+
+
+def flat(colour: tuple[int, int, int], height: int, width: int) -> NDArray[np.uint8]:
+    return np.full((height, width, 3), colour, np.uint8)
+
+
+def test_every_picture_stands_under_its_column() -> None:
+    red, blue, green = (200, 0, 0), (0, 0, 200), (0, 200, 0)
+    rows = [[flat(red, 20, 40), flat(blue, 20, 40)], [flat(green, 40, 20), flat(red, 80, 40)]]
+    sheet = np.asarray(contact_sheet(rows, ["one", "two"], ["first", "second"], STYLE))
+    assert sheet.shape == (20 + 4 + (20 + 4 + 20) + (40 + 4 + 20), 2 * 44 + 4, 3)
+    assert tuple(sheet[20 + 10, 4 + 20]) == red
+    assert tuple(sheet[20 + 10, 48 + 20]) == blue
+    second = 20 + 20 + 4 + 20
+    assert tuple(sheet[second + 20, 4 + 20]) == green
+    assert tuple(sheet[second + 20, 48 + 20]) == red
+    assert tuple(sheet[second + 20, 4 + 2]) == (255, 255, 255)  # aspect kept: white beside it
+    for left in (4, 48):
+        assert (sheet[:18, left : left + 40] < 128).any()  # the label is drawn
+
+
+def test_uneven_rows_are_refused() -> None:
+    with pytest.raises(ValueError, match="one picture per column"):
+        contact_sheet([[flat((0, 0, 0), 2, 2)]], ["a", "b"])
+    with pytest.raises(ValueError, match="one picture per column"):
+        contact_sheet([], [])
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [(".webp", "WEBP"), (".JPG", "JPEG"), (".png", "PNG")])
+def test_a_sheet_is_encoded_as_its_name_says(suffix: str, kind: str) -> None:
+    sheet = contact_sheet([[flat((9, 9, 9), 5, 5)]], ["x"], style=STYLE)
+    with Image.open(io.BytesIO(encode(sheet, suffix))) as image:
+        assert (image.format, image.size) == (kind, sheet.size)
+    with pytest.raises(ValueError, match="gif"):
+        encode(sheet, ".gif")
+
+
+def test_the_draw_depends_on_the_seed_alone() -> None:
+    photos = [Photo(f"{i}.png", str(i), Path("x")) for i in range(30)]
+    first = choose(photos, 5, 3)
+    assert first == choose(photos, 5, 3) != choose(photos, 5, 4)
+    assert [int(photo.key) for photo in first] == sorted(int(photo.key) for photo in first)
+    assert choose(photos, 99, 0) == photos
+
+
+def test_the_grey_version_has_the_luminance_and_no_chroma() -> None:
+    grey = grey_version(flat((200, 30, 40), 3, 3))
+    assert np.ptp(grey.astype(int), axis=-1).max() == 0
+    assert 85 <= grey[0, 0, 0] <= 110  # L* of that red is about 42
+
+
+def test_the_command_writes_a_labelled_grid(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "sheet.webp"
+    photos.mkdir()
+    for index in range(3):
+        Image.new("RGB", (50, 30), (200, 60 * index, 10)).save(photos / f"p{index}.png")
+    words = ["--images", str(photos), "--methods", "grey", "--device", "cpu", "--cell", "32"]
+    assert main([*words, "--count", "2", "--grey", "--truth", "-o", str(out)]) == 0
+    assert "2 photographs, input, grey, truth" in capsys.readouterr().out
+    with Image.open(out) as image:
+        assert image.width == 3 * 38 + 6
+    (photos / "p1.png").write_bytes(b"\x89PNG\r\n\x1a\nx")
+    assert main([*words, "--names", "p1,p2", "-o", str(out)]) == 1
+    assert "left out: p1.png" in capsys.readouterr().err
+    for wrong in (["--names", "p9", "-o", str(out)], ["-o", str(tmp_path / "a.gif")],
+                  ["--count", "0", "-o", str(out)]):  # fmt: skip
+        with pytest.raises(SystemExit) as stop:
+            main([*words, *wrong])
+        assert stop.value.code == 2
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    write_bytes(path, b"old")
+
+    def refuse(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OSError, match="disk full"):
+        write_bytes(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_journal_survives_torn_lines_and_many_threads(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.create()
+    assert folder.rows() == []
+    (folder.path / "journal.jsonl").write_bytes('{"method": "a", "key": "ö'.encode()[:-1])
+
+    def add(start: int) -> None:
+        for index in range(start, start + 25):
+            folder.append({"method": "a", "key": str(index), "fingerprint": "f", "x": 0.5})
+
+    threads = [threading.Thread(target=add, args=(25 * i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {row["key"] for row in folder.rows()} == {str(i) for i in range(100)}
+    with (folder.path / "journal.jsonl").open("a") as file:
+        file.write('\n{"method": "a", "key": "100", "finger')
+    assert len(folder.rows()) == 100
