@@ -32,6 +32,8 @@ class Plan:
                 raise ValueError(f"analysis.contrasts: {method!r} is compared with itself")
         if len(set(self.contrasts)) != len(self.contrasts):
             raise ValueError("analysis.contrasts: the same comparison is listed twice")
+        if self.seed < 0:
+            raise ValueError(f"a seed is not negative: {self.seed}")
         if self.resamples < 100:
             raise ValueError(f"at least 100 resamples are needed, not {self.resamples}")
 

@@ -117,14 +117,18 @@ def _plan(arguments: argparse.Namespace, data: StudyData) -> tuple[Plan, str]:
     except ValueError as error:
         plan = plan_from_config({}, methods)
         warning = f"The declared analysis cannot be read ({error}); defaults are used instead."
-    if arguments.contrast:
-        contrasts = read_contrasts(arguments.contrast)
-        same = plan.contrasts_declared and contrasts == plan.contrasts
-        plan = replace(plan, contrasts=contrasts, contrasts_declared=same)
-    if arguments.seed is not None:
-        plan = replace(plan, seed=arguments.seed)
-    if arguments.resamples is not None:
-        plan = replace(plan, resamples=arguments.resamples)
+    try:
+        if arguments.contrast:
+            contrasts = read_contrasts(arguments.contrast)
+            same = plan.contrasts_declared and contrasts == plan.contrasts
+            plan = replace(plan, contrasts=contrasts, contrasts_declared=same)
+        if arguments.seed is not None:
+            plan = replace(plan, seed=arguments.seed)
+        if arguments.resamples is not None:
+            plan = replace(plan, resamples=arguments.resamples)
+    except ValueError as error:
+        text = str(error).replace("analysis.contrasts:", "--contrast:")
+        raise VotesError(text) from error
     return plan, warning
 
 
@@ -166,7 +170,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             title=arguments.title,
             warnings=[warning] if warning else [],
         )
-    except (VotesError, StorageError, ConfigError, ValueError, OSError) as error:
+    except (VotesError, StorageError, ConfigError, OSError) as error:
         print(f"study.report: {error}", file=sys.stderr)
         return 2
     for line in (warning, *analysis.notes, *headlines(analysis)):
