@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from study.analysis import Analysis, VersusReal
+from study.background import exit_answers
 from study.gallery import Thumbnails, gallery
 from study.plan import Plan
 from study.plots import contrasts_figure, pictures_figure, progress_figure, shares_figure
@@ -84,6 +85,7 @@ def report_context(
         "excluded": analysis.excluded,
         "reasons": Counter(r for why in analysis.excluded.values() for r in why).most_common(),
         "flow": _flow(data.participants),
+        "background": exit_answers(data.participants, data.config),
         "gallery": rows,
         "with_images": any(picture.image for picture in shown),
         "with_originals": any(picture.original for picture in shown),

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from study.analysis import analyse
+from study.background import exit_answers
 from study.contrasts import Comparison
 from study.gallery import Thumbnails, gallery
 from study.intervals import Estimate, wilson
@@ -372,6 +373,31 @@ def test_a_report_with_pictures_shows_them_and_counts_missing_ones(
     page = Page((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
     assert "img" in page.tags
     assert "pictures to be shown were not found" in page.text
+
+
+def test_exit_answers_with_options_are_counted_and_free_text_is_not_shown() -> None:
+    config = {
+        "questions": [
+            {"id": "screen", "text": {"en": "Screen?"}, "options": [{"en": "A"}, {"en": "B"}]},
+            {"id": "remarks", "text": "Remarks?", "options": []},
+        ]
+    }
+    stored = pd.DataFrame(
+        {
+            "completed": [True, True, True, False],
+            "answers": [
+                {"screen": "A", "remarks": "secret"},
+                {"screen": "", "remarks": ""},
+                {"screen": "A"},
+                {},
+            ],
+        }
+    )
+    expected = [("Screen?", [("A", 2), ("no answer", 1)])]
+    assert exit_answers(stored, config) == expected
+    exported = stored.drop(columns="answers").assign(answer_screen=["A", "", "A", ""])
+    assert exit_answers(exported, config) == expected
+    assert exit_answers(NOTHING, config) == []
 
 
 @pytest.mark.skipif(not CHROMIUM.exists(), reason="needs the system's Chromium")
