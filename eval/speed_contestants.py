@@ -1,0 +1,235 @@
+"""What is timed against what: the official way, our networks on every engine, the baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from chromagan.checkpoint import load_release
+from chromagan.checkpoint_source import available_checkpoints, find_checkpoint
+from chromagan.colorizer import ChromaGANColorizer
+from chromagan.config import ModelConfig, for_release
+from chromagan.engines import build_engine, candidates
+from chromagan.model import Generator, build_generator
+from chromagan.torch_engine import Engine
+from eval.baselines import METHODS, load_method
+
+Pixels = NDArray[np.uint8]
+Codes = NDArray[np.float32]
+
+OURS = ("full", "lite")
+_NOT_NETWORKS = ("grey", "mean-ab", "full", "no-class", "no-gan", "lite")
+BASELINES = tuple(name for name in METHODS if name not in _NOT_NETWORKS)
+SEED = 0
+
+
+@dataclass
+class Contestant:
+    """Something that colours photographs, and its network alone where that can be reached."""
+
+    name: str
+    engine: str
+    precision: str
+    weights: str
+    colorizer: Callable[[Pixels], Pixels]
+    megapixels: float
+    """What the network itself looks at."""
+    pipeline: ChromaGANColorizer | None = None
+    """Set where folder mode can run it."""
+    run_network: Callable[[int], Callable[[], float] | None] = field(default=lambda batch: None)
+    graph: tuple[nn.Module, tuple[int, ...]] | None = None
+    """Network and input shape, for counting its arithmetic."""
+    device: str = "cpu"
+
+    def __str__(self) -> str:
+        return f"{self.name}/{self.engine}-{self.precision}"
+
+    def network(self, batch: int) -> Callable[[], float] | None:
+        """A call that runs the network on `batch` photographs and gives the seconds; or None."""
+        return self.run_network(batch)
+
+
+def all_contestants(
+    device: str = "cpu", *, only: Sequence[str] | None = None, exactly: str | None = None
+) -> list[Contestant]:
+    """Everything that runs here. ValueError for a name in `only` that is none of them.
+
+    `exactly` is one contestant as `str` writes it, e.g. `lite/openvino-int8`.
+    """
+    names = ("official", *OURS, *BASELINES)
+    wanted = (exactly.partition("/")[0],) if exactly else tuple(only or names)
+    unknown = set(wanted) - set(names)
+    if unknown:
+        raise ValueError(f"--only {' '.join(sorted(unknown))}: choose from {', '.join(names)}")
+    found: list[Contestant] = []
+    if "official" in wanted:
+        found.append(official(device))
+    for name in OURS:
+        if name in wanted:
+            found += _ours(name, device, exactly)
+    found += [_baseline(name, device) for name in BASELINES if name in wanted]
+    return [c for c in found if exactly in (None, str(c))]
+
+
+class OfficialEngine:
+    """The published topology the published way: nothing folded, class head run, plain layout."""
+
+    name = "torch"
+    precision = "fp32"
+
+    def __init__(self, generator: Generator, device: str) -> None:
+        self.device = device
+        self._generator = generator.eval().requires_grad_(False).to(device)
+
+    def run(self, l: Codes) -> Codes:  # noqa: E741
+        with torch.inference_mode():
+            output = self._generator(torch.from_numpy(l).to(self.device), classes=True)
+            if output.class_logits is not None:
+                output.class_logits.softmax(dim=1)
+            result: Codes = output.ab.cpu().numpy()
+        return result
+
+
+class KerasEngine:
+    """The same network built and run by Keras, where TensorFlow is installed."""
+
+    name = "keras"
+    precision = "fp32"
+    device = "cpu"
+
+    def __init__(self) -> None:
+        from eval.official_keras import build
+
+        self._model = build()
+
+    def run(self, l: Codes) -> Codes:  # noqa: E741
+        three = np.repeat(np.moveaxis(l, 1, -1), 3, axis=-1)
+        ab = np.asarray(self._model(three, training=False)[0])
+        return np.ascontiguousarray(np.moveaxis(ab, -1, 1), dtype=np.float32)
+
+
+def official(device: str) -> Contestant:
+    """ChromaGAN as published, in Keras if TensorFlow is here, else in plain PyTorch."""
+    config = ModelConfig("vgg16", "official", class_head=True)
+    engine: Engine
+    if device == "cpu" and find_spec("tensorflow") and find_spec("tf_keras"):
+        generator = _seeded(ModelConfig("vgg16", "official", class_head=False))
+        engine = KerasEngine()
+    else:
+        generator = _seeded(config)
+        engine = OfficialEngine(generator, device)
+    return _contestant("official", engine, generator, "seeded random weights")
+
+
+def _ours(name: str, device: str, exactly: str | None) -> list[Contestant]:
+    generator, weights = _network(name)
+    found = []
+    for spec in candidates(device):
+        if exactly is None or exactly == f"{name}/{spec}":
+            engine = build_engine(generator, spec.name, spec.precision, device=device)
+            found.append(_contestant(name, engine, generator, weights))
+    return found
+
+
+def _network(name: str) -> tuple[Generator, str]:
+    """The checkpoint if there is one, else the same topology with seeded weights."""
+    if name in available_checkpoints():
+        return load_release(find_checkpoint(name))[0], f"checkpoints/{name}"
+    config = ModelConfig("vgg16" if name == "full" else "lite")
+    return _seeded(for_release(config, class_head=False)), "seeded random weights"
+
+
+def _seeded(config: ModelConfig) -> Generator:
+    with torch.random.fork_rng():
+        torch.manual_seed(SEED)
+        return build_generator(config).eval().requires_grad_(False)
+
+
+def _contestant(name: str, engine: Engine, generator: Generator, weights: str) -> Contestant:
+    size = generator.config.image_size
+    colorizer = ChromaGANColorizer(generator, name=name, engine=engine)
+
+    def run_network(batch: int) -> Callable[[], float]:
+        codes = np.random.default_rng(SEED).random((batch, 1, size, size), dtype=np.float32)
+
+        def call() -> float:
+            begin = perf_counter()
+            engine.run(codes)
+            return perf_counter() - begin
+
+        return call
+
+    return Contestant(
+        name,
+        engine.name,
+        engine.precision,
+        weights,
+        colorizer,
+        size * size / 1e6,
+        pipeline=None if name == "official" else colorizer,
+        run_network=run_network,
+        graph=(generator, (1, 1, size, size)),
+        device=getattr(engine, "device", "cpu"),
+    )
+
+
+def _baseline(name: str, device: str) -> Contestant:
+    method: Any = load_method(name, weights="random", device=device)
+    side = int(getattr(method, "size", 256))
+    photo = np.random.default_rng(SEED).integers(0, 256, (side, side, 3), dtype=np.uint8)
+
+    def run_network(batch: int) -> Callable[[], float] | None:
+        network = getattr(method, "network", None)
+        if batch != 1 or not isinstance(network, nn.Module):
+            return None
+        return NetworkClock(network, lambda: method(photo))
+
+    return Contestant(
+        name,
+        "torch",
+        "fp32",
+        str(method.weights_label),
+        method,
+        side * side / 1e6,
+        run_network=run_network,
+        device=device,
+    )
+
+
+class NetworkClock:
+    """Seconds that `network` itself takes inside `call`, by hooks around its forward pass."""
+
+    def __init__(self, network: nn.Module, call: Callable[[], object]) -> None:
+        self._network = network
+        self._call = call
+        self._seconds = 0.0
+        self._begin = 0.0
+
+    def __call__(self) -> float:
+        self._seconds = 0.0
+        hooks = [
+            self._network.register_forward_pre_hook(self._start),
+            self._network.register_forward_hook(self._stop),
+        ]
+        begin = perf_counter()
+        try:
+            self._call()
+        finally:
+            for hook in hooks:
+                hook.remove()
+        # a network that isn't called through its forward pass is timed as a whole
+        return self._seconds or perf_counter() - begin
+
+    def _start(self, *_: object) -> None:
+        self._begin = perf_counter()
+
+    def _stop(self, *_: object) -> None:
+        self._seconds += perf_counter() - self._begin

@@ -1,0 +1,149 @@
+"""The speed rows as a Markdown table and a bar chart, ratios first."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from chromagan.engine_choice import cpu_name
+from chromagan.engines import usable_cpus
+from eval.speed_contestants import Contestant
+from eval.speed_floor import count_flops, matmul_rate
+
+if TYPE_CHECKING:
+    from eval.speed import Row
+
+
+@dataclass(frozen=True)
+class Floor:
+    """Arithmetic that a contestant cannot avoid, at the machine's own rate."""
+
+    gflop: float
+    rates: dict[str, float]
+    """Measured matrix products, GFLOP/s by precision."""
+
+    def seconds(self, precision: str) -> float | None:
+        rate = self.rates.get(precision)
+        return None if rate is None else self.gflop / rate
+
+
+def floors(contestants: Sequence[Contestant], device: str) -> dict[str, Floor]:
+    """By contestant name, for those whose arithmetic can be counted."""
+    precisions = {c.precision for c in contestants}
+    measured = {p: matmul_rate(p, device=device) for p in sorted(precisions)}
+    rates = {p: r / 1e9 for p, r in measured.items() if r is not None}
+    found: dict[str, Floor] = {}
+    for contestant in contestants:
+        if contestant.graph is not None and contestant.name not in found:
+            network, shape = contestant.graph
+            codes = torch.zeros(shape, device=next(network.parameters()).device)
+            found[contestant.name] = Floor(count_flops(network, codes) / 1e9, rates)
+    return found
+
+
+def markdown(rows: Sequence[Row], arithmetic: dict[str, Floor]) -> str:
+    """Tables by scope and size; "times faster" is relative to `official` of the same table."""
+    parts = [_machine(), ""]
+    for scope, megapixels, batch in _groups(rows):
+        group = [r for r in rows if _group(r) == (scope, megapixels, batch)]
+        parts += [f"**{_title(scope, megapixels, batch)}**", "", *_table(group, arithmetic), ""]
+    parts += _floor_lines(arithmetic)
+    parts += _weights_lines(rows)
+    return "\n".join(parts).rstrip()
+
+
+def _machine() -> str:
+    return (
+        f"{cpu_name()}, {usable_cpus()} threads, Python {platform.python_version()}, "
+        f"torch {torch.__version__}. Medians with quartiles; everything ran in turn."
+    )
+
+
+def _group(row: Row) -> tuple[str, float, int]:
+    # networks differ in what they look at; they still answer for the same photograph
+    return row.scope, 0.0 if row.scope == "network" else row.megapixels, row.batch
+
+
+def _groups(rows: Sequence[Row]) -> list[tuple[str, float, int]]:
+    seen = dict.fromkeys(_group(row) for row in rows)
+    return sorted(seen, key=lambda g: (g[0] != "network", g[1], g[2]))
+
+
+def _title(scope: str, megapixels: float, batch: int) -> str:
+    if scope == "network":
+        return f"Network only, batch {batch}"
+    many = f"folder of {batch}" if batch > 1 else "one by one"
+    return f"File to file, {megapixels:g} megapixels, {many}"
+
+
+def _table(group: Sequence[Row], arithmetic: dict[str, Floor]) -> list[str]:
+    base = next((r.median_s / r.batch for r in group if r.name == "official"), None)
+    lines = [
+        "| method | engine | precision | times faster | ms per photo | quartiles | × floor | MB |",
+        "|---|---|---|---:|---:|---:|---:|---:|",
+    ]
+    for r in sorted(group, key=lambda r: r.median_s):
+        each = [1000 * s / r.batch for s in (r.median_s, r.low_s, r.high_s)]
+        ratio = "–" if base is None else f"{1000 * base / each[0]:.2f}"
+        peak = "–" if r.peak_mb is None else f"{r.peak_mb:.0f}"
+        lines.append(
+            f"| {r.name} | {r.engine} | {r.precision} | {ratio} | {each[0]:.1f} "
+            f"| {each[1]:.1f}–{each[2]:.1f} | {_times_floor(r, arithmetic)} | {peak} |"
+        )
+    return lines
+
+
+def _times_floor(row: Row, arithmetic: dict[str, Floor]) -> str:
+    floor = arithmetic.get(row.name)
+    seconds = floor.seconds(row.precision) if floor and row.scope == "network" else None
+    return "–" if seconds is None else f"{row.median_s / row.batch / seconds:.2f}"
+
+
+def _floor_lines(arithmetic: dict[str, Floor]) -> list[str]:
+    if not arithmetic:
+        return []
+    rates = next(iter(arithmetic.values())).rates
+    measured = ", ".join(f"{rate:.0f} GFLOP/s in {p}" for p, rate in rates.items())
+    lines = [f"Floor = arithmetic / measured matrix products ({measured}):"]
+    for name, floor in arithmetic.items():
+        times = ", ".join(f"{1000 * floor.gflop / rate:.1f} ms {p}" for p, rate in rates.items())
+        lines.append(f"- {name}: {floor.gflop:.2f} GFLOP, {times}")
+    return [*lines, ""]
+
+
+def _weights_lines(rows: Sequence[Row]) -> list[str]:
+    used = dict.fromkeys((row.name, row.weights) for row in rows)
+    listed = "; ".join(f"{name}: {weights}" for name, weights in used)
+    return [f"Weights (times do not depend on their values): {listed}."]
+
+
+def plot(rows: Sequence[Row], path: Path) -> None:
+    """Bars of milliseconds per photograph on a logarithmic axis, one panel per group."""
+    from matplotlib.figure import Figure
+
+    groups = _groups(rows)
+    heights = [sum(_group(r) == g for r in rows) for g in groups]
+    figure = Figure(figsize=(8, 1 + 0.28 * sum(heights) + 0.7 * len(groups)), layout="constrained")
+    axes = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axis, group in zip(axes, groups, strict=True):
+        members = sorted((r for r in rows if _group(r) == group), key=lambda r: -r.median_s)
+        labels = [f"{r.name} · {r.engine} {r.precision}" for r in members]
+        each = [1000 * r.median_s / r.batch for r in members]
+        low = [max(m - 1000 * r.low_s / r.batch, 0) for m, r in zip(each, members, strict=True)]
+        high = [max(1000 * r.high_s / r.batch - m, 0) for m, r in zip(each, members, strict=True)]
+        colours = [_COLOURS.get(r.name, "#8c8c8c") for r in members]
+        axis.barh(labels, each, xerr=[low, high], color=colours, error_kw={"lw": 1})
+        axis.set_xscale("log")
+        axis.set_title(_title(*group), loc="left", fontsize=10)
+        axis.tick_params(labelsize=8)
+    axes[-1].set_xlabel("ms per photograph (logarithmic)")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+
+
+_COLOURS = {"official": "#d95f02", "full": "#7570b3", "lite": "#1b9e77"}
