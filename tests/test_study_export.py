@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from study.codebook import MEANINGS
@@ -107,7 +107,7 @@ def test_csv_shows_exit_answers_and_iso_times_and_runs_no_formula(data: StudyDat
     assert "answers" not in table
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.text(min_size=1, max_size=8).filter(str.strip), min_size=1, max_size=4))
 def test_any_name_survives_the_way_through_csv(names: list[str]) -> None:
     import tempfile
