@@ -77,7 +77,7 @@ class Trainer:
         )  # fmt: skip
         stream = self.batches.stream(state.step)
         state.train_mode()
-        with _interrupts() as interrupted, bar:
+        with interrupts() as interrupted, bar:
             while state.step < last:
                 started = time.perf_counter()
                 seen, luminance, ab = next(stream)
@@ -207,7 +207,7 @@ class Trainer:
 
 
 @contextmanager
-def _interrupts() -> Iterator[list[int]]:
+def interrupts() -> Iterator[list[int]]:
     """Turn SIGINT and SIGTERM into a note that the loop reads after each step; restored after."""
     received: list[int] = []
 

