@@ -70,7 +70,7 @@ def load(photo: Photo, folder: RunFolder) -> Loaded:
     data = photo.data()
     truth = decode(data, photo.name)
     copy = folder.path / "truth" / f"{photo.key}{PurePosixPath(photo.name).suffix.lower()}"
-    if not copy.exists() or copy.stat().st_size != len(data):
+    if not copy.is_file() or copy.read_bytes() != data:
         write_bytes(copy, data)
     return Loaded(photo, truth, hashlib.sha256(data).hexdigest())
 

@@ -69,7 +69,7 @@ def measure(truth: Rgb8, output: Rgb8, luminance: Luminance = "true") -> dict[st
         raise ValueError(f"the truth is {truth.shape}, the output {output.shape}")
     small = _Pair(metrics.squash(truth, 224), metrics.squash(output, 224), luminance)
     middle = _Pair(metrics.squash(truth, 256), metrics.squash(output, 256), luminance)
-    full = _Pair(truth, output, luminance)
+    full = small if small.truth is truth else _Pair(truth, output, luminance)
     truth_ab, ab = small.truth_lab[1:], small.lab[1:]
     chroma = metrics.mean_chroma(truth_ab)
     colour, truth_colour = (metrics.colourfulness(x) for x in (middle.picture, middle.truth))

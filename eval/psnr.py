@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from chromagan.samples import sample_paths
+from chromagan.torch_engine import choose_device
 from eval.baselines import METHODS
 from eval.contestants import Contestant, ContestantError, available, network, outputs
 from eval.folder import RunFolder
@@ -63,6 +64,7 @@ def prepare(args: argparse.Namespace) -> Run:
         raise ValueError("--limit must be at least 1")
     if args.workers < 1:
         raise ValueError("--workers must be at least 1")
+    args.device = choose_device(args.device)
     extras = _extras(args)
     check_extras(extras)
     source = args.images or sample_paths("color")[0].parent
@@ -91,7 +93,11 @@ def main(argv: list[str] | None = None) -> int:
         run = prepare(args)
     except (PhotosError, ContestantError, ValueError, OSError) as error:
         parser.error(str(error))
-    table = run.execute()
+    try:
+        table = run.execute()
+    except KeyboardInterrupt:
+        print(f"\nstopped; the same command goes on from {run.folder.path}", file=sys.stderr)
+        return 130
     for name, reason in sorted(run.excluded.items()):
         print(f"left out for every method: {name}: {reason}", file=sys.stderr)
     if not any(table.values()):

@@ -30,7 +30,7 @@ class Run:
     folder: RunFolder
     seed: int = 0
     workers: int = 2
-    device: str = "auto"
+    device: str = "cpu"
     skipped: dict[str, str] = field(default_factory=dict)
     extras: list[str] = field(default_factory=list)
     excluded: dict[str, str] = field(default_factory=dict)
@@ -107,7 +107,7 @@ class Run:
         rows = next(iter(table.values()), [])
         return {
             "versions": _versions(),
-            "device": self.device,
+            "device": _device(self.device),
             "images": {
                 "source": self.source,
                 "count": len(rows),
@@ -138,6 +138,13 @@ class Run:
                 for name, t in self.timing.items()
             },
         }
+
+
+def _device(device: str) -> str:
+    """The device, for the processor with the threads that torch uses."""
+    import torch
+
+    return f"cpu ({torch.get_num_threads()} threads)" if device == "cpu" else device
 
 
 def _versions() -> dict[str, str]:

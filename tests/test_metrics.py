@@ -59,7 +59,9 @@ def test_lab_round_trip_restores_every_byte() -> None:
 
 @quick
 @given(chroma, st.floats(1, 99))
-def test_lab_to_rgb_clips_and_rounds_like_the_product(ab: NDArray[np.float32], level: float) -> None:
+def test_lab_to_rgb_clips_and_rounds_like_the_product(
+    ab: NDArray[np.float32], level: float
+) -> None:
     lab = np.concatenate((np.full((1, *ab.shape[1:]), level, np.float32), ab))
     exact = color.lab_to_rgb(torch.from_numpy(lab).double()).numpy() * 255
     ours = lab_to_rgb(lab).transpose(2, 0, 1).astype(float)
@@ -95,10 +97,14 @@ def test_equal_pictures_have_infinite_psnr_and_a_row_has_the_rounding_limit() ->
 
 def test_the_official_psnr_restated_with_scikit_image() -> None:
     truth, output = photo(3), photo(4)
-    small = [np.asarray(Image.fromarray(x).resize((224, 224), Image.BICUBIC)) for x in (truth, output)]
+    small = [
+        np.asarray(Image.fromarray(x).resize((224, 224), Image.BICUBIC)) for x in (truth, output)
+    ]
     lab, predicted = (sk_color.rgb2lab(x) for x in small)
     mixed = np.concatenate((lab[..., :1], predicted[..., 1:]), axis=-1)
-    linear = np.einsum("ij,hwj->hwi", sk_color.colorconv.rgb_from_xyz, _lab_to_xyz(mixed)).clip(0, 1)
+    linear = np.einsum("ij,hwj->hwi", sk_color.colorconv.rgb_from_xyz, _lab_to_xyz(mixed)).clip(
+        0, 1
+    )
     curve = np.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear)
     rebuilt = np.rint(curve * 255).astype(np.uint8)
     expected = sk_metrics.peak_signal_noise_ratio(small[0], rebuilt, data_range=255)

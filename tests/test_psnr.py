@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 import json
 import os
@@ -206,7 +207,7 @@ def test_the_summary_says_what_it_was_made_from(
 
     summary = summary_of(finished[0])
     assert summary["seed"] == 0
-    assert summary["device"] == "cpu"
+    assert summary["device"].startswith("cpu (")
     assert {"chromagan", "python", "torch", "numpy", "pillow"} <= summary["versions"].keys()
     assert "224×224" in summary["protocol"]["caption"]
     digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
@@ -232,10 +233,9 @@ def test_published_figures_stand_in_their_own_column(finished: tuple[Path, int])
 def call(*words: object) -> int:
     """`main` on the processor without plots; a usage error's exit code counts as its result."""
     try:
-        return main([*(str(word) for word in words), "--device", "cpu", "--no-plots"])
+        return main(["--device", "cpu", "--no-plots", *(str(word) for word in words)])
     except SystemExit as stop:
-        assert isinstance(stop.code, int)
-        return stop.code
+        return int(stop.code or 0)
 
 
 @pytest.fixture
@@ -395,6 +395,10 @@ def test_wrong_calls_get_one_clear_sentence(
     assert "at least 1" in complaint(capsys, *base, "--limit", 0)
     assert "no photographs" in complaint(capsys, "--images", tmp_path)
     assert "cannot be the name" in complaint(capsys, *base, "--methods", "../grey")
+    assert "'tpu9' cannot be used here" in complaint(capsys, *base, "--device", "tpu9")
+    if importlib.util.find_spec("lpips") is None:
+        assert "needs the package lpips" in complaint(capsys, *base, "--extra", "lpips")
+    assert "choose from lpips, fid" in complaint(capsys, *base, "--extra", "ssim")
     assert "not free" in complaint(capsys, *base, "--outputs", f"grey={small}")
     (tmp_path / "x.tar").write_bytes(b"not a tar")
     assert "uncompressed .tar" in complaint(capsys, "--images", tmp_path / "x.tar")
