@@ -130,17 +130,18 @@ def main(argv: list[str] | None = None) -> int:
             if args.dry_run:
                 from chromagan.estimate import describe
 
-                print(describe(trainer))
+                if distributed.is_main():
+                    print(describe(trainer))
                 return 0
             step = trainer.train(stop_after=args.stop_after)
+            if distributed.is_main() and step < trainer.total:
+                print(f"paused at step {step} of {trainer.total}; the same command goes on")
     except (ConfigError, DataError, WeightsError, CheckpointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except NonFiniteLossError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    if distributed.is_main() and step < trainer.total:
-        print(f"paused at step {step} of {trainer.total}; the same command goes on")
     return 0
 
 
