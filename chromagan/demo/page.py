@@ -191,7 +191,7 @@ class Page:
         )  # fmt: skip
         save.click(
             do.download, [picture, *look], file, **self._quiet("full", self.workers.full)
-        ).success(None, js=style.SAVE_FILE)
+        ).success(None, file, js=style.SAVE_FILE)
         strip.select(
             do.recall, [*look, history], [photo, controls.network, *shown[1:]],
             show_progress_on=[slider], **network,

@@ -85,7 +85,8 @@ def from_photo(
 
 def grey(image: Pixels) -> Pixels:
     """The photograph's luminance alone, which is all that the network sees."""
-    return recolour(image, _NO_AB)
+    # one channel thrice: rounding leaves the three a level apart in places
+    return np.repeat(recolour(image, _NO_AB)[..., 1:2], 3, axis=2)
 
 
 def coloured(image: Pixels, colours: Colours, look: Look) -> Pixels:

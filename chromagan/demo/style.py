@@ -34,6 +34,7 @@ CSS = """
 #history .grid-container { --grid-cols: 8 !important; }
 #variants .grid-container, #batch-gallery .grid-container { --grid-cols: 3 !important; }
 .examples .caption-label { display: none; }
+.examples .thumbnail-item { aspect-ratio: 1; height: auto !important; }
 .strip .thumbnail-item:hover { border-color: var(--color-accent) !important; }
 .strip .caption-label { font-size: .78rem; }
 .status { font-size: .95rem; line-height: 1.5; }
@@ -64,6 +65,7 @@ button:focus-visible, a:focus-visible, input:focus-visible, [tabindex]:focus-vis
 @media (max-width: 640px) {
   .gradio-container > .main, .gradio-container .fillable { padding: .6rem !important; }
   #masthead { padding-top: .3rem; }
+  .classes li { grid-template-columns: 8.5rem 1fr 2.8rem; }
 }
 @media (prefers-reduced-motion: reduce) {
   * { transition: none !important; animation: none !important; }
@@ -95,16 +97,15 @@ HEAD = """
 </script>
 """
 
-# Clicks the (visually hidden) download link once the server has made the file.
-SAVE_FILE = """() => {
-  const before = window.__saved || '';
-  let tries = 0;
-  const look = () => {
-    const link = document.querySelector('#download-file a, a#download-file');
-    if (link && link.href && link.href !== before) { window.__saved = link.href; link.click(); }
-    else if (tries++ < 100) setTimeout(look, 50);
-  };
-  look();
+# Saves the file that the server has just made, as a click on a link would.
+SAVE_FILE = """(file) => {
+  if (!file || !file.url) return;
+  const link = document.createElement('a');
+  link.href = file.url;
+  link.download = file.orig_name || 'colorized.png';
+  document.body.appendChild(link);
+  link.click();
+  link.remove();
 }"""
 
 

@@ -1,0 +1,205 @@
+"""Write the Hugging Face Spaces: `python -m chromagan.demo.space -o space`.
+
+`space/` gets the demo, `space-study/` the survey: each a complete repository, ready to push. Only
+what the Space needs is copied; a `.git` folder in the target is kept, so that a cloned Space can
+be updated in place.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+from chromagan.checkpoint_source import FILE_NAME, available_checkpoints, checkpoint_folder
+from chromagan.demo import space_texts
+from chromagan.demo.modules import needs_of
+from chromagan.demo.networks import HUB_ID_FILE
+
+ROOT = Path(__file__).resolve().parents[2]
+MAX_MEGABYTES = 900  # a Space's repository may hold 1 GB
+LARGE_BYTES = 10_000_000  # larger files must go through LFS/Xet
+MARKER = "sdk: gradio"
+# part of the platform (or pinned by it): naming them breaks the build
+PROVIDED = {"gradio", "gradio_client", "huggingface_hub", "spaces", "starlette", "fastapi"}
+DISTRIBUTIONS = {"PIL": "pillow", "pillow_heif": "pillow-heif", "yaml": "pyyaml"}
+EXTRA = {"av": "av>=14"}
+STUDY_PACKAGES = (
+    "numpy", "pandas", "scipy", "statsmodels", "matplotlib", "pillow", "krippendorff", "pyyaml",
+    "jinja2", "python-multipart", "sqlalchemy", "itsdangerous", "fastapi", "uvicorn",
+)  # fmt: skip
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+
+
+class SpaceError(ValueError):
+    """A Space that cannot be written; the message says why and what to do."""
+
+
+@dataclass
+class Folder:
+    """A Space being written. `files` are relative paths with their sizes in bytes."""
+
+    path: Path
+    files: dict[str, int] = field(default_factory=dict)
+
+    def copy(self, source: Path, name: str) -> None:
+        target = self.path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+        self.files[name] = target.stat().st_size
+
+    def write(self, name: str, text: str) -> None:
+        target = self.path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+        self.files[name] = target.stat().st_size
+
+    def finish(self) -> None:
+        """Name the large files for LFS; refuse what the Hub would refuse."""
+        large = sorted(
+            {Path(name).suffix for name, size in self.files.items() if size > LARGE_BYTES}
+        )
+        rules = [f"*{suffix} filter=lfs diff=lfs merge=lfs -text" for suffix in large]
+        self.write(".gitattributes", "\n".join(rules) + "\n" if rules else "")
+        if self.megabytes > MAX_MEGABYTES:
+            raise SpaceError(
+                f"{self.path} has {self.megabytes:.0f} MB, more than {MAX_MEGABYTES}: "
+                "name fewer --checkpoints, or keep the weights on the Hub (--hub-id)"
+            )
+
+    @property
+    def megabytes(self) -> float:
+        return sum(self.files.values()) / 1e6
+
+
+def write_demo(target: Path, *, checkpoints: Iterable[str] | None, hub_id: str | None) -> Folder:
+    """The demo's Space. checkpoints: names to bundle (None: all that are here)."""
+    if hub_id is not None and not HUB_ID.fullmatch(hub_id):
+        raise SpaceError(f"--hub-id {hub_id}: needs the form user/model")
+    names = _chosen(checkpoints, hub_id)
+    needs = needs_of(ROOT / "app.py", ROOT, "chromagan")
+    folder = Folder(_cleared(target))
+    for file in needs.files:
+        folder.copy(ROOT / file, file.as_posix())
+    for package in {file.parent for file in needs.files} - {Path(".")}:
+        for data in _data_files(ROOT / package):
+            folder.copy(data, data.relative_to(ROOT).as_posix())
+    for name in names:
+        for file in _release_files(checkpoint_folder() / name):
+            folder.copy(file, f"checkpoints/{name}/{file.name}")
+    if hub_id:
+        folder.write(f"checkpoints/{HUB_ID_FILE}", hub_id + "\n")
+    folder.copy(ROOT / "LICENSE", "LICENSE")
+    folder.write("requirements.txt", "\n".join(demo_requirements(needs.packages)) + "\n")
+    folder.write("README.md", space_texts.demo_readme(version("gradio"), names, hub_id))
+    folder.finish()
+    return folder
+
+
+def write_study(target: Path) -> Folder:
+    """The survey's Space: the whole package (it is small), its bundled stimuli included."""
+    folder = Folder(_cleared(target))
+    for file in sorted((ROOT / "study").rglob("*")):
+        if file.is_file() and "__pycache__" not in file.parts:
+            folder.copy(file, file.relative_to(ROOT).as_posix())
+    folder.write("app.py", space_texts.STUDY_APP)
+    folder.copy(ROOT / "LICENSE", "LICENSE")
+    stated = _stated_requirements()
+    lines = [stated[name] for name in STUDY_PACKAGES if name in stated]
+    folder.write("requirements.txt", "\n".join([*lines, "psycopg[binary]>=3.2"]) + "\n")
+    folder.write("README.md", space_texts.study_readme(version("gradio")))
+    folder.finish()
+    return folder
+
+
+def demo_requirements(packages: frozenset[str]) -> list[str]:
+    """The lines of our own requirements.txt that these imports call for, and the video extra."""
+    stated = _stated_requirements()
+    names = {DISTRIBUTIONS.get(name, name) for name in packages - PROVIDED}
+    lines = [stated[name] for name in sorted(names) if name in stated]
+    return lines + [EXTRA[name] for name in sorted(packages & set(EXTRA))]
+
+
+def _stated_requirements() -> dict[str, str]:
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    wanted = (line.split("#")[0].strip() for line in lines)
+    return {re.split(r"[<>=!~;\[ ]", line)[0].lower(): line for line in wanted if line}
+
+
+def _chosen(checkpoints: Iterable[str] | None, hub_id: str | None) -> list[str]:
+    present = available_checkpoints()
+    names = present if checkpoints is None else list(checkpoints)
+    missing = [name for name in names if name not in present]
+    if missing:
+        raise SpaceError(
+            f"there is no checkpoint {', '.join(missing)}; here are: {', '.join(present) or 'none'}"
+        )
+    if not names and not hub_id:
+        raise SpaceError("there is no checkpoint to bundle: train one, or name --hub-id user/model")
+    return names
+
+
+def _release_files(folder: Path) -> list[Path]:
+    return [path for name in (FILE_NAME, "README.md") if (path := folder / name).is_file()]
+
+
+def _data_files(package: Path) -> list[Path]:
+    """Files of a package that are not modules (samples, credits), sub-packages excluded."""
+    found = []
+    for path in sorted(package.rglob("*")):
+        above = list(path.parents)[: len(path.relative_to(package).parts) - 1]
+        in_package = any((folder / "__init__.py").exists() for folder in above)
+        if path.is_file() and path.suffix not in {".py", ".pyc", ".pyi"} and not in_package:
+            found.append(path)
+    return found
+
+
+def _cleared(target: Path) -> Path:
+    """The target, empty except for `.git`; a folder that is no Space of ours is left alone."""
+    if target.exists() and not target.is_dir():
+        raise SpaceError(f"{target} is a file")
+    contents = [path for path in target.glob("*") if path.name != ".git"] if target.exists() else []
+    readme = target / "README.md"
+    ours = readme.is_file() and MARKER in readme.read_text(encoding="utf-8", errors="replace")
+    if contents and not ours:
+        raise SpaceError(f"{target} is not empty and not a Space: choose another folder")
+    for path in contents:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    target.mkdir(parents=True, exist_ok=True)
+    return target
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line. 0: both folders written. 2: not possible as asked."""
+    parser = argparse.ArgumentParser(prog="python -m chromagan.demo.space", description=__doc__)
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("space"),
+        help="folder for the demo; the survey goes to OUTPUT-study (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--checkpoints", nargs="*", metavar="NAME", help="checkpoints to bundle (default: all here)"
+    )
+    parser.add_argument(
+        "--hub-id", metavar="USER/MODEL", help="load the weights from the Hub where none is bundled"
+    )
+    arguments = parser.parse_args(argv)
+    output: Path = arguments.output
+    try:
+        demo = write_demo(output, checkpoints=arguments.checkpoints, hub_id=arguments.hub_id)
+        study = write_study(output.with_name(output.name + "-study"))
+    except (SpaceError, OSError) as error:
+        print(f"space: {error}", file=sys.stderr)
+        return 2
+    for folder in (demo, study):
+        print(f"{folder.path}: {len(folder.files)} files, {folder.megabytes:.1f} MB")
+    print(space_texts.push_hint(output))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

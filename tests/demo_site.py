@@ -1,0 +1,100 @@
+"""The demo as visitors meet it: `python app.py` in a process of its own, on a free port.
+
+The networks are small and random (seeded): what is tested is the page, not the colours.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from chromagan.checkpoint import save_release
+from chromagan.config import ModelConfig
+from chromagan.model import build_generator
+
+ROOT = Path(__file__).resolve().parents[1]
+NETWORKS = ("lite", "no-class")
+START_SECONDS = 180
+
+
+@dataclass(frozen=True)
+class Site:
+    url: str
+    pid: int
+    log: Path
+    checkpoints: Path
+
+    def memory_mb(self) -> tuple[float, float]:
+        """(resident now, highest so far) of the server, from Linux' own books."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        values = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+        return tuple(int(values[key].split()[0]) / 1024 for key in ("VmRSS", "VmHWM"))  # type: ignore[return-value]
+
+
+def make_checkpoints(folder: Path) -> Path:
+    """Small random releases with plainly visible, different colours; `lite` names classes."""
+    for seed, name in enumerate(NETWORKS):
+        torch.manual_seed(seed)
+        generator = build_generator(ModelConfig(architecture="lite", width=8))
+        (folder / name).mkdir(parents=True)
+        has_head = name == "lite"
+        save_release(folder / name / "model.safetensors", generator, name=name, class_head=has_head)
+    return folder
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running_site(
+    folder: Path, *, cwd: Path = ROOT, python: str = sys.executable, **environment: str
+) -> Iterator[Site]:
+    """Start `app.py` found in `cwd`, wait until it answers, stop it afterwards."""
+    checkpoints = Path(environment.get("CHROMAGAN_CHECKPOINTS", folder / "checkpoints"))
+    if not checkpoints.exists():
+        make_checkpoints(checkpoints)
+    port = free_port()
+    env = os.environ | {"PORT": str(port), "CHROMAGAN_CHECKPOINTS": str(checkpoints)} | environment
+    env.pop("GRADIO_TEMP_DIR", None)
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [python, "app.py"], cwd=cwd, env=env, stdout=output, stderr=subprocess.STDOUT
+        )
+    site = Site(f"http://127.0.0.1:{port}/", process.pid, log, checkpoints)
+    try:
+        _wait(site, process)
+        yield site
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait(site: Site, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(site.url, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.3)
+    raise RuntimeError(f"the demo did not start:\n{site.log.read_text()}")

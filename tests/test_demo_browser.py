@@ -1,0 +1,303 @@
+"""The page in a real browser: what a visitor does, and what comes back."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from demo_site import ROOT, Site, running_site
+from gradio_client import Client, handle_file
+from PIL import Image
+
+from chromagan.samples import sample_paths
+
+playwright_api = pytest.importorskip(
+    "playwright.sync_api", reason="SKIPPED LOUDLY: pip install playwright to test the page"
+)
+CHROMIUM = next(
+    (
+        path
+        for name in ("chromium", "chromium-browser", "google-chrome")
+        if (path := shutil.which(name))
+    ),
+    None,
+)
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None,
+    reason="no browser: the page was NOT tested. On Debian: apt-get install chromium",
+)
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
+]  # fmt: skip
+PATIENCE = 60_000  # ms; nothing here depends on how fast the machine is
+ARTEFACTS = ROOT / "artefacts"
+COLOUR = next(path for path in sample_paths("color") if path.stem == "macaws")
+HISTORIC = next(path for path in sample_paths("historic") if "thoreau" in path.stem)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with running_site(tmp_path_factory.mktemp("demo")) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def visit(browser: Any, site: Site, **options: Any) -> Iterator[Any]:
+    """A new visitor on the page; fails if the browser reports an error or leaves the server."""
+    settings = {"viewport": {"width": 1280, "height": 900}, "locale": "en-GB"} | options
+    context = browser.new_context(accept_downloads=True, **settings)
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    strays: list[str] = []
+    page.on("pageerror", lambda error: strays.append(f"script error: {error}"))
+    page.on(
+        "request",
+        lambda request: strays.append(request.url) if _foreign(request.url, site) else None,
+    )
+    page.goto(site.url)
+    page.locator("#facts li").first.wait_for()
+    try:
+        yield page
+        assert strays == []
+    finally:
+        context.close()
+
+
+def _foreign(url: str, site: Site) -> bool:
+    return not url.startswith((site.url, "data:", "blob:"))
+
+
+def expect(locator: Any) -> Any:
+    playwright_api.expect.set_options(timeout=PATIENCE)
+    return playwright_api.expect(locator)
+
+
+def upload(page: Any, path: Path) -> None:
+    page.locator("#photo input[type=file]").first.set_input_files(str(path))
+
+
+def shown_pixels(page: Any, index: int = 1) -> np.ndarray[Any, Any]:
+    """The slider's picture (0 before, 1 after), fetched as the browser fetches it."""
+    address = page.locator("#slider img").nth(index).get_attribute("src")
+    answer = page.request.get(address)
+    assert answer.ok
+    assert answer.headers["content-type"] == "image/png"
+    return np.asarray(Image.open(io.BytesIO(answer.body())).convert("RGB")).astype(int)
+
+
+def wait_for_photo(page: Any, name: str) -> None:
+    expect(page.locator("#slider img").nth(1)).to_have_attribute(
+        "src", re.compile(rf"/{name}-colour\.png$")
+    )
+
+
+def set_slider(page: Any, elem_id: str, value: str) -> None:
+    box = page.locator(f"#{elem_id} input[type=number]")
+    box.fill(value)
+    box.press("Enter")
+
+
+def picture_changes(page: Any) -> Any:
+    """Call the result after an action: waits until the slider shows another file."""
+    before = page.locator("#slider img").nth(1).get_attribute("src")
+    return lambda: expect(page.locator("#slider img").nth(1)).not_to_have_attribute("src", before)
+
+
+def screenshot(page: Any, name: str) -> None:
+    ARTEFACTS.mkdir(exist_ok=True)
+    page.screenshot(path=str(ARTEFACTS / f"{name}.png"), full_page=True)
+
+
+def saved(page: Any, selector: str) -> Path:
+    with page.expect_download() as download:
+        page.locator(selector).click()
+    return Path(download.value.path()), download.value.suggested_filename  # type: ignore[return-value]
+
+
+def test_colour_photo_sliders_download(browser: Any, site: Site) -> None:
+    with visit(browser, site) as page:
+        assert "Old photographs" in page.locator("#title").inner_text()
+        upload(page, COLOUR)
+        wait_for_photo(page, "macaws")
+        facts = page.locator("#facts")
+        expect(facts).to_contain_text("turned grey first")
+        expect(facts).to_contain_text(re.compile(r"PSNR \d+\.\d dB"))
+        expect(facts).to_contain_text(re.compile(r"\d s on CPU"))
+        expect(page.locator("#three img")).to_have_count(3)
+        expect(page.locator("#classes li")).to_have_count(5)
+        before, after = shown_pixels(page, 0), shown_pixels(page, 1)
+        assert np.ptp(before, axis=2).max() == 0, "the input is shown grey"
+        assert np.ptp(after, axis=2).mean() > 3, "the result is coloured"
+        screenshot(page, "desktop")
+
+        changed = picture_changes(page)
+        set_slider(page, "saturation", "0")
+        changed()
+        assert np.ptp(shown_pixels(page), axis=2).max() <= 1, "no saturation: grey"
+        changed = picture_changes(page)
+        set_slider(page, "saturation", "1")
+        changed()
+        assert np.array_equal(shown_pixels(page), after), "back to the same picture"
+        changed = picture_changes(page)
+        set_slider(page, "temperature", "15")
+        changed()
+        warm = shown_pixels(page)
+        assert (warm[..., 0] - warm[..., 2]).mean() > (after[..., 0] - after[..., 2]).mean() + 3
+
+        path, name = saved(page, "#download")
+        assert name == "macaws-colorized.png"
+        client = Client(site.url, verbose=False)
+        result = client.predict(handle_file(COLOUR), temperature=15, api_name="/colorize")
+        assert path.read_bytes() == Path(result).read_bytes(), "page and API give the same file"
+        with Image.open(path) as image, Image.open(COLOUR) as original:
+            assert image.size == original.size
+
+
+def test_networks_compare_history_forget(browser: Any, site: Site) -> None:
+    with visit(browser, site) as page:
+        page.locator("#examples-historic button").nth(10).click()
+        wait_for_photo(page, HISTORIC.stem)
+        expect(page.locator("#three img")).to_have_count(0)
+        first = shown_pixels(page)
+        changed = picture_changes(page)
+        page.locator("#network input[value='no-class']").check()
+        changed()
+        expect(page.locator("#classes")).to_contain_text("no class head")
+        assert not np.array_equal(first, shown_pixels(page)), "another network, other colours"
+        page.locator("#compare button").first.click()
+        page.locator("#compare-button").click()
+        expect(page.locator("#variants img")).to_have_count(3)
+        expect(page.locator("#variants")).to_contain_text("no-class")
+
+        thumbs = page.locator("#history img")
+        expect(thumbs).to_have_count(2)
+        changed = picture_changes(page)
+        page.locator("#history button").nth(1).click()
+        changed()
+        assert np.array_equal(first, shown_pixels(page)), "the same photo and network again"
+        assert page.locator("#network input[value='lite']").is_checked()
+        page.locator("#clear").click()
+        expect(thumbs).to_have_count(0)
+        expect(page.locator("#slider img")).to_have_count(0)
+        expect(page.locator("#facts")).to_contain_text("Drop a photo")
+
+
+def test_batch_with_one_bad_file(browser: Any, site: Site, tmp_path: Path) -> None:
+    bad = tmp_path / "<b>broken.jpg"
+    bad.write_bytes(COLOUR.read_bytes()[:900])
+    twin = tmp_path / "sub" / HISTORIC.name
+    twin.parent.mkdir()
+    twin.write_bytes(HISTORIC.read_bytes() + b" ")
+    with visit(browser, site) as page:
+        page.get_by_role("tab", name="Several photos").click()
+        page.locator("#batch-files input[type=file]").set_input_files(
+            [str(HISTORIC), str(bad), str(twin), str(COLOUR)]
+        )
+        page.locator("#batch-start").click()
+        status = page.locator("#batch-status")
+        expect(status).to_contain_text("3 of 4 photos colorized")
+        expect(status).to_contain_text("broken.jpg: ")
+        expect(status.locator("b")).to_have_count(0)
+        expect(page.locator("#batch-gallery img")).to_have_count(3)
+        screenshot(page, "batch")
+        path, name = saved(page, "#batch-zip")
+        assert name == "colorized.zip"
+        with zipfile.ZipFile(path) as archive:
+            assert archive.testzip() is None
+            stem = HISTORIC.stem
+            assert sorted(archive.namelist()) == sorted(
+                [
+                    "README.txt",
+                    "macaws-colorized.png",
+                    f"{stem}-colorized.png",
+                    f"{stem}-2-colorized.png",
+                ]
+            )
+            assert "broken.jpg" in archive.read("README.txt").decode()
+            with Image.open(io.BytesIO(archive.read("macaws-colorized.png"))) as image:
+                assert image.size == Image.open(COLOUR).size
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("empty.png", b"", "empty"),
+        ("notes.png", b"Dear diary, this is no picture.\n" * 9, "text file"),
+        ("cut.jpg", COLOUR.read_bytes()[:2000], "damaged or truncated"),
+        ("drawing.png", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
+    ],
+)
+def test_one_sentence_for_what_is_no_photo(
+    browser: Any, site: Site, tmp_path: Path, name: str, content: bytes, sentence: str
+) -> None:
+    file = tmp_path / name
+    file.write_bytes(content)
+    with visit(browser, site) as page:
+        upload(page, file)
+        toast = page.locator(".toast-body, [data-testid=toast-body]").first
+        expect(toast).to_contain_text(sentence)
+        expect(toast).to_contain_text(name)
+        assert "Traceback" not in toast.inner_text()
+        assert "/" not in toast.inner_text().split(name)[0], "no server folders in the sentence"
+
+
+def test_phone_german_dark(browser: Any, site: Site) -> None:
+    phone = {
+        "viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True,
+        "device_scale_factor": 2, "locale": "de-DE", "color_scheme": "dark",
+    }  # fmt: skip
+    with visit(browser, site, **phone) as page:
+        assert "Alte Fotografien" in page.locator("#title").inner_text()
+        upload(page, HISTORIC)
+        wait_for_photo(page, HISTORIC.stem)
+        expect(page.locator("#facts")).to_contain_text("auf CPU")
+        expect(page.locator("#history img")).to_have_count(1)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, "nothing sticks out"
+        background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert sum(int(v) for v in re.findall(r"\d+", background)[:3]) < 150, background
+        order = [
+            page.locator(s).bounding_box()["y"] for s in ("#photo", "#slider", "#examples-color")
+        ]
+        assert order == sorted(order), "photo, result, then examples"
+        screenshot(page, "phone-dark-german")
+
+
+def test_readable_without_eyes_or_mouse(browser: Any, site: Site) -> None:
+    with visit(browser, site) as page:
+        upload(page, COLOUR)
+        wait_for_photo(page, "macaws")
+        expect(page.locator("img:not([alt]), img[alt='']")).to_have_count(0)
+        unnamed = page.evaluate(
+            """() => [...document.querySelectorAll('button, input, [role=slider]')]
+              .filter(e => e.offsetParent && !(e.innerText || '').trim()
+                && !e.getAttribute('aria-label') && !e.getAttribute('title')
+                && !(e.labels && e.labels.length) && !e.closest('label')
+                && !e.getAttribute('aria-labelledby'))
+              .map(e => e.outerHTML.slice(0, 160))"""
+        )
+        assert unnamed == []
+        changed = picture_changes(page)
+        page.locator("#saturation input[type=range]").focus()
+        page.keyboard.press("ArrowLeft")
+        changed()
+        page.locator("#download").focus()
+        with page.expect_download() as download:
+            page.keyboard.press("Enter")
+        assert download.value.suggested_filename == "macaws-colorized.png"
+        assert page.context.cookies() == []
