@@ -314,8 +314,12 @@ def test_caffe_hdf5_loads_by_layer_name(tmp_path: Path) -> None:
     with h5py.File(path, "w") as file:
         for key, value in network.state_dict().items():
             layer, kind = key.split(".")
-            file[f"data/{layer}/{'0' if kind == 'weight' else '1'}"] = value.numpy()
+            blob = value.numpy()
+            if layer == "conv1_1" and kind == "bias":
+                blob = blob.reshape(1, 1, 1, -1)  # as old Caffe versions wrote it
+            file[f"data/{layer}/{'0' if kind == 'weight' else '1'}"] = blob
         file.create_group("data/pool1")
+        file["data/fc6_full/0"] = np.zeros((4, 1, 16, 16), np.float32)
     loaded = weight_files.load_weights("larsson", path)
     state = network.state_dict()
     assert loaded.tensors.keys() == state.keys()

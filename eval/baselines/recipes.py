@@ -76,6 +76,7 @@ class Recipe:
     """Base: a generator, optionally an opponent, and facts measured before the training."""
 
     name = ""
+    needs_facts = False  # whether `measure` has to look at the data first
 
     def __init__(self, width: float, facts: dict[str, Tensor], teacher: nn.Module | None) -> None:
         self.width = width
@@ -108,6 +109,7 @@ class Zhang16Recipe(Recipe):
     """Class-rebalanced cross-entropy; the temperature ends up in the last layer."""
 
     name = "zhang16"
+    needs_facts = True
 
     def build(self, width: float) -> nn.Module:
         return Zhang16Network(width)
@@ -156,6 +158,7 @@ class IizukaRecipe(Recipe):
     """
 
     name = "iizuka"
+    needs_facts = True
 
     def build(self, width: float) -> nn.Module:
         return IizukaNetwork(width, norm=True, classes=1000 if self.teacher else 0)
@@ -271,24 +274,30 @@ def _keys(network: nn.Module) -> set[str]:
     return set(network.state_dict())
 
 
-RECIPES: dict[str, Callable[[float, dict[str, Tensor], nn.Module | None], Recipe]] = {
+RECIPES: dict[str, type[Recipe]] = {
     recipe.name: recipe
     for recipe in (Zhang16Recipe, IizukaRecipe, LarssonRecipe, IsolaRecipe, Zhang17Recipe)
 }
 
+Source = Callable[[int], tuple[Tensor, Tensor, Tensor]]  # step -> (seen, luminance, ab) codes
 
-def measure(
-    batches: Callable[[int], tuple[Tensor, Tensor, Tensor]], steps: int
-) -> dict[str, Tensor]:
-    """Facts of the data from the first `steps` batches: bin prior (313,), mean Y', mean ab (2,)."""
+
+def measure(batches: Source, steps: int) -> dict[str, Tensor]:
+    """Facts of the data from the first `steps` batches: share of every bin (313,), mean Y'."""
     prior = torch.zeros(COUNT, dtype=torch.float64)
     luma_sum = torch.zeros((), dtype=torch.float64)
-    ab_sum = torch.zeros(2, dtype=torch.float64)
     for step in range(steps):
         _, luminance, ab_code = batches(step)
         batch = Batch.from_codes(luminance.cpu(), ab_code.cpu(), step)
         pixels = batch.ab[..., ::4, ::4].permute(0, 2, 3, 1).reshape(-1, 2)
         prior += objectives.bin_shares(*objectives.soft_encode(pixels))
         luma_sum += torch.stack([luma(rgb) for rgb in batch.rgb]).double().mean()
-        ab_sum += batch.ab.double().mean(dim=(0, 2, 3))
-    return {"prior": prior / steps, "luma": luma_sum / steps, "mean_ab": ab_sum / steps}
+    return {"prior": prior / steps, "luma": luma_sum / steps}
+
+
+def mean_ab(batches: Source, steps: int) -> Tensor:
+    """Mean (a, b) of the first `steps` batches, (2,) in CIE units."""
+    total = torch.zeros(2, dtype=torch.float64)
+    for step in range(steps):
+        total += decode_ab(batches(step)[2].double()).mean(dim=(0, 2, 3)).cpu()
+    return total / steps

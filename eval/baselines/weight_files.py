@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from chromagan.checkpoint import write_atomically
@@ -134,11 +136,16 @@ def _read_caffe(path: Path) -> dict[str, Tensor]:
         with h5py.File(path, "r") as file:
             for layer, blobs in file["data"].items():
                 for index, blob in blobs.items():
-                    if index in _CAFFE_BLOBS:
-                        tensors[f"{layer}.{_CAFFE_BLOBS[index]}"] = torch.from_numpy(blob[()])
+                    if index in _CAFFE_BLOBS and not layer.endswith("_full"):
+                        tensors[f"{layer}.{_CAFFE_BLOBS[index]}"] = _caffe_blob(index, blob[()])
     except (OSError, KeyError, AttributeError, TypeError) as error:
         raise MethodError(f"{path} is not a Caffe HDF5 snapshot: {error}") from error
     return tensors
+
+
+def _caffe_blob(index: str, values: NDArray[np.float32]) -> Tensor:
+    """Old Caffe versions store a bias as (1, 1, 1, n)."""
+    return torch.from_numpy(values.reshape(-1) if index == "1" else values)
 
 
 def _official_label(method: str, path: Path) -> str:
