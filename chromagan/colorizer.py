@@ -200,6 +200,9 @@ def load_colorizer(
 ) -> ChromaGANColorizer:
     """A colorizer from a built-in name, a release file, or a Hugging Face Hub id `user/model`.
 
+    `engine`: `auto` (what `chromagan.tune` found, else PyTorch), `fastest` (for many photographs: a
+    short trial where nobody tuned), or one of `chromagan.engines.ENGINES`.
+
     Raises `CheckpointError` when there is none, `ValueError` for options it cannot honour.
     """
     path = find_checkpoint(source)
@@ -217,6 +220,6 @@ def load_colorizer(
 
 
 def _engine(generator: Generator, name: str, precision: str, device: str) -> Engine:
-    if name not in {"auto", "torch"}:
-        raise ValueError(f"engine must be auto or torch: {name!r}")
-    return TorchEngine(generator, device=device, precision=precision)
+    from chromagan.engine_choice import select_engine
+
+    return select_engine(generator, name, precision, device=device)

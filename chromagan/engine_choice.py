@@ -1,8 +1,9 @@
-"""Which engine `auto` means on this machine: measured once, remembered.
+"""Which engine `auto` and `fastest` mean on this machine: measured once, remembered.
 
-Without anything remembered only fp32 engines compete, so the choice cannot change the colours by
-more than the last digit, and the trial is short. `python -m chromagan.tune` compares every
-precision, holds each against the parity limits and remembers the fastest that keeps them.
+`auto` is what `python -m chromagan.tune` found for these weights (every precision compared, each
+held against the parity limits), and PyTorch where nobody tuned: it never costs time. `fastest` is
+for many photographs: where nobody tuned, a short trial of the fp32 engines decides, so the choice
+cannot change the colours by more than the last digit.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from chromagan.quantization import weights_digest
 from chromagan.torch_engine import Engine
 
 VARIABLE = "CHROMAGAN_ENGINE"
-"""Overrides `auto`, e.g. `torch`, `openvino-int8`: for hosts that must not measure."""
+"""Decides instead of `auto` and `fastest`, e.g. `torch` or `openvino-int8`."""
 _TABLE = "engines.json"
 _PLAIN = EngineSpec("torch", "fp32")
 _TRIAL_SECONDS = 2.0
@@ -69,17 +70,22 @@ class Choice:
 def select_engine(
     generator: Generator, name: str = "auto", precision: str = "auto", *, device: str = "cpu"
 ) -> Engine:
-    """The engine for `load_colorizer`'s options. Raises EngineError where it cannot be had."""
-    if name == "auto" and precision == "auto" and environ.get(VARIABLE, "auto") != "auto":
-        chosen = EngineSpec.parse(environ[VARIABLE])
-        return build_engine(generator, chosen.name, chosen.precision, device=device)
-    if name == "auto" and precision == "auto":
-        return _automatic(generator, device)
+    """The engine for `load_colorizer`'s options. Raises EngineError where it cannot be had.
+
+    `name` is `auto`, `fastest` or one of `ENGINES`; `precision` is `auto` or one of `PRECISIONS`.
+    """
+    free = name in ("auto", "fastest")
+    if free and precision == "auto":
+        return _automatic(generator, device, trial=name == "fastest")
     if precision == "auto":
-        precision = "bf16" if name == "torch" and device.startswith("cuda") else "fp32"
-    if name == "auto":
+        precision = _usual_precision(name, device)
+    if free:
         name = _engine_for(precision, device)
     return build_engine(generator, name, precision, device=device)
+
+
+def _usual_precision(name: str, device: str) -> str:
+    return "bf16" if name == "torch" and device.startswith("cuda") else "fp32"
 
 
 def _engine_for(precision: str, device: str) -> str:
@@ -91,15 +97,20 @@ def _engine_for(precision: str, device: str) -> str:
     raise EngineError(f"no engine here runs {precision}: {reason}")
 
 
-def _automatic(generator: Generator, device: str) -> Engine:
+def _automatic(generator: Generator, device: str, *, trial: bool) -> Engine:
+    if environ.get(VARIABLE, "auto") != "auto":
+        chosen = EngineSpec.parse(environ[VARIABLE])
+        return build_engine(generator, chosen.name, chosen.precision, device=device)
     if device != "cpu":
-        precision = "bf16" if device.startswith("cuda") else "fp32"
+        precision = _usual_precision("torch", device)
         return build_engine(generator, "torch", precision, device=device)
-    for key in (weights_key(generator), network_key(generator)):
-        choice = remembered(key)
-        if choice is not None and missing_reason(choice.spec, device) is None:
-            return build_engine(generator, choice.engine, choice.precision, device=device)
-    return _trial(generator)
+    if user_cache.kept_table(_TABLE):  # the digest of the weights costs a moment
+        keys = [weights_key(generator), *([network_key(generator)] if trial else [])]
+        for key in keys:
+            choice = remembered(key)
+            if choice is not None and missing_reason(choice.spec, device) is None:
+                return build_engine(generator, choice.engine, choice.precision, device=device)
+    return _trial(generator) if trial else build_engine(generator)
 
 
 def _trial(generator: Generator) -> Engine:

@@ -49,7 +49,8 @@ class EngineSpec:
 
     def check_names(self) -> None:
         if self.name not in ENGINES:
-            raise EngineError(f"engine must be auto, {', '.join(ENGINES)}: {self.name!r}")
+            names = f"auto, fastest, {', '.join(ENGINES)}"
+            raise EngineError(f"engine must be {names}: {self.name!r}")
         if self.precision not in PRECISIONS:
             raise EngineError(
                 f"precision must be auto, {', '.join(PRECISIONS)}: {self.precision!r}"

@@ -1,9 +1,11 @@
 """Post-training int8: ranges from calibration photographs, quantize/dequantize nodes in the graph.
 
 Weights per channel, activations per tensor, in the QDQ form that OpenVINO and ONNX Runtime both
-run with integer kernels. Kept in fp32: depthwise convolutions (few operations, widest error) and
-the last convolution (its two channels are the colours). On CPUs without VNNI the weights use seven
-bits, since their 8-bit dot product saturates in the middle.
+run with integer kernels. Quantized is what carries the arithmetic densely: spatial convolutions and
+very large matrices. In fp32 stay the first and the last convolution (the light and the colours
+themselves), depthwise ones (few operations, wide ranges) and 1x1 ones (between depthwise ones the
+conversions would eat the gain). On CPUs without VNNI the weights use seven bits, since their 8-bit
+dot product saturates in the middle.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
     import onnx
 
 CALIBRATION_PHOTOS = 24
-_RECIPE = "qdq-2"  # changes when the result for the same weights would change
+LARGE_MATRIX = 1_000_000
+_RECIPE = "qdq-3"  # changes when the result for the same weights would change
 
 
 def quantized_graph(generator: Generator, calibration: Sequence[Path] | None = None) -> bytes:
@@ -94,12 +97,18 @@ def quantize(
 
 
 def fragile_nodes(model: onnx.ModelProto) -> list[str]:
-    """Names of the convolutions that stay in fp32: depthwise ones and the last."""
+    """Names of the convolutions and matrix products that stay in fp32."""
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     convs = [node for node in model.graph.node if node.op_type == "Conv"]
-    depthwise = [
-        node.name for node in convs if any(a.name == "group" and a.i > 1 for a in node.attribute)
-    ]
-    return [*depthwise, convs[-1].name]
+    kept = [convs[0].name, convs[-1].name]
+    for node in convs[1:-1]:
+        groups = next((a.i for a in node.attribute if a.name == "group"), 1)
+        if groups > 1 or max(shapes[node.input[1]][2:]) == 1:
+            kept.append(node.name)
+    for node in model.graph.node:
+        if node.op_type == "Gemm" and np.prod(shapes[node.input[1]]) < LARGE_MATRIX:
+            kept.append(node.name)
+    return kept
 
 
 def has_vnni() -> bool:

@@ -4,7 +4,7 @@
 
 Every engine and precision that runs here is timed in turn and held against fp32 PyTorch on
 photographs. The fastest within the limits (`chromagan.parity`) is remembered for this machine and
-these weights, and `engine="auto"` uses it from then on.
+these weights: that is what the engines `auto` and `fastest` are from then on.
 """
 
 from __future__ import annotations

@@ -34,7 +34,8 @@ class OwnMethod:
 def load(name: str, weights: Path | str | None, device: str) -> OwnMethod:
     """The checkpoint `checkpoints/<name>/`, or the file or Hub id given as `weights`."""
     try:
-        colorizer = load_colorizer(str(weights or name), device=device)
+        # PyTorch whatever was tuned here: measured quality must not depend on the machine
+        colorizer = load_colorizer(str(weights or name), device=device, engine="torch")
     except (ValueError, OSError) as error:
         hint = "" if weights else f"; or give a file with --weights {name}=FILE"
         raise MethodError(f"{name}: {str(error).rstrip('.')}{hint}") from error
