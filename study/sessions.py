@@ -28,7 +28,7 @@ from study.ballots import (
 )
 from study.design import Picture, plan_session
 from study.settings import StudyConfig
-from study.storage import Database
+from study.storage import Database, RefusedStepError
 from study.votelog import Event
 
 people, trials, votes = tables.participants, tables.trials, tables.votes
@@ -36,7 +36,7 @@ _KNOWN_PLANS = 5000
 _VOTING = ("trials", "questions", "done")
 
 
-class Refusal(Exception):  # noqa: N818 - the normal answer to a step at the wrong time
+class Refusal(RefusedStepError):  # noqa: N818 - the normal answer to a step at the wrong time
     """A step that is not open to this participant now. `reason` is a short code."""
 
     def __init__(self, reason: str) -> None:
@@ -225,12 +225,15 @@ class Sessions:
         Raises:
             Refusal: "step" when trials are not open to this participant.
         """
-        with self.database.write() as connection:
+
+        def step(connection: Connection) -> OpenTrial | None:
             lock_participant(connection, participant)
             found = progress(connection, self.config_hash, participant)
             if found is None or found[0] not in _VOTING:
                 raise Refusal("step")
             return self._open(connection, participant, *found)
+
+        return self.database.write_together(step)
 
     def vote(self, participant: str, ballot: Ballot) -> tuple[Receipt, OpenTrial | None]:
         """Store an answer once and open the next trial.
@@ -241,30 +244,36 @@ class Sessions:
             Refusal: "step" (no trials now), "trial" (another trial is open, or it has been
                 answered already), "ballot" (the ballot's id was used for something else).
         """
-        with self.database.write() as connection:
-            lock_participant(connection, participant)
-            state = ballot_state(
-                connection, self.config_hash, participant, ballot.vote_id, ballot.trial
+        return self.database.write_together(
+            lambda connection: self._vote(connection, participant, ballot)
+        )
+
+    def _vote(
+        self, connection: Connection, participant: str, ballot: Ballot
+    ) -> tuple[Receipt, OpenTrial | None]:
+        lock_participant(connection, participant)
+        state = ballot_state(
+            connection, self.config_hash, participant, ballot.vote_id, ballot.trial
+        )
+        if state is None or state.stage not in _VOTING:
+            raise Refusal("step")
+        if state.known is not None and state.known != (participant, ballot.trial):
+            raise Refusal("ballot")
+        is_new = state.known is None
+        if is_new:
+            if state.opened_at is None or state.answered != ballot.trial:
+                raise Refusal("trial")
+            row = insert_vote(
+                connection,
+                ballot,
+                participant=participant,
+                config_hash=self.config_hash,
+                shown_at=state.opened_at,
+                answered_at=self.clock(),
             )
-            if state is None or state.stage not in _VOTING:
-                raise Refusal("step")
-            if state.known is not None and state.known != (participant, ballot.trial):
-                raise Refusal("ballot")
-            is_new = state.known is None
-            if is_new:
-                if state.opened_at is None or state.answered != ballot.trial:
-                    raise Refusal("trial")
-                row = insert_vote(
-                    connection,
-                    ballot,
-                    participant=participant,
-                    config_hash=self.config_hash,
-                    shown_at=state.opened_at,
-                    answered_at=self.clock(),
-                )
-                if self.log is not None:
-                    self.log.append(participant, [{"event": "vote", "row": row}])
-            following = self._open(connection, participant, state.stage, state.answered + is_new)
+            if self.log is not None:
+                self.log.append(participant, [{"event": "vote", "row": row}])
+        following = self._open(connection, participant, state.stage, state.answered + is_new)
         correct = None
         if state.kind == "practice":
             correct = ballot.answer == bool(state.expected)

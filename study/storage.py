@@ -9,18 +9,27 @@ from __future__ import annotations
 import json
 import secrets
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    IntegrityError,
+    NoSuchModuleError,
+    OperationalError,
+    SQLAlchemyError,
+)
 
 from study import tables
 from study.records import ParticipantRecord, StimulusRecord, StudyRecords, VoteRecord
 
+T = TypeVar("T")
 BUSY_TIMEOUT_MS = 3000
 """How long a SQLite transaction waits for another process before the page is told to retry."""
 _POSTGRES_SCHEMA_LOCK = 726_130_001
@@ -28,6 +37,29 @@ _POSTGRES_SCHEMA_LOCK = 726_130_001
 
 class StorageError(RuntimeError):
     """The database cannot be used as asked; the text says what to do."""
+
+
+class RefusedStepError(Exception):
+    """A step found that it may not change anything; no fault of the database."""
+
+
+@dataclass
+class _Job:
+    """A step that waits for its turn. result, error: valid once done."""
+
+    step: Callable[[Connection], Any]
+    result: Any = None
+    error: Exception | None = None
+    done: bool = False
+
+    def run(self, connection: Connection) -> None:
+        """Run; a refusal is this job's result, every other error is the whole group's."""
+        self.result, self.error = None, None
+        try:
+            with connection.begin_nested():
+                self.result = self.step(connection)
+        except RefusedStepError as error:
+            self.error = error
 
 
 class Database:
@@ -46,6 +78,7 @@ class Database:
             raise StorageError(f"--database-url: {error}") from error
         self._writer = self.engine.execution_options(study_write=True)
         self._turn = threading.Lock() if self.is_sqlite else nullcontext()
+        self._waiting: deque[_Job] = deque()
 
     def create(self) -> None:
         """Create missing tables.
@@ -87,6 +120,46 @@ class Database:
         """A transaction for writing, committed at the end, rolled back on any error."""
         with self._turn, self._writer.connect() as connection, connection.begin():
             yield connection
+
+    def write_together(self, step: Callable[[Connection], T]) -> T:
+        """Run a step in a transaction that it may share with other threads' steps.
+
+        On SQLite whoever holds the writer's turn also runs the steps that wait behind it, so
+        that many answers cost one commit to disk. A step returns (or raises) only after the
+        commit. A step that fails does not disturb the others.
+        """
+        if not self.is_sqlite:
+            with self.write() as connection:
+                return step(connection)
+        job = _Job(step)
+        self._waiting.append(job)
+        with self._turn:
+            if not job.done:
+                self._run_waiting()
+        if job.error is not None:
+            raise job.error
+        return cast(T, job.result)
+
+    def _run_waiting(self) -> None:
+        jobs = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        failure = self._run_group(jobs)
+        if failure is not None and len(jobs) > 1 and not isinstance(failure, OperationalError):
+            for job in jobs:  # one of them is to blame: each for itself
+                self._run_group([job])
+        for job in jobs:
+            job.done = True
+
+    def _run_group(self, jobs: list[_Job]) -> Exception | None:
+        """One transaction for all; if it fails, nothing is stored and all have its error."""
+        try:
+            with self._writer.connect() as connection, connection.begin():
+                for job in jobs:
+                    job.run(connection)
+        except Exception as error:
+            for job in jobs:
+                job.error = error
+            return error
+        return None
 
     def secret(self) -> str:
         """The signing key kept in the database, made on first use (the same for all workers)."""
