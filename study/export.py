@@ -84,7 +84,9 @@ def for_spreadsheet(table: pd.DataFrame) -> pd.DataFrame:
     for name in _TIMES:
         if name in shown:
             seconds = pd.to_numeric(shown[name], errors="coerce")
-            iso = pd.to_datetime(seconds, unit="s", utc=True).dt.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            whole = (1e6 * seconds).round().astype("Int64")  # floats end below the microsecond
+            stamps = pd.to_datetime(whole, unit="us", utc=True)
+            iso = stamps.dt.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
             beside = name.removesuffix("_at") + "_utc"
             shown = shown.drop(columns=beside, errors="ignore")
             place = list(shown.columns).index(name)
