@@ -37,7 +37,7 @@ pytestmark = pytest.mark.skipif(
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
 ]  # fmt: skip
-PATIENCE = 60_000  # ms; nothing here depends on how fast the machine is
+PATIENCE = 120_000  # ms; nothing here depends on how fast the machine is
 ARTEFACTS = ROOT / "artefacts"
 COLOUR = next(path for path in sample_paths("color") if path.stem == "macaws")
 HISTORIC = next(path for path in sample_paths("historic") if "thoreau" in path.stem)

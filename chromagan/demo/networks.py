@@ -127,9 +127,11 @@ class Networks:
 
 
 def device_text(device: str) -> str:
-    """ "CPU", or the GPU's own name."""
+    """ "CPU", "ZeroGPU", or the GPU's own name."""
     if not device.startswith("cuda"):
         return device.upper()
+    if os.environ.get("SPACES_ZERO_GPU"):  # the serving process itself has no GPU to ask
+        return "ZeroGPU"
     import torch
 
     return torch.cuda.get_device_name(0)

@@ -63,7 +63,7 @@ def keep(image: Pixels, name: str) -> str:
 
 
 def adopt(upload: str) -> str:
-    """A visitor's own name for an uploaded file (a hard link, no copy).
+    """A visitor's own name for an uploaded file (a hard link where the disk has them).
 
     Gradio files uploads by content: two visitors with the same picture share one path, and one
     of them deleting it must not take it from the other. Files from elsewhere stay where they are.
@@ -72,7 +72,10 @@ def adopt(upload: str) -> str:
     if cache_root().resolve() not in source.parents:
         return upload
     own = new_path(source.name)
-    os.link(source, own)
+    try:
+        os.link(source, own)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(source, own)
     return str(own)
 
 

@@ -153,16 +153,18 @@ def _transcode(
 
     stream = source.streams.video[0]
     rate = stream.average_rate or stream.guessed_rate or _DEFAULT_RATE
+    turns = _quarter_turns(source, stream)
     size = fit_size(stream.width, stream.height, limits.video_side)
+    shown = size[::-1] if turns % 2 else size
     length = float(source.duration / av.time_base) if source.duration else None
     until = limits.video_seconds
     expected = round(min(length, until) * float(rate)) if length else None
-    state = Clip(expected=expected, size=size)
+    state = Clip(expected=expected, size=shown)
     smoother = Smoother()
     started = time.perf_counter()
     with av.open(str(target), "w", options={"movflags": "+faststart"}) as out:
         out.metadata["comment"] = outputs.DESCRIPTION
-        video = _video_track(out, rate, size)
+        video = _video_track(out, rate, shown)
         sound = _sound_track(source, out)
         for packet in source.demux([s for s in (stream, sound and sound[0]) if s]):
             if sound and packet.stream is sound[0]:
@@ -173,7 +175,8 @@ def _transcode(
                     state = replace(state, truncated=True)
                     break
                 image = frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
-                colored = _colour(image, networks, network, look, smoother)
+                upright = np.ascontiguousarray(np.rot90(image, turns))
+                colored = _colour(upright, networks, network, look, smoother)
                 for encoded in video.encode(_frame(colored, frame)):
                     out.mux(encoded)
                 state = _advance(state, time.perf_counter() - started)
@@ -186,6 +189,13 @@ def _transcode(
         raise VideoError("it has no frames that can be decoded")
     raw, smooth = smoother.flicker() or (None, None)
     yield replace(state, raw_flicker=raw, flicker=smooth, left=0.0, path=str(target))
+
+
+def _quarter_turns(source: Any, stream: Any) -> int:
+    """How often frames must be turned left by 90° to stand upright (phones store them lying)."""
+    first = next(source.decode(stream), None)
+    source.seek(0)
+    return 0 if first is None else round(first.rotation / 90) % 4
 
 
 def _colour(
