@@ -56,13 +56,23 @@ def make_photos(folder: Path) -> Path:
     return folder
 
 
+def save_network(path: Path, seed: int) -> Path:
+    """A small network with random weights, its zero-initialised output layer included."""
+    torch.manual_seed(seed)
+    generator = build_generator(ModelConfig(architecture="lite", width=8))
+    with torch.no_grad():
+        for name, parameter in generator.named_parameters():
+            if name.startswith("decoder.out."):
+                parameter.normal_(0, 0.3)
+    save_release(path, generator)
+    return path
+
+
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
     path = tmp_path_factory.mktemp("checkpoints") / "lite" / "model.safetensors"
     path.parent.mkdir()
-    save_release(path, build_generator(ModelConfig(architecture="lite", width=8)))
-    return path
+    return save_network(path, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +88,7 @@ def others(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         if path.stem != "torn":
             Image.fromarray(read(path)[..., ::-1] // 8 * 7).save(folder / f"{path.stem}.webp",
                                                                  lossless=True)  # fmt: skip
-    Image.new("RGB", (5, 5)).save(folder / "torn.png")
+    Image.new("RGB", read(photos / "macaws.png").shape[1::-1]).save(folder / "torn.png")
     return folder
 
 
@@ -304,8 +314,7 @@ def test_changed_photographs_and_weights_are_measured_again(
     second = {row["key"]: row["psnr224"] for row in rows_of(out)}
     assert second[STEMS[1]] == first[STEMS[1]]
     assert second[STEMS[0]] != first[STEMS[0]]
-    torch.manual_seed(1)
-    save_release(weights, build_generator(ModelConfig(architecture="lite", width=8)))
+    save_network(weights, seed=1)
     assert call(*words) == 0
     third = {row["key"]: row["psnr224"] for row in rows_of(out)}
     assert third[STEMS[1]] != second[STEMS[1]]
@@ -393,7 +402,8 @@ def test_wrong_calls_get_one_clear_sentence(
     )
     assert "no such folder" in complaint(capsys, "--images", tmp_path / "nowhere")
     assert "at least 1" in complaint(capsys, *base, "--limit", 0)
-    assert "no photographs" in complaint(capsys, "--images", tmp_path)
+    (tmp_path / "empty").mkdir()
+    assert "no photographs" in complaint(capsys, "--images", tmp_path / "empty")
     assert "cannot be the name" in complaint(capsys, *base, "--methods", "../grey")
     assert "'tpu9' cannot be used here" in complaint(capsys, *base, "--device", "tpu9")
     if importlib.util.find_spec("lpips") is None:
@@ -447,9 +457,7 @@ def test_nothing_measurable_is_a_failure_not_a_table(tmp_path: Path) -> None:
 def test_one_method_takes_part_with_two_checkpoints(
     small: Path, tmp_path: Path, checkpoint: Path
 ) -> None:
-    other = tmp_path / "other.safetensors"
-    torch.manual_seed(2)
-    save_release(other, build_generator(ModelConfig(architecture="lite", width=8)))
+    other = save_network(tmp_path / "other.safetensors", seed=2)
     out = tmp_path / "out"
     assert call("--images", small, "--methods", "lite@a,lite@b", "--weights", f"lite@a={checkpoint}",
                 "--weights", f"lite@b={other}", "--out", out) == 0  # fmt: skip
