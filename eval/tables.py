@@ -183,7 +183,7 @@ def tex(text: str) -> str:
     """Escape for LaTeX."""
     escaped = re.sub(r"([&%$#_{}])", r"\\\1", text.replace("\\", "/"))
     symbols = {"±": r"$\pm$", "Δ": r"$\Delta$", "²": r"$^2$", "×": r"$\times$", "–": "--", "~": " "}
-    return "".join(symbols.get(character, character) for character in escaped).replace("^2", "^2")
+    return "".join(symbols.get(character, character) for character in escaped)
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
