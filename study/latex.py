@@ -20,7 +20,8 @@ _LATEX = {
 
 
 def latex(text: str) -> str:
-    """Text with LaTeX's special characters escaped."""
+    """Text on one line with LaTeX's special characters escaped."""
+    text = " ".join(text.split())
     return "".join(_LATEX.get(character, character) for character in text).replace("−", "$-$")
 
 

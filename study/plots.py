@@ -155,7 +155,7 @@ def _name_rows(axes: Axes, names: Sequence[str]) -> None:
 
 
 def _shortened(name: str) -> str:
-    name = shown_name(name)
+    name = " ".join(shown_name(name).split())
     short = name if len(name) <= _SHOWN else name[: _SHOWN - 1] + "…"
     return short.replace("$", r"\$")  # a dollar sign would start a formula
 
