@@ -1,9 +1,10 @@
 """Enlarge a small ab field to the size of the photograph, band of rows by band of rows.
 
 Three methods: `nearest` repeats pixels, as the official code does; `bilinear`; `guided` lets the
-colour edges follow the photograph's own: around each place ab is a linear function of luminance,
-fitted at low resolution and applied to the full-resolution luminance (guided filter, He, Sun and
-Tang 2013, eq. 5, 6 and 8; the fast form, He and Sun 2015).
+colour edges follow the photograph's own. Around each place ab is a linear function of luminance,
+fitted at low resolution as in the guided filter (He, Sun and Tang 2013, eq. 5; the fast form, He
+and Sun 2015). Unlike that filter it does not replace ab by the fit, which would smooth it: the fit
+only adds to the enlarged ab what belongs to the luminance detail that the small size has lost.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from numpy.typing import NDArray
 Upsampling = Literal["nearest", "bilinear", "guided"]
 UPSAMPLINGS: tuple[str, ...] = get_args(Upsampling)
 
-GUIDE_RADIUS = 2
-"""Radius of the guided filter's window in pixels of the small field."""
-GUIDE_EPSILON = 4.0
+GUIDE_RADIUS = 1
+"""Radius of the fit's window in pixels of the small field."""
+GUIDE_EPSILON = 25.0
 """Regulariser in squared L units: edges weaker than about its root count as texture."""
 
 Floats = NDArray[np.float32]
@@ -74,14 +75,16 @@ class ChromaUpsampler:
 
 
 def local_linear_model(planes: Floats, guide: Floats) -> Floats:
-    """(slopes, offsets) `(2 * C, h, w)` with plane = slope * L + offset around every place."""
+    """(slopes, offsets) `(2 * C, h, w)`: around every place a plane goes as slope * L + offset.
+
+    At the place itself slope * L + offset is the plane, exactly.
+    """
     mean_l = box_mean(guide)
     variance = box_mean(guide * guide) - mean_l * mean_l
     mean_p = box_mean(planes)
     covariance = box_mean(planes * guide) - mean_p * mean_l
-    slope = covariance / (variance.clip(min=0) + GUIDE_EPSILON)
-    offset = mean_p - slope * mean_l
-    return np.concatenate((box_mean(slope), box_mean(offset)))
+    slope = box_mean(covariance / (variance.clip(min=0) + GUIDE_EPSILON))
+    return np.concatenate((slope, planes - slope * guide))
 
 
 def box_mean(values: NDArray[np.floating], radius: int | None = None) -> Floats:

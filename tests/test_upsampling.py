@@ -100,14 +100,13 @@ def test_guided_keeps_an_even_colour() -> None:
     np.testing.assert_allclose(result[1], -7, atol=0.02)
 
 
-def test_guided_model_recovers_a_linear_relation() -> None:
+def test_guided_model_is_exact_in_place_and_linear_around_it() -> None:
     guide = np.random.default_rng(4).uniform(0, 100, (30, 30)).astype(np.float32)
     planes = np.stack((0.5 * guide - 10, -0.2 * guide + 3)).astype(np.float32)
-    slope_a, slope_b, offset_a, offset_b = local_linear_model(planes, guide)
-    np.testing.assert_allclose(slope_a, 0.5, rtol=0.1)
-    np.testing.assert_allclose(slope_b, -0.2, rtol=0.1)
-    np.testing.assert_allclose(slope_a * guide + offset_a, planes[0], atol=2)
-    np.testing.assert_allclose(slope_b * guide + offset_b, planes[1], atol=2)
+    slopes, offsets = np.split(local_linear_model(planes, guide), 2)
+    np.testing.assert_allclose(slopes[0], 0.5, rtol=0.2)
+    np.testing.assert_allclose(slopes[1], -0.2, rtol=0.2)
+    np.testing.assert_allclose(slopes * guide + offsets, planes, atol=1e-3)
 
 
 def test_guided_follows_an_edge_that_bilinear_blurs() -> None:
