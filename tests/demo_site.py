@@ -24,7 +24,7 @@ from chromagan.model import build_generator
 
 ROOT = Path(__file__).resolve().parents[1]
 NETWORKS = ("lite", "no-class")
-START_SECONDS = 180
+START_SECONDS = 270
 
 
 @dataclass(frozen=True)

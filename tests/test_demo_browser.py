@@ -230,8 +230,9 @@ def test_batch_with_one_bad_file(browser: Any, site: Site, tmp_path: Path) -> No
                 ]
             )
             assert "broken.jpg" in archive.read("README.txt").decode()
-            with Image.open(io.BytesIO(archive.read("macaws-colorized.png"))) as image:
-                assert image.size == Image.open(COLOUR).size
+            colored = io.BytesIO(archive.read("macaws-colorized.png"))
+            with Image.open(colored) as image, Image.open(COLOUR) as original:
+                assert image.size == original.size
 
 
 @pytest.mark.parametrize(
@@ -296,6 +297,11 @@ def test_readable_without_eyes_or_mouse(browser: Any, site: Site) -> None:
         page.locator("#saturation input[type=range]").focus()
         page.keyboard.press("ArrowLeft")
         changed()
+        page.locator("#view input").last.focus()
+        page.keyboard.press("Space")
+        expect(page.locator("#slider img").nth(1)).to_have_attribute(
+            "style", re.compile(r"inset\(0px 0px 0px 0(\.\d+)?(%|px)\)")
+        )
         page.locator("#download").focus()
         with page.expect_download() as download:
             page.keyboard.press("Enter")

@@ -124,6 +124,10 @@ class Page:
                     label=t("result"), type="filepath", format="png", interactive=False,
                     elem_id="slider", max_height=560, buttons=["fullscreen"],
                 )  # fmt: skip
+                view = gr.Radio(
+                    [(t("view_before"), 100), (t("view_half"), 50), (t("view_after"), 0)],
+                    value=50, label=t("view"), elem_id="view", elem_classes="plain",
+                )  # fmt: skip
                 facts = gr.HTML(elem_id="facts", elem_classes="status")
                 controls = self._controls()
                 save = gr.Button(
@@ -148,6 +152,11 @@ class Page:
         shown = [
             photo, slider, facts, truth, three, classes, save, strip, shelf, picture, history,
         ]  # fmt: skip
+        # the slider's handle answers to the mouse only: this is its keyboard
+        view.input(
+            lambda position: gr.update(slider_position=position), view, slider, queue=False,
+            show_progress="hidden", **_UNDOCUMENTED,
+        )  # fmt: skip
         self._photo_events(
             photo, (historic, colour), controls, shown, save, file, strip, clear, picture, history
         )

@@ -35,8 +35,14 @@ CSS = """
 #variants .grid-container, #batch-gallery .grid-container { --grid-cols: 3 !important; }
 .examples .caption-label { display: none; }
 .examples .thumbnail-item { aspect-ratio: 1; height: auto !important; }
+.examples .gallery-item { height: auto !important; }
 .strip .thumbnail-item:hover { border-color: var(--color-accent) !important; }
 .strip .caption-label { font-size: .78rem; }
+div:has(> #view) { background: none !important; border: none !important; box-shadow: none !important; }
+#view { padding: 0 .1rem !important; }
+#view .wrap { gap: .4rem; }
+#view label { padding: .15rem .7rem; font-size: .88rem; }
+#view > span { display: none; }
 .status { font-size: .95rem; line-height: 1.5; }
 #facts ul { list-style: none; display: flex; flex-wrap: wrap; gap: .4rem .5rem; padding: 0;
   margin: 0 0 .35rem; }

@@ -42,7 +42,6 @@ class Labels:
     saturation_info: str
     temperature: str
     temperature_info: str
-    reset: str
     stamp: str
     download: str
     download_again: str
@@ -92,7 +91,6 @@ class Messages:
     no_classes: str
     waiting: str
     example: str
-    reading: str
     colouring: str
     left: str
     batch_done: str
@@ -142,7 +140,6 @@ ENGLISH = Labels(
     saturation_info="1 = as predicted, 0 = grey",
     temperature="Temperature",
     temperature_info="left cooler, right warmer",
-    reset="Reset sliders",
     stamp='Print a small "AI-colorized" into the picture',
     download="Download PNG, full resolution",
     download_again="Save the file",
@@ -239,7 +236,6 @@ GERMAN = Labels(
     saturation_info="1 = wie vorhergesagt, 0 = grau",
     temperature="Farbtemperatur",
     temperature_info="links kühler, rechts wärmer",
-    reset="Regler zurücksetzen",
     stamp="Kleines „AI-colorized“ ins Bild schreiben",
     download="PNG in voller Auflösung laden",
     download_again="Datei speichern",
@@ -330,7 +326,6 @@ ENGLISH_MESSAGES = Messages(
     no_classes="This checkpoint has no class head.",
     waiting="Drop a photo on the left, or pick one of the examples.",
     example="An example to begin with: drop your own photo on the left, or pick another.",
-    reading="Reading the photo",
     colouring="{name} ({number} of {total})",
     left="about {seconds} left",
     batch_done="{done} of {total} photos colorized in {seconds}.",
@@ -378,7 +373,6 @@ GERMAN_MESSAGES = Messages(
     no_classes="Dieser Checkpoint hat keinen Klassenkopf.",
     waiting="Ziehen Sie links ein Foto hinein oder wählen Sie ein Beispiel.",
     example="Ein Beispiel zum Anfang: Ziehen Sie links Ihr eigenes Foto hinein.",
-    reading="Foto wird gelesen",
     colouring="{name} ({number} von {total})",
     left="noch etwa {seconds}",
     batch_done="{done} von {total} Fotos koloriert in {seconds}.",

@@ -51,13 +51,14 @@ def _db(value: float) -> str:
 
 
 def classes(colours: Colours, title: str, messages: Messages) -> str:
-    """The most probable classes as a list with bars."""
+    """The most probable classes as a list; the bars are relative to the first."""
     if not colours.classes:
         return f"<h3>{escape(title)}</h3><p>{escape(messages.no_classes)}</p>"
+    most = max(colours.classes[0][1], 1e-9)
     rows = "".join(
-        f"<li><span>{escape(label)}</span>"
-        f'<span class="bar" aria-hidden="true"><span style="width:{share:.1%}"></span></span>'
-        f'<span class="share">{share:.0%}</span></li>'
+        f'<li><span>{escape(label)}</span><span class="bar" aria-hidden="true">'
+        f'<span style="width:{share / most:.1%}"></span></span>'
+        f'<span class="share">{share:.1%}</span></li>'
         for label, share in colours.classes[:TOP_CLASSES]
     )
     return f"<h3>{escape(title)}</h3><ol>{rows}</ol>"
