@@ -11,6 +11,7 @@ import argparse
 import csv
 import hashlib
 import io
+import json
 import os
 import random
 import secrets
@@ -27,7 +28,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from study.manipulations import MANIPULATIONS
 from study.records import REAL, Kind
-from study.stimuli import MANIFEST, Stimulus, write_manifest
+from study.stimuli import MANIFEST, Stimulus, load_stimuli, write_manifest
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 MAX_PIXELS = 100_000_000
@@ -262,6 +263,44 @@ def read_licences(path: Path) -> dict[str, str]:
         raise BuildError(f"{path}: needs a CSV with columns file and licence") from error
 
 
+def starter_config(stimuli: list[Stimulus], folder: str) -> str:
+    """A commented study.yaml that fits a set, as a place to start from."""
+    scenes = len({entry.base_image for entry in stimuli if entry.kind == "real"})
+    practice = sum(entry.kind == "practice" for entry in stimuli) // 2
+    checks = min(sum(entry.kind == "attention" for entry in stimuli), 3)
+    methods = sorted({entry.method for entry in stimuli if entry.kind in {"real", "method"}})
+    trials = max(1, min(50, scenes - checks))
+    names = ", ".join(json.dumps(name) for name in methods)
+    return f"""\
+# A perceptual realism study. Every key is explained in study/settings.py.
+title: Realistic or not?
+contact: ""                       # shown on every page: whom to ask
+languages: [en]
+stimuli: {json.dumps(folder)}
+# methods in the set: {names} (equal shares unless `methods: {{name: share}}` is given)
+trials: {trials}                  # per participant; every scene at most once
+practice: {{ trials: {practice}, feedback: true }}
+attention: {{ trials: {checks}, fail_after: 2 }}
+plates: {{ count: 3, needed: 3, screen_out: false }}
+break_every: 25
+questions: []
+stop: {{ participants: 62 }}
+completion: {{ completed: COMPLETED }}
+# declare before the first answer what will be compared and who is left out:
+# analysis:
+#   contrasts: [[full, no-class], [full, no-gan]]
+#   exclusions: {{ failed_attention: 2, fast_ms: 250 }}
+"""
+
+
+def _write_config(path: Path, target: Path) -> None:
+    stimuli = list(load_stimuli(target).stimuli)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.path.relpath(target.resolve(), path.resolve().parent)
+    path.write_text(starter_config(stimuli, Path(folder).as_posix()), encoding="utf-8")
+    print(f"wrote {path}")
+
+
 def _method(text: str) -> tuple[str, Path]:
     name, separator, folder = text.partition("=")
     if not separator or not name.strip() or not folder:
@@ -296,6 +335,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--attention", type=int, default=0, help="scenes with an attention picture")
     parser.add_argument("--limit", type=int, help="use at most this many scenes, drawn by --seed")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--write-config", type=Path, metavar="FILE", help="also write a study.yaml that fits"
+    )
     parser.add_argument("--licences", type=Path, help="CSV with columns file and licence")
     return parser
 
@@ -322,6 +364,8 @@ def main(argv: list[str] | None = None) -> int:
             seed=arguments.seed,
             licences=read_licences(arguments.licences) if arguments.licences else {},
         )
+        if arguments.write_config is not None and arguments.write_config.exists():
+            raise BuildError(f"--write-config {arguments.write_config}: exists already")
         notes = build_set(arguments.real, methods, arguments.output, options)
     except BuildError as error:
         print(f"study.build: {error}", file=sys.stderr)
@@ -329,6 +373,8 @@ def main(argv: list[str] | None = None) -> int:
     for note in notes:
         print(f"study.build: {note}", file=sys.stderr)
     print(f"wrote {arguments.output / MANIFEST}")
+    if arguments.write_config is not None:
+        _write_config(arguments.write_config, arguments.output)
     return 1 if notes else 0
 
 

@@ -184,7 +184,8 @@ def make_pages(survey: Survey) -> APIRouter:
         person = find_person(survey, request)
         if person is None or person.stage == "withdrawn":
             return _elsewhere(survey, person)
-        return _step_page(survey, request, person, "withdraw.html", stage="withdraw")
+        closed = survey.sessions.is_closed()
+        return _step_page(survey, request, person, "withdraw.html", stage="withdraw", closed=closed)
 
     @router.post("/withdraw")
     def withdraw(request: Request, token: Field = "") -> Response:

@@ -136,6 +136,11 @@ class Sessions:
         with self.database.read() as connection:
             return admission(connection, self.config, self.config_hash, self.clock())
 
+    def is_closed(self) -> bool:
+        """Whether the study was closed."""
+        with self.database.read() as connection:
+            return self._is_closed(connection)
+
     # -- the steps of a session -----------------------------------------------------------
 
     def begin(self, participant: str, *, language: str, external_hash: str | None = None) -> None:
@@ -300,10 +305,7 @@ class Sessions:
                 connection, participant, "plates", "instructions", "trials", "questions", "done",
                 "screened",
             )  # fmt: skip
-            closed = select(tables.studies.c.is_closed).where(
-                tables.studies.c.config_hash == self.config_hash
-            )
-            if connection.execute(closed).scalar_one():
+            if self._is_closed(connection):
                 raise Refusal("closed")
             erase_participant(connection, participant, self.clock(), self.log)
         self._plans.pop(participant, None)
@@ -321,6 +323,12 @@ class Sessions:
         if row is None or row.stage not in stages:
             raise Refusal("step")
         return row
+
+    def _is_closed(self, connection: Connection) -> bool:
+        query = select(tables.studies.c.is_closed).where(
+            tables.studies.c.config_hash == self.config_hash
+        )
+        return bool(connection.execute(query).scalar_one())
 
     def _is_taken(self, connection: Connection, external_hash: str) -> bool:
         query = select(people.c.participant).where(

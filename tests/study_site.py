@@ -63,7 +63,7 @@ def make_study(folder: Path, scenes: int = 16, **changes: object) -> Path:
                 weak / path.name
             )
     options = BuildOptions(size=48, practice=2, attention=4, anchors=("grey-tint",), seed=3)
-    notes = build_set(real, {"weak": weak}, folder / "stimuli", options)
+    notes = build_set(real, {"weak-colours": weak}, folder / "stimuli", options)
     assert not notes
     path = folder / "study.yaml"
     path.write_text(yaml.safe_dump({**CONFIG, **changes}), encoding="utf-8")

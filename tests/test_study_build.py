@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from study_site import make_photos, make_study
+from study_site import make_photos, make_study, opened
 
 from study.build import main
 from study.manipulations import MANIPULATIONS
@@ -119,6 +119,22 @@ def test_an_existing_folder_is_never_overwritten(tmp_path: Path) -> None:
     before = (out / "manifest.json").read_bytes()
     assert main(command) == 2
     assert (out / "manifest.json").read_bytes() == before
+
+
+def test_the_written_configuration_fits_the_set(tmp_path: Path) -> None:
+    real = make_photos(tmp_path / "real", 9)
+    config = tmp_path / "study" / "study.yaml"
+    command = ["--real", str(real), "--anchor", "grey-tint", "--practice", "2", "--attention", "2"]
+    command += ["-o", str(tmp_path / "set"), "--write-config", str(config)]
+    assert main(command) == 0
+    with opened(config) as survey:  # refuses what does not fit
+        assert survey.config.trials == 5
+        assert survey.config.attention.trials == 2
+        assert survey.stimuli.folder == tmp_path / "set"
+    text = config.read_text()
+    assert main([*command[:-3], str(tmp_path / "set-2"), *command[-2:]]) == 2
+    assert config.read_text() == text
+    assert not (tmp_path / "set-2").exists()
 
 
 def test_transparency_orientation_and_profiles_are_resolved(tmp_path: Path) -> None:
