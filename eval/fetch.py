@@ -175,6 +175,8 @@ def main(argv: list[str] | None = None, *, context: ssl.SSLContext | None = None
             print(f"{name}: {error}\n{offline_hint(release, folder)}", file=sys.stderr)
             continue
         print(f"{path}\nsha256 {file_digest(path)}\nlicence {release.licence}")
+        if path.suffix == ".t7":
+            print("note: a Torch7 file; convert it before use (README, compared systems)")
     return 1 if failed else 0
 
 

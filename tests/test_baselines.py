@@ -15,7 +15,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from skimage.color import rgb2lab
 from torch import nn
 
@@ -403,6 +403,23 @@ def test_absurd_widths_are_refused(tmp_path: Path, width: str) -> None:
     path = tmp_path / "a.safetensors"
     save_file({"x": torch.zeros(1)}, path, {"method": "zhang16", "width": width})
     with pytest.raises(MethodError, match="states the width"):
+        load_method("zhang16", weights=path, device="cpu")
+
+
+@pytest.mark.parametrize(("key", "value"), [("fusion", "x"), ("fusion", "5"), ("mean", "nan")])
+def test_absurd_metadata_is_refused(tmp_path: Path, key: str, value: str) -> None:
+    path = tmp_path / "a.safetensors"
+    save_file({"x": torch.zeros(1)}, path, {"method": "iizuka", "width": "0.1", key: value})
+    with pytest.raises(MethodError, match=f"states the {key}"):
+        load_method("iizuka", weights=path, device="cpu")
+
+
+def test_weights_that_are_not_finite_are_refused(weights: dict[str, Path], tmp_path: Path) -> None:
+    tensors = load_file(weights["zhang16"])
+    tensors["model4.2.weight"][0, 0, 0, 0] = float("nan")
+    path = tmp_path / "a.safetensors"
+    save_file(tensors, path, {"method": "zhang16", "width": str(WIDTH)})
+    with pytest.raises(MethodError, match=r"model4\.2\.weight holds numbers that are not finite"):
         load_method("zhang16", weights=path, device="cpu")
 
 

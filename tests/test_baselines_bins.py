@@ -44,7 +44,7 @@ def test_bins_contain_the_corners_of_every_cell_with_an_srgb_colour() -> None:
     assert len(table - corners) < 12  # the whole cube leaves exactly the four above
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.floats(0.1, 1.0))
 def test_rebalancing_keeps_the_expected_weight_at_one(seed: int, uniform: float) -> None:
     prior = np.random.default_rng(seed).dirichlet(np.full(313, 0.1))

@@ -25,7 +25,7 @@ def random_image(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(sides, sides, st.integers(0, 1000))
 def test_lab_pictures_agree_with_scikit_image(height: int, width: int, seed: int) -> None:
     image = random_image(height, width, seed)
@@ -48,7 +48,7 @@ def test_squash_leaves_a_square_of_the_right_size_alone() -> None:
     assert squash(random_image(5, 30), 16).shape == (16, 16, 3)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(sides, sides, sides, sides)
 def test_torch7_scale_follows_its_definition(h: int, w: int, height: int, width: int) -> None:
     """Against a loop over the definition of `image.scale`, one axis after the other."""
@@ -84,7 +84,7 @@ def test_yuv_round_trip_is_as_good_as_the_rounded_constants() -> None:
     assert torch.equal(torch7.luma(rgb), torch7.rgb_to_yuv(rgb)[:1])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(st.integers(0, 10_000))
 def test_iizuka_keeps_luma_before_the_final_cut(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -114,7 +114,7 @@ def test_iizuka_rounds_sides_to_eight(side: int, expected: int) -> None:
     assert round_to_eight(side) == expected
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(st.integers(0, 255), st.integers(0, 255), st.integers(0, 255))
 def test_hue_and_chroma_are_those_of_hsv(red: int, green: int, blue: int) -> None:
     rgb = torch.tensor([red, green, blue], dtype=torch.float64).view(3, 1, 1) / 255
@@ -126,7 +126,7 @@ def test_hue_and_chroma_are_those_of_hsv(red: int, green: int, blue: int) -> Non
     assert 0 <= hue.item() < 1
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
 def test_hsv_to_rgb_is_the_usual_one(hue: float, saturation: float, value: float) -> None:
     planes = [torch.tensor([[x]], dtype=torch.float64) for x in (hue, saturation, value)]
@@ -134,7 +134,7 @@ def test_hsv_to_rgb_is_the_usual_one(hue: float, saturation: float, value: float
     np.testing.assert_allclose(got, colorsys.hsv_to_rgb(hue, saturation, value), atol=1e-9)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(st.integers(0, 10_000))
 def test_histograms_decode_as_in_autocolorize(seed: int) -> None:
     """The authors' formulas restated with complex numbers and scikit-image's hsv2rgb."""
@@ -173,7 +173,7 @@ def test_larsson_enlarges_as_a_caffe_deconvolution(factor: int) -> None:
     torch.testing.assert_close(larsson.enlarge(x, factor), expected)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(sides, sides, sides, sides, st.data())
 def test_larsson_bands_equal_the_whole(
     h: int, w: int, height: int, width: int, data: st.DataObject

@@ -22,7 +22,7 @@ def seeded_random(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(
     st.lists(st.tuples(st.floats(-110, 110), st.floats(-110, 110)), min_size=1, max_size=20),
     st.sampled_from([5, 10]),

@@ -150,7 +150,7 @@ def load(name: str, weights: Path | str | None, device: str) -> IizukaMethod:
     """The method with a `.safetensors` file (metadata `fusion`, `mean`) or random weights."""
     del name
     loaded = load_weights("iizuka", weights)
-    fusion = int(loaded.metadata.get("fusion", "3"))
-    mean = float(loaded.metadata.get("mean", TRAINING_MEAN))
+    fusion = int(loaded.number("fusion", 3, low=1, high=3))
+    mean = loaded.number("mean", TRAINING_MEAN, low=0, high=1)
     network = install(lambda width: IizukaNetwork(width, fusion=fusion), loaded, device)
     return IizukaMethod(loaded.label, network, mean)

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ BUNDLED = Path(__file__).parent / "weights"
 
 _TORCH7 = (
     "is a Torch7 file, and no maintained Python reader of that format exists; convert it with "
-    "Torch (README, section baselines) to a .safetensors file with this network's key names"
+    "Torch (README, compared systems) to a .safetensors file with this network's key names"
 )
 _CAFFE_BLOBS = {"0": "weight", "1": "bias"}
 
@@ -42,6 +42,19 @@ class LoadedWeights:
     path: Path
     width: float = 1.0
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def number(self, key: str, default: float, *, low: float, high: float) -> float:
+        """A number from the metadata. Raises MethodError when it is none or out of range."""
+        text = self.metadata.get(key)
+        if text is None:
+            return default
+        try:
+            value = float(text)
+        except ValueError as error:
+            raise MethodError(f"{self.path} states the {key} {text!r}") from error
+        if not low <= value <= high:
+            raise MethodError(f"{self.path} states the {key} {text}")
+        return value
 
 
 def load_weights(method: str, given: Path | str | None) -> LoadedWeights:
@@ -93,14 +106,9 @@ def _read_own(method: str, path: Path) -> LoadedWeights:
     owner = metadata.get("method", method)
     if owner != method:
         raise MethodError(f"{path} holds weights of {owner}, not of {method}")
-    try:
-        width = float(metadata.get("width", "1"))
-    except ValueError as error:
-        raise MethodError(f"{path} states the width {metadata['width']!r}") from error
-    if not 0 < width <= 4:
-        raise MethodError(f"{path} states the width {width}")
     label = metadata.get("label") or _official_label(method, path)
-    return LoadedWeights(method, tensors, label, path, width, metadata)
+    loaded = LoadedWeights(method, tensors, label, path, 1.0, metadata)
+    return replace(loaded, width=loaded.number("width", 1.0, low=1e-3, high=1.0))
 
 
 def _read_foreign(path: Path) -> dict[str, Tensor]:
