@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from chromagan import color
 from chromagan.checkpoint import CheckpointError, load_release
 from chromagan.checkpoint_source import CHECKPOINTS, available_checkpoints, find_checkpoint
+from chromagan.engine_choice import select_engine
 from chromagan.framing import FITS, Fit, Frame, cut_out, lay_out, plan_frame
 from chromagan.labels import IMAGENET_LABELS
 from chromagan.model import Generator
@@ -203,6 +204,8 @@ def load_colorizer(
     `engine`: `auto` (what `chromagan.tune` found, else PyTorch), `fastest` (for many photographs: a
     short trial where nobody tuned), or one of `chromagan.engines.ENGINES`.
 
+    `engine` and `precision` choose what runs the network (`chromagan.engine_choice`): `auto` is
+    what `python -m chromagan.tune` found best here, else PyTorch; `fastest` tries for two seconds.
     Raises `CheckpointError` when there is none, `ValueError` for options it cannot honour.
     """
     path = find_checkpoint(source)
@@ -211,15 +214,9 @@ def load_colorizer(
     return ChromaGANColorizer(
         generator,
         name=name,
-        engine=_engine(generator, engine, precision, choose_device(device)),
+        engine=select_engine(generator, engine, precision, device=choose_device(device)),
         fit=fit,
         working_size=working_size,
         upsampling=upsampling,
         flip=flip,
     )
-
-
-def _engine(generator: Generator, name: str, precision: str, device: str) -> Engine:
-    from chromagan.engine_choice import select_engine
-
-    return select_engine(generator, name, precision, device=device)
