@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
-from chromagan.demo import outputs, session, texts
+from chromagan.demo import outputs, server, session, texts
 from chromagan.demo.batch import Progress, Stop, colorize_all
 from chromagan.demo.guard import MAX_BODY_BYTES, Guard, names_an_address
 from chromagan.demo.limits import Limits
@@ -261,6 +261,19 @@ def test_history_keeps_the_newest_and_forgets_on_demand(networks: Networks, cach
     outputs.discard("/etc/hostname")
     outputs.discard(COLOUR)
     assert COLOUR.exists(), "only files in the cache are deleted"
+
+
+def test_port_and_host_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PORT", "GRADIO_SERVER_PORT", "GRADIO_SERVER_NAME", "SPACE_ID"):
+        monkeypatch.delenv(name, raising=False)
+    assert server.address() == ("127.0.0.1", 7860)
+    monkeypatch.setenv("PORT", "8123")
+    monkeypatch.setenv("SPACE_ID", "me/chromagan")
+    assert server.address() == ("0.0.0.0", 8123)
+    for wrong in ("http", "0", "70000", "-1"):
+        monkeypatch.setenv("PORT", wrong)
+        with pytest.raises(SystemExit, match="PORT must be"):
+            server.address()
 
 
 def test_sweep_goes_by_age() -> None:

@@ -128,8 +128,18 @@ def test_imports_are_followed_but_not_for_types(tmp_path: Path) -> None:
 def test_space_starts_from_its_own_folder_and_colorizes(tmp_path: Path) -> None:
     output = tmp_path / "space"
     assert space.main(["-o", str(output), "--checkpoints", "lite"]) == 0
-    environment = {"CHROMAGAN_CHECKPOINTS": str(output / "checkpoints"), "PYTHONPATH": ""}
+    temporary = tmp_path / "tmp"
+    killed = temporary / "chromagan-demo-999999999-x"  # of a server that is no more
+    killed.mkdir(parents=True)
+    environment = {
+        "CHROMAGAN_CHECKPOINTS": str(output / "checkpoints"),
+        "PYTHONPATH": "",
+        "TMPDIR": str(temporary),
+    }
     with running_site(tmp_path, cwd=output, **environment) as site:
+        (folder,) = temporary.glob("chromagan-demo-*")
+        assert folder != killed
+        assert folder.stat().st_mode & 0o077 == 0, "nobody else on the machine can look"
         log = site.log.read_text()
         assert "Traceback" not in log, log
         maps = Path(f"/proc/{site.pid}/cwd")
@@ -141,6 +151,7 @@ def test_space_starts_from_its_own_folder_and_colorizes(tmp_path: Path) -> None:
         with Image.open(result) as image, Image.open(photo) as original:
             assert image.size == original.size
             assert np.ptp(np.asarray(image).astype(int), axis=2).mean() > 1
+    assert list(temporary.glob("chromagan-demo-*")) == [], "stopped: every file is gone"
 
 
 @pytest.mark.slow

@@ -5,6 +5,8 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -14,6 +16,7 @@ from chromagan.demo.limits import Limits, Workers
 
 DEFAULT_PORT = 7860
 _SWEEP_SECONDS = 120
+_PREFIX = "chromagan-demo-"
 
 
 def prepare_environment() -> None:
@@ -24,7 +27,8 @@ def prepare_environment() -> None:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("GRADIO_SSR_MODE", "false")
     if "GRADIO_TEMP_DIR" not in os.environ:
-        folder = tempfile.mkdtemp(prefix="chromagan-demo-")
+        remove_leftovers()
+        folder = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")
         os.environ["GRADIO_TEMP_DIR"] = folder
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
     if on_spaces():
@@ -32,6 +36,24 @@ def prepare_environment() -> None:
         os.environ.setdefault("HF_HOME", str(caches / "huggingface"))
         os.environ.setdefault("MPLCONFIGDIR", str(caches / "matplotlib"))
         os.environ.setdefault("XDG_CACHE_HOME", str(caches))
+
+
+def remove_leftovers() -> None:
+    """Delete the folders of servers that were killed before they could tidy up."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if owner.isdecimal() and not _running(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # someone else's process, or a system without such signals
+        return True
+    return True
 
 
 def on_spaces() -> bool:
@@ -68,7 +90,7 @@ def build(
     blocks = page.build()
     blocks.queue(max_size=limits.queue, default_concurrency_limit=2)
     settings: dict[str, Any] = {
-        "max_file_size": f"{limits.file_megabytes}mb",
+        "max_file_size": limits.file_megabytes * 1_000_000,
         "state_session_capacity": limits.sessions,
         "enable_monitoring": False,
         "run_history": False,
@@ -102,4 +124,6 @@ def serve() -> None:
     host, port = address()
     blocks, settings = build(limits=limits)
     start_sweeper(limits)
+    # a container is stopped by SIGTERM: leave through the exit handlers, which delete the files
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     blocks.launch(server_name=host, server_port=port, **settings)

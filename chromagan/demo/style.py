@@ -38,7 +38,8 @@ CSS = """
 .examples .gallery-item { height: auto !important; }
 .strip .thumbnail-item:hover { border-color: var(--color-accent) !important; }
 .strip .caption-label { font-size: .78rem; }
-div:has(> #view) { background: none !important; border: none !important; box-shadow: none !important; }
+div:has(> #view) { background: none !important; border: none !important;
+  box-shadow: none !important; }
 #view { padding: 0 .1rem !important; }
 #view .wrap { gap: .4rem; }
 #view label { padding: .15rem .7rem; font-size: .88rem; }
