@@ -184,11 +184,26 @@ def test_separation_gives_an_exact_interval_and_says_so(everyone_says: bool) -> 
 
 
 @CALM
-@given(st.lists(st.integers(0, 1000), min_size=1, max_size=8))
-def test_holm_is_that_of_statsmodels(thousandths: list[int]) -> None:
+@given(st.lists(st.integers(0, 1000), min_size=1, max_size=6))
+def test_holm_is_closed_testing_with_bonferroni(thousandths: list[int]) -> None:
     p_values = [k / 1000 for k in thousandths]
-    expected = multipletests(p_values, method="holm")[1]
+    indices = range(len(p_values))
+    # a hypothesis falls when every family that contains it falls by Bonferroni's test
+    families = [family for size in indices for family in itertools.combinations(indices, size + 1)]
+    expected = [
+        max(
+            min(1.0, len(family) * min(p_values[j] for j in family))
+            for family in families
+            if k in family
+        )
+        for k in indices
+    ]
     assert holm(p_values) == pytest.approx(expected, abs=1e-12)
+
+
+def test_holm_is_that_of_statsmodels() -> None:
+    p_values = [0.04, 0.001, 0.03, 0.6, 0.012, 0.03]
+    assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])
 
 
 def test_paired_bootstrap_has_the_spread_of_the_paired_differences() -> None:
