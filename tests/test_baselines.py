@@ -265,6 +265,24 @@ def test_weights_in_the_cache_come_before_the_bundle(
     assert load_method("zhang17", device="cpu").weights_label.startswith("weights from siggraph17")
 
 
+def test_bundled_weights_work_are_small_and_say_what_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHROMAGAN_CACHE", str(tmp_path))
+    files = sorted(weight_files.BUNDLED.glob("*"))
+    assert "mean-ab" in {path.stem for path in files}
+    assert sum(path.stat().st_size for path in files) <= 25e6
+    image = random_image(24, 30)
+    for path in files:
+        assert path.suffix == ".safetensors"
+        assert path.stat().st_size <= 8e6
+        method = load_method(path.stem, device="cpu")
+        assert method(image).shape == image.shape
+        if path.stem in NETWORKS:
+            assert "reduced to" in method.weights_label
+            assert "says nothing about the published system" in method.weights_label
+
+
 def test_official_pth_loads_strictly_and_is_named_by_its_checksum(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
