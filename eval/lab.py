@@ -70,6 +70,13 @@ def lab_to_rgb(lab: Floats) -> Rgb8:
     return rgb.reshape(height, width, 3)
 
 
+def grey_of(luminance: Floats) -> Rgb8:
+    """L `(H, W)` without any chroma -> sRGB uint8 `(H, W, 3)`, a read-only view of one plane."""
+    linear = _curve_inverse((luminance + np.float32(16)) * np.float32(1 / 116))
+    plane = _to_bytes(np.minimum(np.maximum(linear, 0), 1))
+    return np.broadcast_to(plane[..., None], (*plane.shape, 3))
+
+
 def blocks(size: int, step: int = 8192) -> Iterator[slice]:
     """Slices that cover `range(size)`: temporaries of a block stay in the processor's cache."""
     return (slice(start, start + step) for start in range(0, size, step))

@@ -9,7 +9,7 @@ import numpy as np
 
 from eval import metrics
 from eval.ciede2000 import delta_e2000
-from eval.lab import Floats, Rgb8, rgb_to_lab
+from eval.lab import Floats, Rgb8, grey_of, rgb_to_lab
 from eval.prior import rebalancing_weights
 
 Luminance = Literal["true", "own"]
@@ -73,7 +73,7 @@ def measure(truth: Rgb8, output: Rgb8, luminance: Luminance = "true") -> dict[st
     truth_ab, ab = small.truth_lab[1:], small.lab[1:]
     chroma = metrics.mean_chroma(truth_ab)
     colour, truth_colour = (metrics.colourfulness(x) for x in (middle.picture, middle.truth))
-    grey = metrics.rebuild(small.truth_lab, np.zeros_like(small.truth_lab))
+    grey = grey_of(small.truth_lab[0])
     return {
         "truth_chroma": chroma,
         "psnr224_grey": _capped(metrics.psnr(small.truth, grey)),

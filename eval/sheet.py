@@ -21,7 +21,7 @@ from chromagan.images import ImageError
 from chromagan.samples import sample_paths
 from eval.contestants import Contestant, ContestantError, network, shortened
 from eval.folder import write_bytes
-from eval.lab import Rgb8, lab_to_rgb, rgb_to_lab
+from eval.lab import Rgb8, grey_of, rgb_to_lab
 from eval.photos import Photo, PhotosError, open_photos
 
 FORMATS = {".webp": "WEBP", ".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
@@ -95,9 +95,7 @@ def choose(photos: list[Photo], count: int, seed: int) -> list[Photo]:
 
 def grey_version(image: Rgb8) -> Rgb8:
     """The photograph as the networks see it: its CIE L, no chroma."""
-    lab = rgb_to_lab(image)
-    lab[1:] = 0
-    return lab_to_rgb(lab)
+    return grey_of(rgb_to_lab(image)[0])
 
 
 def main(argv: list[str] | None = None) -> int:
