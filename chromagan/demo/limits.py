@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+CHECK_SECONDS = 240  # how often old files are looked for
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -19,8 +21,13 @@ class Limits:
     video_seconds: float = 12.0
     video_side: int = 960
     queue: int = 60  # waiting requests, all visitors together
-    keep_minutes: int = 60  # files older than this are deleted
+    keep_minutes: int = 60  # no file gets older than this
     sessions: int = 200
+
+    @property
+    def delete_at_seconds(self) -> int:
+        """The age at which a file is deleted, early enough for a check every `CHECK_SECONDS`."""
+        return self.keep_minutes * 60 - CHECK_SECONDS
 
     @property
     def max_pixels(self) -> int:

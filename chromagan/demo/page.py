@@ -12,7 +12,7 @@ from chromagan.demo import outputs, style, video
 from chromagan.demo.api import Endpoints
 from chromagan.demo.batch import Stop
 from chromagan.demo.handlers import Handlers
-from chromagan.demo.limits import Limits, Workers
+from chromagan.demo.limits import CHECK_SECONDS, Limits, Workers
 from chromagan.demo.networks import Networks
 from chromagan.demo.photos import resized
 from chromagan.demo.pictures import WARMEST, grey
@@ -82,7 +82,7 @@ class Page:
     def build(self) -> Any:
         t = self.texts
         # Gradio deletes what was uploaded; `server` sweeps what the handlers wrote
-        age = (300, self.limits.keep_minutes * 60)
+        age = (CHECK_SECONDS, self.limits.delete_at_seconds)
         with gr.Blocks(
             title="ChromaGAN", analytics_enabled=False, delete_cache=age, fill_width=False
         ) as blocks:

@@ -12,10 +12,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from chromagan.demo.limits import Limits, Workers
+from chromagan.demo.limits import CHECK_SECONDS, Limits, Workers
 
 DEFAULT_PORT = 7860
-_SWEEP_SECONDS = 120
 _PREFIX = "chromagan-demo-"
 
 
@@ -111,19 +110,32 @@ def start_sweeper(limits: Limits) -> threading.Event:
     stop = threading.Event()
 
     def work() -> None:
-        while not stop.wait(_SWEEP_SECONDS):
-            outputs.sweep(limits.keep_minutes * 60)
+        while not stop.wait(CHECK_SECONDS):
+            outputs.sweep(limits.delete_at_seconds)
 
     threading.Thread(target=work, name="sweeper", daemon=True).start()
     return stop
 
 
 def serve() -> None:
-    """Run until interrupted."""
+    """Run until interrupted. Ends with one sentence where the page cannot be started."""
+    from chromagan.checkpoint import CheckpointError
+    from chromagan.demo.networks import NoNetworkError
+
     limits = Limits()
     host, port = address()
-    blocks, settings = build(limits=limits)
+    try:
+        blocks, settings = build(limits=limits)
+    except (CheckpointError, NoNetworkError) as error:
+        raise SystemExit(f"demo: {error}") from None
     start_sweeper(limits)
     # a container is stopped by SIGTERM: leave through the exit handlers, which delete the files
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    blocks.launch(server_name=host, server_port=port, **settings)
+    try:
+        blocks.launch(
+            server_name=host, server_port=port, quiet=True, prevent_thread_lock=True, **settings
+        )
+    except OSError as error:
+        raise SystemExit(f"demo: port {port} cannot be used: PORT=8000 make demo") from error
+    print(f"ChromaGAN on http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}", flush=True)  # noqa: S104
+    blocks.block_thread()

@@ -35,6 +35,8 @@ CSS = """
 #variants .grid-container, #batch-gallery .grid-container { --grid-cols: 3 !important; }
 .examples .caption-label { display: none; }
 .examples .thumbnail-item { aspect-ratio: 1; height: auto !important; }
+.examples .grid-container { grid-template-rows: none !important;
+  grid-auto-rows: auto !important; }
 .examples .gallery-item { height: auto !important; }
 .strip .thumbnail-item:hover { border-color: var(--color-accent) !important; }
 .strip .caption-label { font-size: .78rem; }

@@ -156,7 +156,8 @@ ENGLISH = Labels(
     batch_files="Photos",
     batch_info=(
         "Up to {batch_files} photos, {batch_megapixels} megapixels together. A file that cannot "
-        "be read is named and left out; the rest is done."
+        "be read is named and left out; the rest is done. Network and sliders: as set under "
+        "“One photo”."
     ),
     batch_button="Colorize all",
     batch_cancel="Stop",
@@ -183,8 +184,8 @@ ENGLISH = Labels(
         "### What this is\n"
         "A network with a sense of *what* it sees: ChromaGAN (Vitoria, Raad and Ballester, WACV "
         "2020) predicts the two chroma channels of a photograph from its brightness, guided by a "
-        "distribution over 1,000 object classes. The brightness of your photo is kept exactly, at "
-        "full resolution.\n\n"
+        "distribution over 1,000 object classes. The brightness of your photo is kept, at full "
+        "resolution.\n\n"
         "### What it is not\n"
         "A source about the past. Uniforms, eyes, cars and walls get colours that are *usual*, "
         "not the ones that were there. Say so when you publish a result; the PNG says so in its "
@@ -194,9 +195,9 @@ ENGLISH = Labels(
         "decoding). JPEG, PNG, WebP, TIFF, BMP, GIF (first frame), HEIC and AVIF; 16-bit, CMYK, "
         "transparency and colour profiles are handled. Waiting line: {queue} requests.\n\n"
         "### Privacy\n"
-        "Uploads and results lie in a temporary folder of this server under random names, are "
-        "deleted after {keep_minutes} minutes (checked every few minutes) and when the server "
-        'stops. "Forget them all" deletes them at once. There is no account, no cookie, no '
+        "Uploads and results lie in a temporary folder of this server under random names and are "
+        "deleted within {keep_minutes} minutes, and when the server stops. “Forget them all” "
+        "deletes them at once. There is no account, no cookie, no "
         "analytics, and no list of what visitors did.\n\n"
         "### API\n"
         "```python\n"
@@ -253,7 +254,8 @@ GERMAN = Labels(
     batch_files="Fotos",
     batch_info=(
         "Bis zu {batch_files} Fotos, zusammen {batch_megapixels} Megapixel. Eine unlesbare Datei "
-        "wird genannt und ausgelassen; der Rest wird erledigt."
+        "wird genannt und ausgelassen; der Rest wird erledigt. Netz und Regler: wie unter „Ein "
+        "Foto“ eingestellt."
     ),
     batch_button="Alle kolorieren",
     batch_cancel="Anhalten",
@@ -280,7 +282,7 @@ GERMAN = Labels(
         "### Was das ist\n"
         "Ein Netz mit einem Sinn dafür, *was* es sieht: ChromaGAN (Vitoria, Raad und Ballester, "
         "WACV 2020) sagt aus der Helligkeit eines Fotos die beiden Farbkanäle voraus, geführt "
-        "von einer Verteilung über 1000 Objektklassen. Die Helligkeit Ihres Fotos bleibt exakt "
+        "von einer Verteilung über 1000 Objektklassen. Die Helligkeit Ihres Fotos bleibt "
         "erhalten, in voller Auflösung.\n\n"
         "### Was das nicht ist\n"
         "Eine Quelle über die Vergangenheit. Uniformen, Augen, Autos und Wände bekommen *übliche* "
@@ -292,8 +294,8 @@ GERMAN = Labels(
         "Transparenz und Farbprofile werden beachtet. Warteschlange: {queue} Anfragen.\n\n"
         "### Datenschutz\n"
         "Hochgeladenes und Ergebnisse liegen unter zufälligen Namen in einem temporären Ordner "
-        "dieses Servers und werden nach {keep_minutes} Minuten gelöscht (alle paar Minuten "
-        "geprüft) sowie beim Beenden. „Alle vergessen“ löscht sofort. Es gibt kein Konto, keine "
+        "dieses Servers und werden innerhalb von {keep_minutes} Minuten gelöscht, und wenn der "
+        "Server endet. „Alle vergessen“ löscht sofort. Es gibt kein Konto, keine "
         "Cookies, keine Analyse und keine Liste dessen, was Besucher getan haben.\n\n"
         "### API\n"
         "```python\n"
