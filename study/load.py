@@ -47,12 +47,16 @@ START_TIMEOUT_S = 120.0
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """participants at once, for `seconds`, thinking `think_s` (uniform) before each vote."""
+    """participants at once, for `seconds`, thinking `think_s` (uniform) before each vote.
+
+    votes: end after so many acknowledged votes instead of after a time.
+    """
 
     participants: int = 200
     seconds: float = 120.0
     think_s: tuple[float, float] = (1.0, 3.0)
     kills: int = 0
+    votes: int | None = None
     seed: int = 0
 
 
@@ -125,11 +129,19 @@ def _answers(url: str) -> bool:
 
 
 async def run_load(url: str, options: LoadOptions, server: Server | None = None) -> Diary:
-    """Keep `participants` robots busy for `seconds`; who finishes is followed by a new one."""
+    """Keep `participants` robots busy; who finishes is followed by a new one."""
     diary = Diary()
     transport = make_transport(options.participants)
-    deadline = time.monotonic() + options.seconds
+    started = time.monotonic()
     rng = random.Random(options.seed)
+
+    def share_done() -> float:
+        if options.votes is not None:
+            return len(diary.acknowledged) / options.votes
+        return (time.monotonic() - started) / options.seconds
+
+    def is_over() -> bool:
+        return share_done() >= 1
 
     def respond(_shown: Shown) -> Reply:
         pause = rng.uniform(*options.think_s)
@@ -137,17 +149,18 @@ async def run_load(url: str, options: LoadOptions, server: Server | None = None)
 
     async def seat() -> None:
         await asyncio.sleep(rng.uniform(0, options.think_s[1]))
-        while time.monotonic() < deadline:
+        while not is_over():
             async with make_client(url, SharedTransport(transport)) as client:
                 try:
-                    if not await Robot(client, respond, diary, deadline).take_part():
+                    if not await Robot(client, respond, diary, is_over).take_part():
                         return
                 except RobotRefusedError:
                     continue  # noted in the diary
 
     async def faults() -> None:
         for number in range(options.kills):
-            await asyncio.sleep(options.seconds / (options.kills + 1))
+            while share_done() < (number + 1) / (options.kills + 1):
+                await asyncio.sleep(0.05)
             if server is not None:
                 await asyncio.to_thread(server.kill)
                 await asyncio.to_thread(server.start)

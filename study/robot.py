@@ -72,12 +72,12 @@ class Robot:
         client: httpx.AsyncClient,
         respond: Callable[[Shown], Awaitable[Reply] | Reply],
         diary: Diary,
-        deadline: float = float("inf"),
+        is_over: Callable[[], bool] = lambda: False,
     ) -> None:
         self.client = client
         self.respond = respond
         self.diary = diary
-        self.deadline = deadline
+        self.is_over = is_over
 
     async def take_part(self) -> bool:
         """The whole session; True if it reached the end, False if the time was up.
@@ -92,7 +92,7 @@ class Robot:
 
     async def _walk(self) -> bool:
         page = await self._get("/")
-        while time.monotonic() < self.deadline:
+        while not self.is_over():
             where = page.url.path
             if where.endswith("/thanks"):
                 self.diary.finished += 1
@@ -124,7 +124,7 @@ class Robot:
     async def _trials(self) -> bool:
         trial = (await self._json("GET", "/api/trial"))["trial"]
         while trial is not None:
-            if time.monotonic() >= self.deadline:
+            if self.is_over():
                 return False
             picture = await self._request("GET", trial["picture"], relative=False)
             position = (trial["number"] - 1) / max(trial["total"] - 1, 1)
@@ -173,7 +173,7 @@ class Robot:
                 answer = None
             if answer is not None and answer.status_code < 500 and answer.status_code != 429:
                 break
-            if time.monotonic() >= self.deadline:
+            if self.is_over():
                 raise OutOfTimeError
             self.diary.retried += 1
             await asyncio.sleep(pause)

@@ -19,7 +19,7 @@
   let focusLost = 0;
   let away = false;
   let sawPractice = false;
-  const pictures = new Map(); // address -> promise of a decoded image
+  const pictures = new Map(); // trial index -> promise of a decoded image
 
   function say(name, values = {}) {
     let text = main.getAttribute(`data-text-${name}`);
@@ -126,23 +126,24 @@
     }
   }
 
-  function load(address) {
-    if (!pictures.has(address)) {
+  // By trial, not by address: a picture loaded ahead has an older signature than the open one.
+  function load(index, address) {
+    if (!pictures.has(index)) {
       const image = new Image();
       image.draggable = false;
       image.src = address;
       const decoded = image.decode().then(() => image);
-      decoded.catch(() => pictures.delete(address));
-      pictures.set(address, decoded);
+      decoded.catch(() => pictures.delete(index));
+      pictures.set(index, decoded);
     }
-    return pictures.get(address);
+    return pictures.get(index);
   }
 
   // The open trial's picture; its address is renewed when it has expired.
   async function picture() {
     for (let pause = 400; ; pause = Math.min(2 * pause, LONGEST_WAIT_MS)) {
       try {
-        return await load(trial.picture);
+        return await load(trial.index, trial.picture);
       } catch {
         tell(say("loading-failed"));
         await wait(pause);
@@ -236,7 +237,7 @@
     element("announce").textContent = image.alt;
     setAccepting(true);
     if (setting("exposure-ms")) hideAfter(setting("exposure-ms"), image, shown);
-    if (shown.following) load(shown.following).catch(() => {});
+    if (shown.following) load(shown.index + 1, shown.following).catch(() => {});
   }
 
   async function answer(value) {
@@ -268,7 +269,7 @@
         say(wasReal ? "feedback-real" : "feedback-fake"),
       );
     }
-    pictures.delete(answered.picture);
+    pictures.delete(answered.index);
     await go(receipt.trial);
   }
 
