@@ -84,11 +84,22 @@ class Plan:
     seconds: float = 60.0
     """For each group of things that take turns; at least three rounds are always made."""
     rounds: int = 15
-    memory: bool = True
     folder: bool = True
+    files_of: tuple[str, ...] | None = None
+    """Names that are also timed file to file; None: all."""
+    memory_of: tuple[str, ...] | None = None
+    """Contestants whose memory is measured; None: all."""
 
 
-QUICK = Plan(sizes=(2.0,), batches=(1,), seconds=25.0, rounds=7, memory=False, folder=False)
+QUICK = Plan(
+    sizes=(2.0,),
+    batches=(1,),
+    seconds=25.0,
+    rounds=7,
+    folder=False,
+    files_of=("official", "lite"),
+    memory_of=("official/torch-fp32", "lite/torch-fp32"),
+)
 
 
 def measure(contestants: Sequence[Contestant], plan: Plan) -> list[Row]:
@@ -119,6 +130,8 @@ def _file_trials(
 ) -> list[_Trial]:
     trials = []
     for contestant in contestants:
+        if plan.files_of is not None and contestant.name not in plan.files_of:
+            continue
         call = PhotoRun(contestant.colorizer, photo)
         trials.append(_Trial(contestant, "file", size, 1, call, []))
         if plan.folder and contestant.pipeline:
@@ -161,10 +174,14 @@ def _quantile(ordered: Sequence[float], share: float) -> float:
     return ordered[below] + (place - below) * (ordered[above] - ordered[below])
 
 
-def add_memory(rows: Sequence[Row], contestants: Sequence[Contestant]) -> list[Row]:
-    """Fill in `peak_mb`, each contestant in a process of its own."""
+def add_memory(
+    rows: Sequence[Row], contestants: Sequence[Contestant], only: Sequence[str] | None = None
+) -> list[Row]:
+    """Fill in `peak_mb`, each contestant (of `only`, if given) in a process of its own."""
     peaks: dict[tuple[str, str, float, int], float] = {}
     for contestant in contestants:
+        if only is not None and str(contestant) not in only:
+            continue
         wanted = sorted({(r.scope, r.megapixels, r.batch) for r in rows if _is(r, contestant)})
         print(f"memory of {contestant} …", file=sys.stderr, flush=True)
         for scope, megapixels, batch, peak in _measured_apart(contestant, wanted):
@@ -241,8 +258,9 @@ def plan_of(args: argparse.Namespace) -> Plan:
         batches=base.batches,
         seconds=args.seconds or base.seconds,
         rounds=base.rounds,
-        memory=base.memory and not args.no_memory,
         folder=base.folder,
+        files_of=base.files_of,
+        memory_of=() if args.no_memory else base.memory_of,
     )
 
 
@@ -258,8 +276,7 @@ def main(argv: list[str] | None = None) -> int:
         return memory_child(contestants[0], json.loads(args.wanted))
     plan = plan_of(args)
     rows = measure(contestants, plan)
-    if plan.memory:
-        rows = add_memory(rows, contestants)
+    rows = add_memory(rows, contestants, plan.memory_of)
     arithmetic = floors(contestants, args.device)
     text = markdown(rows, arithmetic)
     print(text)
