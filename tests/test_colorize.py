@@ -9,16 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
+from seeded_network import seeded_generator
 
 from chromagan.checkpoint import save_release
 from chromagan.colorize import main
 from chromagan.colorizer import load_colorizer
-from chromagan.config import ModelConfig
 from chromagan.images import read_image, write_image
 from chromagan.jobs import plan_jobs
-from chromagan.model import build_generator
 from chromagan.pipeline import Settings, colorize_files
 from chromagan.recolour import recolour
 from chromagan.samples import sample_paths
@@ -28,10 +26,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
-    torch.manual_seed(0)
-    network = build_generator(ModelConfig(width=16, class_head=False))
-    with torch.no_grad():
-        network.decoder.out.weight.mul_(8)
+    network = seeded_generator(width=16, class_head=False)
     path = tmp_path_factory.mktemp("checkpoint") / "random.safetensors"
     save_release(path, network, name="random")
     return str(path)

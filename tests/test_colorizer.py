@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from seeded_network import seeded_generator
 from skimage import color as skcolor
 
 from chromagan import color, load_colorizer
@@ -18,7 +19,7 @@ from chromagan.config import ModelConfig
 from chromagan.framing import FITS
 from chromagan.images import read_image
 from chromagan.labels import IMAGENET_LABELS
-from chromagan.model import build_generator
+from chromagan.model import Generator, build_generator
 from chromagan.samples import sample_paths
 from chromagan.torch_engine import TorchEngine
 
@@ -26,17 +27,13 @@ relaxed = settings(deadline=None, max_examples=12, suppress_health_check=list(He
 
 
 @pytest.fixture(scope="module")
-def generator() -> torch.nn.Module:
-    torch.manual_seed(0)
-    network = build_generator(ModelConfig(architecture="lite", width=32))
-    with torch.no_grad():  # fresh weights answer with grey: make the colours visible
-        network.decoder.out.weight.mul_(8)
-    return network.eval()
+def generator() -> Generator:
+    return seeded_generator(width=32)
 
 
 @pytest.fixture(scope="module")
-def colorizer(generator: torch.nn.Module) -> ChromaGANColorizer:
-    return ChromaGANColorizer(generator, name="random", working_size=64)  # type: ignore[arg-type]
+def colorizer(generator: Generator) -> ChromaGANColorizer:
+    return ChromaGANColorizer(generator, name="random", working_size=64)
 
 
 @pytest.fixture(scope="module")
@@ -62,14 +59,14 @@ def test_same_size_same_luminance(colorizer: ChromaGANColorizer, height: int, wi
 
 @pytest.mark.parametrize("fit", FITS)
 @pytest.mark.parametrize("shape", [(1, 1), (1, 10_000), (10_000, 1), (2, 300)])
-def test_extreme_shapes(generator: torch.nn.Module, fit: str, shape: tuple[int, int]) -> None:
+def test_extreme_shapes(generator: Generator, fit: str, shape: tuple[int, int]) -> None:
     colorizer = ChromaGANColorizer(generator, fit=fit, working_size=64)  # type: ignore[arg-type]
     assert colorizer(noise(*shape)).shape == (*shape, 3)
 
 
 @pytest.mark.parametrize("fit", FITS)
 def test_result_does_not_depend_on_the_batch(
-    generator: torch.nn.Module, photos: list[np.ndarray], fit: str
+    generator: Generator, photos: list[np.ndarray], fit: str
 ) -> None:
     colorizer = ChromaGANColorizer(generator, fit=fit, working_size=96)  # type: ignore[arg-type]
     together = colorizer.colorize_batch(photos)
@@ -94,10 +91,10 @@ def test_input_is_left_alone_and_its_colours_are_ignored(colorizer: ChromaGANCol
     assert np.abs(colorizer.predict_ab(grey) - first).max() < 1.0
 
 
-def test_ab_is_the_networks(generator: torch.nn.Module) -> None:
+def test_ab_is_the_networks(generator: Generator) -> None:
     """Against the plain path: Lab of the squashed photograph, the network, CIE units."""
     image = noise(64, 64)
-    colorizer = ChromaGANColorizer(generator, working_size=64, fit="square")  # type: ignore[arg-type]
+    colorizer = ChromaGANColorizer(generator, working_size=64, fit="square")
     code = torch.from_numpy(skcolor.rgb2lab(image)[None, None, ..., 0] / 100).float()
     with torch.inference_mode():
         expected = color.decode_ab(generator(code).ab)[0].permute(1, 2, 0).numpy()
@@ -108,10 +105,10 @@ def test_ab_is_the_networks(generator: torch.nn.Module) -> None:
 
 
 def test_flip_averages_with_the_mirrored_photograph(
-    generator: torch.nn.Module, photos: list[np.ndarray]
+    generator: Generator, photos: list[np.ndarray]
 ) -> None:
-    plain = ChromaGANColorizer(generator, working_size=64, fit="square")  # type: ignore[arg-type]
-    both = ChromaGANColorizer(generator, working_size=64, fit="square", flip=True)  # type: ignore[arg-type]
+    plain = ChromaGANColorizer(generator, working_size=64, fit="square")
+    both = ChromaGANColorizer(generator, working_size=64, fit="square", flip=True)
     photo = photos[0]
     mirrored = plain.predict_ab(photo[:, ::-1])[:, ::-1]
     expected = (plain.predict_ab(photo) + mirrored) / 2
@@ -121,9 +118,9 @@ def test_flip_averages_with_the_mirrored_photograph(
     )
 
 
-def test_flip_in_a_letterbox_stays_on_the_photograph(generator: torch.nn.Module) -> None:
+def test_flip_in_a_letterbox_stays_on_the_photograph(generator: Generator) -> None:
     """Content and border exchange places when the frame is mirrored; colours must not."""
-    box = ChromaGANColorizer(generator, working_size=64, fit="letterbox", flip=True)  # type: ignore[arg-type]
+    box = ChromaGANColorizer(generator, working_size=64, fit="letterbox", flip=True)
     photo = noise(90, 30)
     assert box.predict_ab(photo).shape == (32, 11, 2)
     assert np.isfinite(box.predict_ab(photo)).all()
@@ -171,7 +168,7 @@ def test_vgg16_sees_its_own_size_only() -> None:
     ],
 )
 def test_wrong_options_name_the_right_ones(
-    generator: torch.nn.Module, options: dict[str, object], words: str
+    generator: Generator, options: dict[str, object], words: str
 ) -> None:
     with pytest.raises(ValueError, match=words):
         ChromaGANColorizer(generator, **options)  # type: ignore[arg-type]
@@ -184,24 +181,24 @@ def test_grey_arrays_are_explained(colorizer: ChromaGANColorizer) -> None:
         colorizer(np.zeros((5, 5, 3)))
 
 
-def test_engine_precisions_agree(generator: torch.nn.Module) -> None:
+def test_engine_precisions_agree(generator: Generator) -> None:
     code = np.random.default_rng(0).uniform(0, 1, (2, 1, 64, 96)).astype(np.float32)
-    full = TorchEngine(generator, precision="fp32").run(code)  # type: ignore[arg-type]
+    full = TorchEngine(generator, precision="fp32").run(code)
     with torch.inference_mode():
         expected = generator(torch.from_numpy(code)).ab.numpy()
     np.testing.assert_allclose(full, expected, atol=1e-4)
-    half = TorchEngine(generator, precision="bf16").run(code)  # type: ignore[arg-type]
+    half = TorchEngine(generator, precision="bf16").run(code)
     assert np.abs(half - full).mean() < 0.02
     with pytest.raises(ValueError, match="precision must be"):
-        TorchEngine(generator, precision="int3")  # type: ignore[arg-type]
+        TorchEngine(generator, precision="int3")
 
 
 def test_load_from_file_folder_and_name(
-    generator: torch.nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    generator: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "mine" / "model.safetensors"
     path.parent.mkdir()
-    save_release(path, generator, name="mine", class_head=True)  # type: ignore[arg-type]
+    save_release(path, generator, name="mine", class_head=True)
     monkeypatch.setenv("CHROMAGAN_CHECKPOINTS", str(tmp_path))
     image = noise(40, 50)
     results = []
