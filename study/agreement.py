@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from study.intervals import Codes, Estimate, Floats
 
-RESAMPLES = 2_000
+RESAMPLES = 1_000
 
 
 def krippendorff_alpha(yes: npt.ArrayLike, votes: npt.ArrayLike) -> Floats:

@@ -74,9 +74,13 @@ class ExclusionRules:
         if self.plates_missed is not None:
             parts.append(f"missed {self.plates_missed} or more colour-vision plates")
         if self.fast_ms is not None:
-            parts.append(f"more than {self.fast_share:.0%} of answers under {self.fast_ms:g} ms")
+            parts.append(
+                f"gave more than {100 * self.fast_share:g} % of answers under {self.fast_ms:g} ms"
+            )
         if self.constant_answers:
-            parts.append(f"the same answer every time ({MINIMUM_FOR_CONSTANT} answers or more)")
+            parts.append(
+                f"gave the same answer every time ({MINIMUM_FOR_CONSTANT} answers or more)"
+            )
         return parts
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 
@@ -575,6 +576,7 @@ def test_detectable_difference_is_the_textbook_one() -> None:
     assert detectable_difference(comparison, 4) == pytest.approx((2.497705 + 0.841621) * error)
 
 
+@functools.cache
 def edge_cases() -> dict[str, pd.DataFrame]:
     votes = votes_of()
     full, real = votes["method"] == "full", votes["method"] == "real"

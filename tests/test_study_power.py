@@ -27,7 +27,7 @@ def test_power_without_effects_is_the_closed_form(
     participants: int, rates: tuple[float, float]
 ) -> None:
     question = Question(rates, 10, 2, 60, effects=INDEPENDENT)
-    power = simulated_power(question, participants, 200, seed=1)
+    power = simulated_power(question, participants, 120, seed=1)
     expected = closed_form(*rates, participants * 5)
     assert power.paired == pytest.approx(expected, abs=4 * power.error + 0.02)
     assert 0.0 < power.clustered <= power.paired + 0.05
@@ -42,15 +42,15 @@ def test_equal_rates_are_told_apart_as_rarely_as_the_level_says() -> None:
 
 def test_the_needed_number_has_the_power_and_a_third_of_it_has_not() -> None:
     question = Question((0.8, 0.6), 12, 2, 40)
-    needed = needed_participants(question, 0.8, 100, seed=3)
+    needed = needed_participants(question, 0.8, 60, seed=3)
     assert needed is not None
     assert needed.paired >= 0.8
-    fewer = simulated_power(question, max(2, needed.participants // 3), 100, seed=3)
+    fewer = simulated_power(question, max(2, needed.participants // 3), 60, seed=3)
     assert fewer.paired < 0.75
 
 
 def test_more_trials_need_fewer_participants() -> None:
-    table = power_table(Question((0.8, 0.6), 8, 2, 60), [8, 32], [], target=0.8, runs=60, seed=0)
+    table = power_table(Question((0.8, 0.6), 8, 2, 60), [8, 32], [], target=0.8, runs=40, seed=0)
     assert table["participants"].iloc[0] > table["participants"].iloc[1]
 
 
