@@ -16,7 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 
 from chromagan.checkpoint import save_release
 from chromagan.config import ModelConfig
@@ -50,6 +52,32 @@ def make_checkpoints(folder: Path) -> Path:
         has_head = name == "lite"
         save_release(folder / name / "model.safetensors", generator, name=name, class_head=has_head)
     return folder
+
+
+def make_clip(
+    path: Path, photo: Path, *, frames: int = 8, sound: bool = True, rate: int = 8
+) -> Path:
+    """A film of 96×64 pixels: a still photo with a moving bar, and a tone."""
+    import av
+
+    image = np.asarray(Image.open(photo).convert("L").resize((96, 64)))
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("libx264", rate=rate)
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        audio = out.add_stream("aac", rate=44100) if sound else None
+        for index in range(frames):
+            picture = np.repeat(image[..., None], 3, axis=2).copy()
+            picture[:, index * 4 : index * 4 + 8] = 255
+            for packet in video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")):
+                out.mux(packet)
+        out.mux(video.encode())
+        if audio is not None:
+            wave = np.sin(np.arange(44100 * frames // rate) / 20).astype(np.float32)[None]
+            sound_frame = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
+            sound_frame.sample_rate = 44100
+            for packet in [*audio.encode(sound_frame), *audio.encode()]:
+                out.mux(packet)
+    return path
 
 
 def free_port() -> int:

@@ -9,13 +9,14 @@ import os
 import string
 import struct
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from demo_site import make_checkpoints
+from demo_site import make_checkpoints, make_clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -276,6 +277,22 @@ def test_port_and_host_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
             server.address()
 
 
+def test_forgetting_one_visitor_leaves_the_others() -> None:
+    def files() -> Iterator[Path]:
+        for number in range(3):
+            path = outputs.new_path(f"{number}.png")
+            path.write_bytes(b"x")
+            yield path
+
+    mine, theirs = outputs.as_visitor("me", files()), outputs.as_visitor("them", files())
+    pairs = list(zip(mine, theirs, strict=True))
+    assert len(visitor_files()) == 6
+    outputs.forget_visitor(None)
+    outputs.forget_visitor("me")
+    assert sorted(visitor_files()) == sorted(path for _, path in pairs)
+    assert not any("them" in str(path.relative_to(outputs.cache_root())) for _, path in pairs)
+
+
 def test_sweep_goes_by_age() -> None:
     old, new = outputs.new_path("old.png"), outputs.new_path("new.png")
     for path in (old, new):
@@ -427,30 +444,8 @@ def test_guard_has_no_objection_to_plain_data(value: Any) -> None:
 av = pytest.importorskip("av", reason="the video extra (pip install av) is not installed")
 
 
-def make_clip(path: Path, *, frames: int = 8, sound: bool = True, rate: int = 8) -> Path:
-    """A still photo with a moving bar, and a tone."""
-    image = np.asarray(Image.open(COLOUR).convert("L").resize((96, 64)))
-    with av.open(str(path), "w") as out:
-        video = out.add_stream("libx264", rate=rate)
-        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
-        audio = out.add_stream("aac", rate=44100) if sound else None
-        for index in range(frames):
-            picture = np.repeat(image[..., None], 3, axis=2).copy()
-            picture[:, index * 4 : index * 4 + 8] = 255
-            for packet in video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")):
-                out.mux(packet)
-        out.mux(video.encode())
-        if audio is not None:
-            wave = np.sin(np.arange(44100 * frames // rate) / 20).astype(np.float32)[None]
-            sound_frame = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
-            sound_frame.sample_rate = 44100
-            for packet in [*audio.encode(sound_frame), *audio.encode()]:
-                out.mux(packet)
-    return path
-
-
 def test_clip_keeps_frames_and_sound(networks: Networks, tmp_path: Path) -> None:
-    clip = make_clip(tmp_path / "clip.mp4")
+    clip = make_clip(tmp_path / "clip.mp4", COLOUR)
     steps = list(colorize_clip(str(clip), networks, LIMITS))
     final = steps[-1]
     assert final.path is not None
@@ -469,14 +464,14 @@ def test_clip_keeps_frames_and_sound(networks: Networks, tmp_path: Path) -> None
 
 
 def test_long_clip_is_cut_and_silent_clip_works(networks: Networks, tmp_path: Path) -> None:
-    clip = make_clip(tmp_path / "silent.mp4", sound=False)
+    clip = make_clip(tmp_path / "silent.mp4", COLOUR, sound=False)
     final = list(colorize_clip(str(clip), networks, Limits(video_seconds=0.5)))[-1]
     assert final.truncated
     assert final.frames == 4
 
 
 def test_phone_clip_is_turned_upright(networks: Networks, tmp_path: Path) -> None:
-    clip = make_clip(tmp_path / "phone.mp4", frames=2, sound=False)
+    clip = make_clip(tmp_path / "phone.mp4", COLOUR, frames=2, sound=False)
     data = bytearray(clip.read_bytes())
     matrix = data.index(b"tkhd") + 44  # ISO 14496-12 §8.3.2: where a track's rotation is stored
     data[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)

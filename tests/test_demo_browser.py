@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from demo_site import ROOT, Site, running_site
+from demo_site import ROOT, Site, make_clip, running_site
 from gradio_client import Client, handle_file
 from PIL import Image
 
@@ -256,6 +256,39 @@ def test_one_sentence_for_what_is_no_photo(
         expect(toast).to_contain_text(name)
         assert "Traceback" not in toast.inner_text()
         assert "/" not in toast.inner_text().split(name)[0], "no server folders in the sentence"
+
+
+def test_large_16_bit_tiff_comes_back_in_full(browser: Any, site: Site, tmp_path: Path) -> None:
+    scan = tmp_path / "Großmutter, 1931.tif"
+    ramp = np.linspace(0, 65535, 2000 * 1500).reshape(1500, 2000).astype(np.uint16)
+    Image.fromarray(ramp).save(scan)
+    with visit(browser, site) as page:
+        upload(page, scan)
+        wait_for_photo(page, "Gromutter-1931")
+        expect(page.locator("#facts")).to_contain_text("2000 × 1500 px")
+        shown = page.locator("#photo img").first
+        expect(shown).to_have_attribute("src", re.compile(r"\.png$"))  # browsers show no TIFF
+        assert shown_pixels(page).shape == (960, 1280, 3), "the preview is smaller"
+        path, name = saved(page, "#download")
+        assert name == "Gromutter-1931-colorized.png"
+        with Image.open(path) as image:
+            assert image.size == (2000, 1500)
+
+
+def test_video(browser: Any, site: Site, tmp_path: Path) -> None:
+    pytest.importorskip("av", reason="the video extra (pip install av) is not installed")
+    clip = make_clip(tmp_path / "clip.mp4", COLOUR, frames=4)
+    with visit(browser, site) as page:
+        page.get_by_role("tab", name="Video").click()
+        page.locator("#video-input input[type=file]").set_input_files(str(clip))
+        page.locator("#video-input video").wait_for()
+        page.locator("#video-start").click()
+        expect(page.locator("#video-status")).to_contain_text("4 frames of 96 × 64 px")
+        expect(page.locator("#video-status")).to_contain_text("Flicker")
+        result = page.locator("#video-output video").first
+        result.wait_for()
+        address = result.get_attribute("src")
+        assert page.request.get(address).body()[4:8] == b"ftyp"
 
 
 def test_phone_german_dark(browser: Any, site: Site) -> None:

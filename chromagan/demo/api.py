@@ -41,7 +41,7 @@ class Endpoints:
             A lossless PNG of the same size, marked as AI-colorized in its metadata.
         """
         messages = messages_of(request)
-        with spoken(messages):
+        with spoken(request):
             if not image:
                 raise gr.Error(messages.no_photo, print_exception=False)
             look = Look(saturation, temperature, visible_mark)
@@ -63,7 +63,7 @@ class Endpoints:
             checkpoint has no class head.
         """
         messages = messages_of(request)
-        with spoken(messages):
+        with spoken(request):
             if not image:
                 raise gr.Error(messages.no_photo, print_exception=False)
             chosen = self._handlers.known(network, messages)

@@ -41,6 +41,10 @@ def language_of(request: gr.Request | None) -> str:
     return language_for(request.headers.get("accept-language") if request else None)
 
 
+def session_of(request: gr.Request | None) -> str | None:
+    return getattr(request, "session_hash", None)
+
+
 def messages_of(request: gr.Request | None) -> Messages:
     return MESSAGES[language_of(request)]
 
@@ -50,10 +54,15 @@ def labels_of(request: gr.Request | None) -> Labels:
 
 
 @contextmanager
-def spoken(messages: Messages) -> Iterator[None]:
-    """Whatever goes wrong reaches the visitor as one sentence; tracebacks go to the log only."""
+def spoken(request: gr.Request | None) -> Iterator[None]:
+    """Whatever goes wrong reaches the visitor as one sentence; tracebacks go to the log only.
+
+    Files made inside belong to the request's visitor.
+    """
+    messages = messages_of(request)
     try:
-        yield
+        with outputs.visitor(session_of(request)):
+            yield
     except gr.Error:
         raise
     except ImageError as error:
@@ -82,18 +91,21 @@ class Handlers:
 
     def opening(self, request: gr.Request) -> tuple[Any, ...]:
         """What a new visitor finds: one of the old photographs, done, so that nothing is blank."""
-        if self._opening is None:
-            return gr.skip(), f"<p>{messages_of(request).waiting}</p>", "", gr.skip(), None
-        picture, pair = self._opening
         messages = messages_of(request)
-        note = f"<p>{messages.example}</p>"
+        if self._opening is None:
+            return f"<p>{messages.waiting}</p>", "", gr.skip(), None
+        picture, _ = self._opening
         return (
-            pair,
-            views.facts(picture, None, messages) + note,
+            views.facts(picture, None, messages) + f"<p>{messages.example}</p>",
             views.classes(picture.colours, labels_of(request).classes, messages),
             gr.update(interactive=True),
             picture,
         )
+
+    @property
+    def opening_pair(self) -> tuple[str, str] | None:
+        """Before and after of the opening picture, as files."""
+        return self._opening[1] if self._opening else None
 
     def prepare_opening(self, path: Path) -> None:
         """Colorize the opening picture once, for all visitors (it is nobody's own)."""
@@ -119,7 +131,7 @@ class Handlers:
         messages = messages_of(request)
         if upload is None:
             return self._nothing(messages, history)
-        with spoken(messages):
+        with spoken(request):
             source = outputs.adopt(self._present(upload, messages))
             return self._show(
                 source, upload, network, Look(saturation, temperature, stamp), history, request
@@ -139,7 +151,7 @@ class Handlers:
         messages = messages_of(request)
         if picture is None:
             return self._nothing(messages, history)
-        with spoken(messages):
+        with spoken(request):
             source = self._present(picture.source, messages)
             upload = next((e.upload for e in history if e.source == source), source)
             look = Look(saturation, temperature, stamp)
@@ -162,7 +174,7 @@ class Handlers:
         if picture is None:
             return gr.skip(), gr.skip(), gr.skip()
         messages = messages_of(request)
-        with spoken(messages):
+        with spoken(request):
             look = Look(saturation, temperature, stamp)
             before, after = self._pair(picture, look)
             score = agreement(picture, look)
@@ -180,7 +192,7 @@ class Handlers:
         messages = messages_of(request)
         if picture is None:
             raise gr.Error(messages.no_photo, print_exception=False)
-        with spoken(messages):
+        with spoken(request):
             self._present(picture.source, messages)
             return full_result(picture, Look(saturation, temperature, stamp), self.limits)
 
@@ -191,7 +203,7 @@ class Handlers:
         messages = messages_of(request)
         if picture is None:
             raise gr.Error(messages.no_photo, print_exception=False)
-        with spoken(messages):
+        with spoken(request):
             source = self._present(picture.source, messages)
             look = Look(saturation, temperature)
             shown = [(self._file(grey(picture.preview), "grey"), messages.caption_grey)]
@@ -218,7 +230,7 @@ class Handlers:
     ) -> tuple[Any, ...]:
         """A thumbnail was clicked: that photo and network again (deterministic, so identical)."""
         messages = messages_of(request)
-        with spoken(messages):
+        with spoken(request):
             entry = history[int(event.index)]
             source = self._present(entry.source, messages)
             look = Look(saturation, temperature, stamp)
@@ -228,8 +240,7 @@ class Handlers:
     def clear(self, picture: Picture | None, history: list[Entry], request: gr.Request) -> Any:
         """Forget and delete everything of this visitor."""
         forget(history)
-        if picture is not None:
-            outputs.discard(picture.source)
+        outputs.forget_visitor(session_of(request))
         return self._nothing(messages_of(request), [])
 
     # several photos --------------------------------------------------------------------------
@@ -248,7 +259,7 @@ class Handlers:
         messages = messages_of(request)
         if not files:
             raise gr.Error(messages.no_files, print_exception=False)
-        with spoken(messages):
+        with spoken(request):
             stop.requested = False
             look = Look(saturation, temperature, stamp)
             steps = colorize_all(
@@ -256,7 +267,7 @@ class Handlers:
                 network=self.known(network, messages), look=look, stop=stop,
             )  # fmt: skip
             shown = -1
-            for progress in steps:
+            for progress in outputs.as_visitor(session_of(request), steps):
                 fresh = len(progress.results) != shown
                 shown = len(progress.results)
                 yield (
@@ -285,12 +296,11 @@ class Handlers:
             raise gr.Error(messages.no_video, print_exception=False)
         name = Path(clip).name
         chosen = self.known(network, messages)
-        with spoken(messages):
+        with spoken(request):
             try:
                 look = Look(saturation, temperature, stamp)
-                for state in colorize_clip(
-                    clip, self.networks, self.limits, network=chosen, look=look
-                ):
+                steps = colorize_clip(clip, self.networks, self.limits, network=chosen, look=look)
+                for state in outputs.as_visitor(session_of(request), steps):
                     text = views.video(
                         state, name, self.networks.device(chosen),
                         self.limits.video_seconds, messages,

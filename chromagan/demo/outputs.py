@@ -7,18 +7,27 @@ visitors ever share a path.
 from __future__ import annotations
 
 import contextlib
+import hmac
 import os
 import secrets
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from chromagan.demo.photos import Pixels
 from chromagan.png import write_png
+
+T = TypeVar("T")
+
+_SECRET = secrets.token_bytes(16)
+_visitor: ContextVar[str | None] = ContextVar("visitor", default=None)
 
 MARK = "AI-colorized"
 DESCRIPTION = "AI-colorized by ChromaGAN: the colours are plausible, not true."
@@ -48,9 +57,43 @@ def visitors_root() -> Path:
     return cache_root() / "visitors"
 
 
+@contextlib.contextmanager
+def visitor(session: str | None) -> Iterator[None]:
+    """Whose files `new_path` makes inside this block: those that `forget_visitor` deletes."""
+    before = _visitor.get()
+    _visitor.set(session)
+    try:
+        yield
+    finally:
+        _visitor.set(before)  # not `reset`: a generator may be closed in another context
+
+
+def as_visitor(session: str | None, steps: Iterator[T]) -> Iterator[T]:
+    """A generator each of whose steps runs as that visitor (Gradio changes threads between)."""
+    while True:
+        with visitor(session):
+            try:
+                step = next(steps)
+            except StopIteration:
+                return
+        yield step
+
+
+def visitor_folder(session: str | None) -> Path:
+    """A visitor's folder; its name tells nothing about the session."""
+    name = hmac.new(_SECRET, (session or "").encode(), "sha256").hexdigest()
+    return visitors_root() / name[:40]
+
+
+def forget_visitor(session: str | None) -> None:
+    """Delete everything that was made for this visitor."""
+    if session:
+        shutil.rmtree(visitor_folder(session), ignore_errors=True)
+
+
 def new_path(name: str) -> Path:
-    """A path nobody else has: `<visitors>/<random>/<name>`, the folder made."""
-    folder = visitors_root() / secrets.token_hex(20)
+    """A path nobody else has: `<visitors>/<visitor>/<random>/<name>`, the folder made."""
+    folder = visitor_folder(_visitor.get()) / secrets.token_hex(20)
     folder.mkdir(parents=True)
     return folder / name
 
@@ -83,12 +126,13 @@ def sweep(max_age_seconds: float) -> int:
     """Delete visitors' files older than that; returns how many."""
     horizon = time.time() - max_age_seconds
     removed = 0
-    for folder in visitors_root().glob("*"):
+    for folder in visitors_root().glob("*/*"):
         # the folder's age counts: a link's own times are those of the upload
         with contextlib.suppress(OSError):
             if folder.stat().st_mtime < horizon:
                 removed += sum(1 for file in folder.iterdir() if file.is_file())
                 shutil.rmtree(folder)
+                folder.parent.rmdir()  # refuses, silently, while it holds anything else
     return removed
 
 

@@ -121,8 +121,9 @@ class Page:
                 )  # fmt: skip
             with gr.Column(elem_classes="stage-result"):
                 slider = gr.ImageSlider(
-                    label=t("result"), type="filepath", format="png", interactive=False,
-                    elem_id="slider", max_height=560, buttons=["fullscreen"],
+                    self.handlers.opening_pair, label=t("result"), type="filepath",
+                    format="png", interactive=False, elem_id="slider", max_height=560,
+                    buttons=["fullscreen"],
                 )  # fmt: skip
                 view = gr.Radio(
                     [(t("view_before"), 100), (t("view_half"), 50), (t("view_after"), 0)],
@@ -180,7 +181,7 @@ class Page:
         light = self._quiet("light", self.workers.light)
         state = [picture, history]
         slider, facts, _, three, classes = shown[1:6]
-        self.opening = (do.opening, None, [slider, facts, classes, save, picture])
+        self.opening = (do.opening, None, [facts, classes, save, picture])
         gr.on(
             [photo.input, photo.clear], do.photo, [photo, *controls.all, *state], shown,
             trigger_mode="always_last", show_progress_on=[slider], **network,
