@@ -267,7 +267,7 @@ def test_parity_is_zero_for_twins_and_grows_with_distance() -> None:
     grey = Shifted(0)
     twins = measure_parity(generator, grey, Shifted(0), images)
     assert twins == Parity(2, 0.0, 0.0) and twins.allows("fp32")
-    near = measure_parity(generator, Shifted(0.002), grey, images)
+    near = measure_parity(generator, Shifted(0.001), grey, images)
     far = measure_parity(generator, Shifted(0.2), grey, images)
     assert 0 < near.delta_e < MAX_DELTA_E["int8"] < far.delta_e
     # a strong cast over everything is further from the truth than grey
