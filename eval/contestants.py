@@ -75,7 +75,8 @@ def available(device: str, weights: dict[str, Path]) -> tuple[list[Contestant], 
         except ContestantError as error:
             if name in weights:
                 raise
-            missing[name] = str(error)
+            reason = str(error).removeprefix(f"{name}: ")
+            missing[name] = reason.replace(str(Path.home()), "~")
     return ready, missing
 
 

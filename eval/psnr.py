@@ -27,7 +27,7 @@ from eval.photos import PhotosError, open_photos
 from eval.plots import write_plots
 from eval.run import Run
 from eval.summary import summarise, write_per_image, write_summary
-from eval.tables import metrics_table, notes, plain, psnr_table, write_tables
+from eval.tables import LEGEND, metrics_table, notes, plain, psnr_table, write_tables
 
 RESULTS = Path("results")
 
@@ -163,8 +163,8 @@ def _shown(images: Path | None) -> str:
 
 
 def _print_report(run: Run, summary: dict[str, Any]) -> None:
-    print(plain(psnr_table(summary)), end="\n\n")
-    print(plain(metrics_table(summary)), end="\n\n")
+    print(plain(psnr_table(summary)), LEGEND, sep="\n", end="\n\n")
+    print(plain(metrics_table(summary, errors=False)), end="\n\n")
     for line in notes(summary):
         print(f"  {line}")
     for name, timing in run.timing.items():

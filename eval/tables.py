@@ -15,15 +15,32 @@ from eval.published import published
 
 Cells = list[list[str]]
 ABSENT = "–"
+LEGEND = (
+    "± standard error; gain: over no colour at all; colour only: photographs with colour (columns "
+    "to the right of it too);\nCF ratio: colourfulness relative to the truth; published: on other "
+    "images, see the notes"
+)
+_SHORT = {
+    "psnr_full": "full size",
+    "ab_psnr": "ab-PSNR",
+    "ssim224": "SSIM",
+    "delta_e2000": "ΔE2000",
+    "colourfulness": "CF",
+    "colourfulness_ratio": "CF ratio",
+    "auc": "AuC",
+    "auc_rebalanced": "AuC reb.",
+    "lpips": "LPIPS",
+}
 
 
 @dataclass(frozen=True)
 class TextTable:
-    """Header and body, all text; the first column names the method."""
+    """Header and body, all text; the first column names the method. `short` suits a terminal."""
 
     title: str
     header: list[str]
     body: Cells
+    short: list[str]
 
 
 def psnr_table(summary: dict[str, Any]) -> TextTable:
@@ -41,6 +58,8 @@ def psnr_table(summary: dict[str, Any]) -> TextTable:
         "Colourfulness / truth",
         "Published PSNR (other images)",
     ]
+    short = ["method", "PSNR (dB)", "95 % interval", "gain", "colour only", "median", "gain",
+             "median", "CF ratio", "published"]  # fmt: skip
     known = published("psnr")
     body = []
     for name, method in summary["methods"].items():
@@ -60,23 +79,26 @@ def psnr_table(summary: dict[str, Any]) -> TextTable:
     for name in summary.get("skipped", {}):
         if name in known:
             body.append([name, *[ABSENT] * 8, str(known[name])])
-    return TextTable("PSNR", header, body)
+    return TextTable("PSNR", header, body, short)
 
 
-def metrics_table(summary: dict[str, Any]) -> TextTable:
-    """Every metric as mean ± standard error over all images."""
+def metrics_table(summary: dict[str, Any], *, errors: bool = True) -> TextTable:
+    """Every metric as mean over all images, with `errors` ± its standard error."""
     methods = summary["methods"]
     shown = [m for m in (*METRICS, "lpips") if any(m in method for method in methods.values())]
     header = ["Method", *(TITLES[name] for name in shown)]
+    short = ["method", *(_SHORT.get(name, name) for name in shown)]
+    number = _with_error if errors else _mean_only
     body = [
-        [name, *(_with_error(method[metric], _digits(metric)) for metric in shown)]
+        [name, *(number(method[metric], _digits(metric)) for metric in shown)]
         for name, method in methods.items()
     ]
     if any("fid" in method for method in methods.values()):
         header.append("FID")
+        short.append("FID")
         for cells, method in zip(body, methods.values(), strict=True):
             cells.append(_number(method.get("fid")))
-    return TextTable("All metrics", header, body)
+    return TextTable("All metrics", header, body, short)
 
 
 def caption(summary: dict[str, Any]) -> str:
@@ -173,8 +195,8 @@ def write_tables(folder: RunFolder, summary: dict[str, Any]) -> None:
 
 
 def plain(table: TextTable) -> str:
-    """Aligned columns for a terminal."""
-    rows = [table.header, *table.body]
+    """Aligned columns under the short header, for a terminal."""
+    rows = [table.short, *table.body]
     widths = [max(len(row[i]) for row in rows) for i in range(len(table.header))]
     return "\n".join(_aligned(row, widths) for row in rows)
 
@@ -206,6 +228,10 @@ def _number(value: float | None, digits: int = 2, *, signed: bool = False) -> st
 def _with_error(value: dict[str, Any], digits: int = 2) -> str:
     mean = _number(value["mean"], digits)
     return mean if value["se"] is None else f"{mean} ± {_number(value['se'], digits)}"
+
+
+def _mean_only(value: dict[str, Any], digits: int = 2) -> str:
+    return _number(value["mean"], digits)
 
 
 def _interval(value: dict[str, Any]) -> str:

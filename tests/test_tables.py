@@ -119,7 +119,11 @@ def test_csv_holds_plain_numbers(summary: dict[str, Any]) -> None:
 def test_the_terminal_table_is_aligned(summary: dict[str, Any]) -> None:
     lines = plain(psnr_table(summary)).splitlines()
     position = lines[1].index("22.50 ±") + len("22.50 ± 0.65")
-    assert lines[0][:position].endswith("(dB)")
+    assert lines[0][:position].endswith("PSNR (dB)")
+    assert max(len(line) for line in lines) < 120
+    brief = plain(metrics_table(summary, errors=False)).splitlines()
+    assert "±" not in brief[1]
+    assert max(len(line) for line in brief) < 120
 
 
 def test_published_figures_say_where_they_are_from_and_how_sure_that_is() -> None:
