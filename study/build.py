@@ -151,10 +151,10 @@ def _write_scenes(
         jobs: list[tuple[Kind, str, bool | None, np.ndarray]]
         if practice < options.practice:
             practice += 1
-            fake = MANIPULATIONS["rotated-hues"](photo)
+            fake = MANIPULATIONS["inverted-colours"](photo)
             jobs = [
                 ("practice", "practice-real", True, photo),
-                ("practice", "practice-rotated-hues", False, fake),
+                ("practice", "practice-inverted-colours", False, fake),
             ]
         else:
             jobs = [("real", REAL, None, photo)]
@@ -162,8 +162,8 @@ def _write_scenes(
             jobs += [("method", name, None, MANIPULATIONS[name](photo)) for name in options.anchors]
             if attention < options.attention:
                 attention += 1
-                fake = MANIPULATIONS["inverted-colours"](photo)
-                jobs.append(("attention", "inverted-colours", False, fake))
+                fake = MANIPULATIONS["patchwork-hues"](photo)
+                jobs.append(("attention", "patchwork-hues", False, fake))
         for kind, method, expected, pixels in jobs:
             name, digest = _write_picture(folder, pixels, options.encoder)
             stimuli.append(

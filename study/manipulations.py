@@ -39,6 +39,17 @@ def rotate_hues(image: Image) -> Image:
     return _join(luma, colour)
 
 
+def patchwork_hues(image: Image) -> Image:
+    """A 3×3 patchwork of hues turned by 120°, 180° and 240°: no scene looks like that."""
+    luma, _ = _split(image)
+    turned = [_split(image[..., order])[1] for order in ([1, 2, 0], [2, 0, 1])]
+    choices = np.stack([turned[0], -_split(image)[1], turned[1]])
+    rows = np.arange(image.shape[0]) * 3 // image.shape[0]
+    columns = np.arange(image.shape[1]) * 3 // image.shape[1]
+    which = (rows[:, None] + columns[None, :]) % 3
+    return _join(luma, np.take_along_axis(choices, which[None, :, :, None], axis=0)[0])
+
+
 def halve_saturation(image: Image) -> Image:
     """All colours half as strong."""
     luma, colour = _split(image)
@@ -57,5 +68,6 @@ MANIPULATIONS: dict[str, Callable[[Image], Image]] = {
     "grey-tint": tint_grey,
     "half-saturation": halve_saturation,
     "inverted-colours": invert_colours,
+    "patchwork-hues": patchwork_hues,
     "rotated-hues": rotate_hues,
 }

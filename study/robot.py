@@ -45,7 +45,7 @@ class Reply:
 class Diary:
     """What one or many robots experienced.
 
-    acknowledged: vote id to (trial, answer). vote_s: seconds of each acknowledged vote request.
+    acknowledged: vote id to (trial, answer). vote_s: seconds until each vote was acknowledged.
     refused: unexpected answers below 500; retried: requests repeated after 5xx or no answer.
     """
 
@@ -165,8 +165,8 @@ class Robot:
         """One request, repeated until the server has answered it."""
         address = str(self.client.base_url).rstrip("/") + path if relative else path
         pause = 0.05
+        started = time.perf_counter()  # retries included: so long does a participant wait
         while True:
-            started = time.perf_counter()
             try:
                 answer = await self.client.request(method, address, **options)
             except httpx.TransportError:

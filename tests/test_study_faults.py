@@ -46,7 +46,7 @@ def test_a_killed_server_loses_no_acknowledged_vote(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_ten_kills_under_load(tmp_path: Path) -> None:
     config = make_study(tmp_path)
-    options = LoadOptions(participants=20, votes=2000, think_s=(0.0, 0.5), kills=10)
+    options = LoadOptions(participants=10, votes=600, think_s=(0.0, 0.3), kills=10)
     checked, refused = _run(config, f"sqlite:///{tmp_path / 'v.sqlite'}", options)
     _assert_nothing_lost(checked, refused)
 
@@ -57,7 +57,7 @@ def test_two_workers_on_postgresql_with_kills(tmp_path: Path) -> None:
     if missing:
         pytest.skip(f"NO POSTGRESQL TESTED: {', '.join(missing)} not on the PATH")
     config = make_study(tmp_path)
-    options = LoadOptions(participants=20, votes=1000, think_s=(0.0, 0.5), kills=3)
+    options = LoadOptions(participants=10, votes=400, think_s=(0.0, 0.3), kills=3)
     with postgres_server() as url:
         checked, refused = _run(config, url, options, "--workers", "2")
     _assert_nothing_lost(checked, refused)
