@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from study.erasure import erase_participant
 from study.hub_log import open_log
 from study.registry import set_closed
-from study.sessions import erase_participant
 from study.status import study_status
 from study.storage import Database, StorageError
 from study.votelog import VoteLogError

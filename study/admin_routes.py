@@ -8,8 +8,8 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
 
+from study.erasure import erase_participant
 from study.registry import set_closed
-from study.sessions import erase_participant
 from study.status import study_status
 from study.survey import Survey
 from study.tokens import LIFETIMES, TokenError

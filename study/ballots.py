@@ -30,6 +30,30 @@ class Ballot:
 
 
 @dataclass(frozen=True)
+class OpenTrial:
+    """The one trial a participant may answer now, and the picture to load ahead.
+
+    number, total: position among the practice trials or among the others, from 1.
+    is_break: a pause is due before it. following: the trial after it, None at the end.
+    """
+
+    trial: int
+    practice: bool
+    number: int
+    total: int
+    is_break: bool
+    following: int | None
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """An acknowledged vote. correct: for practice trials, whether the answer was right."""
+
+    is_new: bool
+    correct: bool | None
+
+
+@dataclass(frozen=True)
 class BallotState:
     """What the database knows when a ballot arrives.
 

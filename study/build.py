@@ -34,7 +34,7 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 MAX_PIXELS = 100_000_000
 ASPECT_TOLERANCE = 0.02
 _ENCODERS: dict[str, dict[str, Any]] = {
-    "png": {"format": "PNG", "optimize": True},
+    "png": {"format": "PNG"},
     "jpeg": {"format": "JPEG", "quality": 92, "subsampling": 0, "optimize": True},
 }
 _EXTENSIONS = {"png": ".png", "jpeg": ".jpg"}

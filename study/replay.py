@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, func, select, update
 
 from study import tables
+from study.erasure import erase_participant
 from study.registry import store_study
-from study.sessions import erase_participant
 from study.storage import Database
 from study.votelog import VoteLog
 

@@ -10,16 +10,17 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, func, select, update
 
 from study import tables
 from study.assignment import admission, live_counts, lock_planning
 from study.ballots import (
     Ballot,
+    OpenTrial,
+    Receipt,
     ballot_state,
     insert_vote,
     lock_participant,
@@ -27,9 +28,10 @@ from study.ballots import (
     progress,
 )
 from study.design import Picture, plan_session
+from study.erasure import erase_participant
 from study.settings import StudyConfig
 from study.storage import Database, RefusedStepError
-from study.votelog import Event
+from study.votelog import EventLog
 
 people, trials, votes = tables.participants, tables.trials, tables.votes
 _KNOWN_PLANS = 5000
@@ -42,40 +44,6 @@ class Refusal(RefusedStepError):  # noqa: N818 - the normal answer to a step at 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-
-
-class EventLog(Protocol):
-    """What sessions need of a vote log."""
-
-    def append(self, participant: str, events: Sequence[Event]) -> None:
-        """Add events durably, or raise."""
-
-    def erase(self, participant: str, tombstone: Event) -> None:
-        """Replace all of a participant's events by one, or raise."""
-
-
-@dataclass(frozen=True)
-class OpenTrial:
-    """The one trial a participant may answer now, and the picture to load ahead.
-
-    number, total: position among the practice trials or among the others, from 1.
-    is_break: a pause is due before it. following: the trial after it, None at the end.
-    """
-
-    trial: int
-    practice: bool
-    number: int
-    total: int
-    is_break: bool
-    following: int | None
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """An acknowledged vote. correct: for practice trials, whether the answer was right."""
-
-    is_new: bool
-    correct: bool | None
 
 
 class Sessions:
@@ -434,34 +402,3 @@ class Sessions:
     def known_plan(self, participant: str) -> tuple[str, ...] | None:
         """The stimuli of a plan that is in memory."""
         return self._plans.get(participant)
-
-
-def erase_participant(
-    connection: Connection, participant: str, now: float, log: EventLog | None = None
-) -> bool:
-    """Delete a participant's votes, trials and answers in a transaction; False if unknown.
-
-    What remains says only that someone consented at some time and withdrew.
-    """
-    row = connection.execute(
-        select(people).where(people.c.participant == participant)
-    ).one_or_none()
-    if row is None:
-        return False
-    bare = {
-        "seed": 0,
-        "external_hash": None,
-        "stage": "withdrawn",
-        "outcome": "withdrawn",
-        "plates_shown": None,
-        "plates_correct": None,
-        "completed_at": None,
-        "withdrawn_at": now,
-        "answers": "{}",
-    }
-    connection.execute(delete(votes).where(votes.c.participant == participant))
-    connection.execute(delete(trials).where(trials.c.participant == participant))
-    connection.execute(update(people).where(people.c.participant == participant).values(**bare))
-    if log is not None:
-        log.erase(participant, {"event": "withdrawn", "row": {**row._mapping, **bare}})
-    return True

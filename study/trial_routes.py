@@ -10,8 +10,8 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Limit
 
-from study.ballots import Ballot
-from study.sessions import OpenTrial, Refusal
+from study.ballots import Ballot, OpenTrial
+from study.sessions import Refusal
 from study.survey import Survey
 from study.tokens import TokenError
 from study.visitor import PATHS, choose_phrases, find_person, participant_id, redirect, render

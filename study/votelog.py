@@ -13,7 +13,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 Event = Mapping[str, Any]
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -21,6 +21,16 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 class VoteLogError(RuntimeError):
     """The log cannot be written or read; nothing was acknowledged."""
+
+
+class EventLog(Protocol):
+    """What sessions need of a vote log."""
+
+    def append(self, participant: str, events: Sequence[Event]) -> None:
+        """Add events durably, or raise."""
+
+    def erase(self, participant: str, tombstone: Event) -> None:
+        """Replace all of a participant's events by one, or raise."""
 
 
 class VoteLog:

@@ -11,12 +11,15 @@ from pathlib import Path
 import numpy as np
 import uvicorn
 import yaml
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from study.app import make_app
 from study.build import BuildOptions, build_set
 from study.survey import Survey, SurveyOptions, open_survey
 
+STEADY = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+"""For property tests: a slow machine is no failure."""
 CHROMIUM = Path("/usr/bin/chromium")
 CONFIG = {
     "title": {"en": "A small study", "es": "Un estudio"},

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from study_site import make_photos, make_study, opened
+from study_site import STEADY, make_photos, make_study, opened
 
 from study.build import main
 from study.manipulations import MANIPULATIONS
@@ -154,7 +154,7 @@ def test_transparency_orientation_and_profiles_are_resolved(tmp_path: Path) -> N
         assert np.asarray(image).min() == 255
 
 
-@settings(max_examples=40)
+@STEADY
 @given(
     width=st.integers(1, 40),
     height=st.integers(1, 40),

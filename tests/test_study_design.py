@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from study_site import STEADY
 
 from study.design import DesignError, Picture, plan_session, share_trials
 
@@ -30,6 +31,7 @@ def pool(methods: list[str], scenes: int, attention: int = 0, practice: int = 0)
     return pictures
 
 
+@STEADY
 @given(
     trials=st.integers(1, 24),
     attention=st.integers(0, 4),
@@ -121,6 +123,7 @@ def test_the_seed_decides_and_orders_differ_between_seeds() -> None:
     assert len({tuple(order(seed)) for seed in range(8)}) == 8
 
 
+@STEADY
 @given(trials=st.integers(1, 60), checks=st.integers(1, 6), seed=st.integers(0, 1000))
 def test_checks_are_spread_and_never_come_first(trials: int, checks: int, seed: int) -> None:
     pictures = pool(["real"], 70, attention=20)
@@ -142,6 +145,7 @@ def test_checks_are_spread_and_never_come_first(trials: int, checks: int, seed: 
             assert int(rank * stretch) < before <= int((rank + 1) * stretch)
 
 
+@STEADY
 @given(trials=st.integers(0, 100), seed=st.integers(0, 99))
 def test_rounding_goes_to_the_method_seen_least(trials: int, seed: int) -> None:
     shares = {"a": 1.0, "b": 1.0, "c": 1.0}

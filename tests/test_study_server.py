@@ -15,9 +15,9 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from study_site import make_study, opened, served
+from study_site import STEADY, make_study, opened, served
 
 from study import storage
 from study.limits import RateLimiter
@@ -429,7 +429,7 @@ def test_too_many_requests_are_429_and_pass_again(config: Path, tmp_path: Path) 
             assert client.get("/api/trial").status_code == 200
 
 
-@settings(max_examples=60)
+@STEADY
 @given(
     steps=st.lists(st.floats(0, 3), max_size=60), rate=st.floats(0.1, 5), burst=st.integers(1, 9)
 )
@@ -446,6 +446,7 @@ def test_a_bucket_never_allows_more_than_burst_plus_rate(
     assert limiter.allows("someone else")
 
 
+@STEADY
 @given(st.lists(st.one_of(st.text(max_size=20), st.integers(0, 10**6)), max_size=4))
 def test_a_token_says_what_was_signed_and_serves_one_purpose(values: list[str | int]) -> None:
     tokens = Tokens("secret")

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from study_site import STEADY
 
 from study.settings import ConfigError, config_from, hash_study, load_config
 from study.texts import TEXTS, load_phrases
@@ -59,6 +60,7 @@ def test_broken_yaml_names_the_file(text: str, tmp_path: Path) -> None:
         load_config(path)
 
 
+@STEADY
 @given(trials=st.integers(1, 1000), blank=st.integers(0, 5000))
 def test_the_hash_depends_on_content_alone(trials: int, blank: int) -> None:
     first = hash_study(config_from({"trials": trials, "blank_ms": blank}), MANIFEST)
