@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
@@ -76,6 +76,7 @@ def test_official_runs_the_whole_published_network() -> None:
         assert np.array_equal(answer, generator(torch.from_numpy(codes)).ab.numpy())
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=20), st.floats(0, 1))
 def test_quantiles_are_numpys(values: list[float], share: float) -> None:
     ordered = sorted(values)
