@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from study.analysis import Results
 from study.records import REAL
+from study.results import Results
 
 THUMBNAIL = 240
 """Longest side of a thumbnail in pixels."""

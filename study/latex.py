@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from study.analysis import Analysis
 from study.presentation import MISSING, interval
+from study.results import Analysis
 
 _LATEX = {
     "\\": r"\textbackslash{}",

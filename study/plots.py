@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from study.analysis import MethodResult, Results
 from study.contrasts import Comparison
 from study.presentation import shown_name
+from study.results import MethodResult, Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from study.analysis import Results, detectable_difference
 from study.contrasts import Comparison
 from study.intervals import Estimate
 from study.records import REAL
+from study.results import Results, detectable_difference
 
 REAL_NAME = "real photographs"
 MISSING = "–"

@@ -20,11 +20,12 @@ from typing import Any
 
 import pandas as pd
 
-from study.analysis import Analysis, Results, analyse
+from study.analysis import analyse
 from study.latex import latex_table
 from study.plan import Plan, plan_from_config, read_contrasts
 from study.presentation import contrasts_table, rates_table, versus_real_table
 from study.report_page import render, report_context, versions
+from study.results import Analysis, Results
 from study.votes import StudyData, VotesError, add_source_arguments, read_source
 from study.wording import headlines
 

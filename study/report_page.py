@@ -14,7 +14,6 @@ from typing import Any
 
 import pandas as pd
 
-from study.analysis import Analysis, VersusReal
 from study.background import exit_answers
 from study.gallery import Thumbnails, gallery
 from study.plan import Plan
@@ -28,6 +27,7 @@ from study.presentation import (
     percent,
     shown_name,
 )
+from study.results import Analysis, VersusReal
 from study.votes import StudyData
 from study.wording import headlines, p_equals, sample_statement
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from study.analysis import Analysis, detectable_difference
 from study.contrasts import Comparison
 from study.presentation import interval, number, p_value, percent
 from study.records import REAL
+from study.results import Analysis, detectable_difference
 
 
 def headlines(analysis: Analysis) -> list[str]:

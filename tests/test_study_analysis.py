@@ -19,7 +19,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from study.agreement import agreement, krippendorff_alpha
-from study.analysis import analyse, detectable_difference, pictures, response_times
+from study.analysis import analyse, pictures, response_times
 from study.contrasts import (
     Counts,
     bootstrap_differences,
@@ -39,6 +39,7 @@ from study.intervals import (
 )
 from study.order import fit_logit, order_effect
 from study.plan import Plan, plan_from_config
+from study.results import detectable_difference
 from study.simulation import (
     AnswerModel,
     Design,
