@@ -50,6 +50,11 @@ class Timing:
                 self.side_cpu += time.thread_time() - start
 
     @property
+    def added(self) -> float:
+        """What metrics and I/O added to the network's own time, overlap taken into account."""
+        return self.wall / self.network - 1 if self.network > 0 else 0.0
+
+    @property
     def overhead(self) -> float:
         """Processor time of metrics and I/O over that of everything else (the network)."""
         network = self.all_cpu - self.side_cpu

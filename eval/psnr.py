@@ -169,9 +169,9 @@ def _print_report(run: Run, summary: dict[str, Any]) -> None:
         print(f"  {line}")
     for name, timing in run.timing.items():
         print(
-            f"  time of {name}: {timing.photos} photographs, network {timing.network:.1f} s of "
-            f"{timing.wall:.1f} s; metrics and I/O cost {timing.overhead:.0%} of the network's "
-            "processor time"
+            f"  time of {name}: {timing.photos} photographs, network {timing.network:.1f} s, all "
+            f"{timing.wall:.1f} s: metrics and I/O added {timing.added:.0%} (their processor time "
+            f"is {timing.overhead:.0%} of the network's)"
         )
     images = summary["images"]
     print(

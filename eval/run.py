@@ -133,6 +133,7 @@ class Run:
                     "network_s": round(t.network, 3),
                     "wall_s": round(t.wall, 3),
                     "metrics_and_io_cpu_s": round(t.side_cpu, 3),
+                    "added": round(t.added, 4),
                     "overhead": round(t.overhead, 4),
                 }
                 for name, t in self.timing.items()
