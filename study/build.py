@@ -278,7 +278,7 @@ contact: ""                       # shown on every page: whom to ask
 languages: [en]
 stimuli: {json.dumps(folder)}
 # methods in the set: {names} (equal shares unless `methods: {{name: share}}` is given)
-trials: {trials}                  # per participant; every scene at most once
+trials: {trials}  # per participant; every scene at most once
 practice: {{ trials: {practice}, feedback: true }}
 attention: {{ trials: {checks}, fail_after: 2 }}
 plates: {{ count: 3, needed: 3, screen_out: false }}

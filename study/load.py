@@ -93,6 +93,15 @@ class Server:
         """Where it is served."""
         return f"http://127.0.0.1:{self.port}"
 
+    def cpu_seconds(self) -> float:
+        """Processor time of the server's main process so far (0 where /proc is missing)."""
+        try:
+            fields = Path(f"/proc/{self.process.pid}/stat").read_text() if self.process else ""
+        except OSError:
+            return 0.0
+        ticks = fields.rpartition(")")[2].split()[11:13]
+        return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
     def kill(self) -> None:
         """SIGKILL to the server and its workers."""
         if self.process is not None:
@@ -256,7 +265,9 @@ def main(argv: list[str] | None = None) -> int:
             if server is not None:
                 server.start()
             url = arguments.url or (server.url if server else "")
+            before = server.cpu_seconds() if server else 0.0
             diary = asyncio.run(run_load(url, options, server))
+            used = server.cpu_seconds() - before if server else 0.0
         except RuntimeError as error:
             print(f"study.load: {error}", file=sys.stderr)
             return 2
@@ -264,7 +275,10 @@ def main(argv: list[str] | None = None) -> int:
             if server is not None:
                 server.stop()
         checked = compare(diary, load_records(database_url))
-    print(json.dumps(summarise(diary, options, checked), indent=1))
+    summary = summarise(diary, options, checked)
+    if used > 0 and diary.acknowledged:  # everything included: pages, plates, pictures
+        summary["server_cpu_ms_per_vote"] = round(1000 * used / len(diary.acknowledged), 1)
+    print(json.dumps(summary, indent=1))
     for refusal, number in Counter(diary.refused).most_common(5):
         print(f"study.load: refused {number}x: {refusal}", file=sys.stderr)
     wrong = checked["lost"] + checked["changed"] + checked["twice"] + len(diary.refused)
