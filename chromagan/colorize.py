@@ -150,7 +150,8 @@ def _colorize(jobs: Sequence[Job], args: argparse.Namespace) -> int:
             progress.update()
             if outcome.error is not None:
                 failed += 1
-                progress.write(outcome.error, file=sys.stderr)
+                # one write per line, so that nothing can come between
+                progress.write(outcome.error + "\n", file=sys.stderr, end="")
     return failed
 
 

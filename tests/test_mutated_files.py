@@ -154,14 +154,12 @@ def test_damaged_files_never_break_the_run(tmp_path: Path) -> None:
     assert process.returncode == 1, errors[-2000:]
     assert "Traceback" not in errors
     assert "Warning" not in errors
-    # libtiff writes lines of its own past Python; every file still has exactly one of ours
-    lines = [line for line in errors.splitlines() if line.startswith(str(mixed))]
-    strange = [line for line in errors.splitlines() if not line.startswith(str(mixed))]
+    # libtiff writes to the same stream past Python, so our lines are counted by their beginnings
+    failed = errors.count(f"{mixed}{os.sep}")
     results = sorted((tmp_path / "out").iterdir())
-    assert len(lines) + len(results) == COUNT + len(valid)
-    assert all("Decode" in line or "TIFF" in line for line in strange)
-    assert len(lines) > COUNT / 3  # the mutations are real
-    assert summary.strip() == f"{len(results)} coloured, {len(lines)} failed"
+    assert failed + len(results) == COUNT + len(valid)
+    assert failed > COUNT / 3  # the mutations are real
+    assert summary.strip() == f"{len(results)} coloured, {failed} failed"
     names = {path.name for path in results}
     for name in valid:
         assert {f"valid.{name}.png", str(Path(f"valid.{name}").with_suffix(".png"))} & names
