@@ -8,6 +8,8 @@ import json
 import os
 import string
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, fields, replace
@@ -16,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from demo_site import make_checkpoints, make_clip
+from demo_site import ROOT, make_checkpoints, make_clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -26,7 +28,7 @@ from chromagan.demo import outputs, server, session, texts
 from chromagan.demo.batch import Progress, Stop, colorize_all
 from chromagan.demo.guard import MAX_BODY_BYTES, Guard, names_an_address
 from chromagan.demo.limits import Limits
-from chromagan.demo.networks import Colours, Networks, NoNetworkError
+from chromagan.demo.networks import Colours, Networks, NoNetworkError, on_gpu
 from chromagan.demo.photos import Tone, open_photo, psnr, resized, safe_stem, tone_of
 from chromagan.demo.pictures import Look, LookError, agreement, colorize, full_result, grey
 from chromagan.demo.video import Smoother, VideoError, colorize_clip, fit_size
@@ -200,6 +202,27 @@ def test_networks_refuse_to_serve_nothing(monkeypatch: pytest.MonkeyPatch, tmp_p
         Networks.available()
     (tmp_path / "hub-id.txt").write_text("someone/chromagan\n")
     assert Networks.available().names == ["hub"]
+
+
+def test_on_zero_gpu_spaces_comes_first_and_lends_briefly(tmp_path: Path) -> None:
+    """The platform's package cannot run elsewhere; this stand-in keeps its two rules."""
+    (tmp_path / "spaces.py").write_text(
+        "import sys\n"
+        "assert 'torch' not in sys.modules, 'spaces must be imported before torch'\n"
+        "def GPU(duration):\n"
+        "    assert 0 < duration <= 20, 'visitors have two minutes a day'\n"
+        "    return lambda function: lambda *args: ('lent', function(*args))\n"
+    )
+    program = (
+        "import app; from chromagan.demo.networks import Networks, on_gpu, device_text\n"
+        "print(on_gpu(abs)(-3), device_text('cuda'))"
+    )
+    environment = os.environ | {"SPACES_ZERO_GPU": "1", "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    result = subprocess.run(
+        [sys.executable, "-c", program], env=environment, cwd=ROOT, capture_output=True, text=True
+    )
+    assert result.stdout.strip() == "('lent', 3) ZeroGPU", result.stderr
+    assert on_gpu(abs) is abs, "nothing is decorated elsewhere"
 
 
 # several photos --------------------------------------------------------------------------------

@@ -136,9 +136,8 @@ def main(argv: list[str] | None = None) -> int:
     tally = run(arguments.url, arguments.visitors, arguments.seconds)
     print(tally.line())
     if arguments.pid:
-        print(
-            f"server memory: {before or 0:.0f} MB before, {memory_mb(arguments.pid) or 0:.0f} after"
-        )
+        after = memory_mb(arguments.pid)
+        print(f"server memory: {before or 0:.0f} MB before, {after or 0:.0f} MB after")
     for text in sorted(set(tally.errors))[:5]:
         print(f"error: {text}", file=sys.stderr)
     return 1 if tally.wrong or tally.errors or not tally.waits else 0
