@@ -128,6 +128,8 @@ class TrainConfig:
     seed: int = 0
     save_every: int = 200
     validate_every: int = 500
+    tensorboard: bool = False
+    """Also write scalars and the validation grid for TensorBoard, beside log.jsonl."""
     workers: int = 2
     cache_gib: float = 8.0
     """Decoded photographs are kept in memory up to this size."""

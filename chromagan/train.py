@@ -59,6 +59,7 @@ HELP: dict[str, str] = {
     "seed": "seed of everything random",
     "save_every": "steps between saves",
     "validate_every": "steps between validations",
+    "tensorboard": "also write for TensorBoard (pip install tensorboard)",
     "workers": "decoding threads",
     "cache_gib": "memory for decoded photographs",
     "device": "auto, cpu, cuda, cuda:1 …",

@@ -18,14 +18,14 @@ from tqdm import tqdm
 
 from chromagan import distributed
 from chromagan.checkpoint import write_text
-from chromagan.config import TrainConfig
+from chromagan.config import ConfigError, TrainConfig
 from chromagan.data import Batches, PhotoSet
 from chromagan.data.augment import Crop
 from chromagan.losses import critic_losses, generator_losses, gradient_penalty
 from chromagan.model import enlarge_ab
 from chromagan.model.teacher import load_teacher
 from chromagan.training_state import TrainingState, gradients, rate_factor, set_rates
-from chromagan.validation import Validation
+from chromagan.validation import Validation, write_png
 
 
 class NonFiniteLossError(RuntimeError):
@@ -60,6 +60,7 @@ class Trainer:
             self.teacher = load_teacher(config.teacher, config.model.compat).to(self.device)
         self.validation = Validation(config, self.device) if config.validation else None
         self.total = config.max_steps or round(config.epochs * self.batches.steps_per_epoch)
+        self.board = _open_board(self.run) if config.tensorboard else None
         self.forward = torch.compile(self.state.generator) if config.compile else None
 
     def autocast(self) -> torch.autocast:
@@ -131,6 +132,8 @@ class Trainer:
                 if stop:
                     break
         stream.close()
+        if self.board is not None:
+            self.board.flush()
         return state.step
 
     def _critic_step(
@@ -182,6 +185,9 @@ class Trainer:
     def _log(self, row: dict[str, Any]) -> None:
         with (self.run / "log.jsonl").open("a") as file:
             file.write(json.dumps(row) + "\n")
+        if self.board is not None:
+            for name, value in row.items():
+                self.board.add_scalar(name, value, row["step"])
 
     def _save(self) -> None:
         if distributed.is_main():
@@ -191,9 +197,10 @@ class Trainer:
     def _validate(self, bar: tqdm[Any]) -> None:
         if self.validation and distributed.is_main():
             scores = self.validation(self.state.ema)
-            self.validation.write_grid(
-                self.state.ema, self.run / "samples" / f"{self.state.step:07d}.png"
-            )
+            grid = self.validation.grid(self.state.ema)
+            write_png(self.run / "samples" / f"{self.state.step:07d}.png", grid)
+            if self.board is not None:
+                self.board.add_image("validation", grid, self.state.step, dataformats="HWC")
             self._log({"step": self.state.step, **scores})
             bar.write(
                 "  ".join([f"step {self.state.step}"] + [f"{k} {v:.4g}" for k, v in scores.items()])
@@ -204,6 +211,16 @@ class Trainer:
         self.run.mkdir(parents=True, exist_ok=True)
         text = json.dumps(asdict(self.config), indent=2)
         write_text(self.run / "config.json", text)
+
+
+def _open_board(run: Path) -> Any:
+    if not distributed.is_main():
+        return None
+    try:
+        from torch.utils.tensorboard.writer import SummaryWriter
+    except ImportError:
+        raise ConfigError("--tensorboard needs the package: pip install tensorboard") from None
+    return SummaryWriter(str(run / "tensorboard"))
 
 
 @contextmanager

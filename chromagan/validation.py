@@ -61,8 +61,8 @@ class Validation:
             "val_chroma": ratio.item(),
         }
 
-    def write_grid(self, generator: Generator, path: Path) -> None:
-        """Rows of grey, prediction, truth as one PNG."""
+    def grid(self, generator: Generator) -> NDArray[np.uint8]:
+        """Rows of grey, prediction, truth as one uint8 picture `(3 * side, 8 * side, 3)`."""
         generator.eval()
         l_B1HW, ab, ab_hat = self._predict(generator, self.squares[:GRID])
         rows = [torch.full_like(ab, 128 / 255), ab_hat, ab]
@@ -71,8 +71,12 @@ class Validation:
             for row in rows
         ]
         grid = torch.cat([torch.cat(list(p), dim=2) for p in pictures], dim=1)
-        pixels = (grid * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-        write_atomically(path, lambda file: Image.fromarray(pixels).save(file, "PNG"))
+        pixels: NDArray[np.uint8] = (grid * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+        return pixels
+
+
+def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
+    write_atomically(path, lambda file: Image.fromarray(pixels).save(file, "PNG"))
 
 
 def _squash(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

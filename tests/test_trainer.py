@@ -86,8 +86,9 @@ def test_two_steps_a_stop_and_two_steps_are_four(
 def test_it_learns_and_shows_it(photos: Path, tmp_path: Path) -> None:
     """Twenty-five steps halve the loss on pictures whose colour follows from luminance."""
     config = configuration(
-        photos, tmp_path, max_steps=25, lr=5e-3, validation=(str(photos),), validate_every=100
-    )
+        photos, tmp_path, max_steps=25, lr=5e-3, validation=(str(photos),), validate_every=100,
+        tensorboard=True,
+    )  # fmt: skip
     Trainer(config).train()
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert rows[24]["color"] < rows[0]["color"] / 2
@@ -96,6 +97,9 @@ def test_it_learns_and_shows_it(photos: Path, tmp_path: Path) -> None:
     assert scores["val_color"] > 0 and np.isfinite(scores["val_gain"])
     with Image.open(tmp_path / "samples" / "0000025.png") as grid:
         assert grid.size == (8 * 224, 3 * 224)
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    written = events.read_bytes()
+    assert all(name in written for name in (b"color", b"val_gain", b"validation"))
 
 
 def test_the_full_objective_names_every_term(photos: Path, tmp_path: Path) -> None:
