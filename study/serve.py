@@ -96,7 +96,8 @@ def _options(arguments: argparse.Namespace) -> SurveyOptions:
         admin_token=os.environ.get("STUDY_ADMIN_TOKEN") or None,
         frame_ancestors=tuple(arguments.frame_ancestor),
         texts=arguments.texts,
-        new_version=arguments.new_version,
+        # the demo may change with an update of the program, and nobody's data depend on it
+        new_version=arguments.new_version or arguments.config is None,
         new_per_minute=arguments.new_per_minute,
     )
 
