@@ -27,7 +27,8 @@ from eval.photos import PhotosError, open_photos
 from eval.plots import write_plots
 from eval.run import Run
 from eval.summary import summarise, write_per_image, write_summary
-from eval.tables import LEGEND, metrics_table, notes, plain, psnr_table, write_tables
+from eval.table_files import write_tables
+from eval.tables import LEGEND, metrics_table, notes, plain, psnr_table
 
 RESULTS = Path("results")
 

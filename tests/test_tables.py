@@ -12,16 +12,8 @@ import pytest
 from eval.protocol import METRICS
 from eval.published import published
 from eval.summary import Row, summarise
-from eval.tables import (
-    comma_separated,
-    latex,
-    markdown,
-    metrics_table,
-    notes,
-    plain,
-    psnr_table,
-    tex,
-)
+from eval.table_files import comma_separated, latex, markdown, tex
+from eval.tables import metrics_table, notes, plain, psnr_table
 
 
 def rows(method: str, level: float) -> list[Row]:
