@@ -24,6 +24,7 @@ from chromagan.demo.photos import Pixels
 from chromagan.recolour import luminance
 
 TOLERANCE = 1.0  # mean difference in L; two different photographs of `unique_photo` differ by > 8
+PATIENCE = 120.0  # seconds for one HTTP answer; waiting in the queue is not limited
 BUSY = ("queue is full", "too busy", "Queue is full")
 
 
@@ -75,7 +76,12 @@ def visit(number: int, url: str, until: float, folder: Path, tally: Tally) -> No
         Image.fromarray(photo).save(file)
         started = time.monotonic()
         try:
-            client = client or Client(url, verbose=False, download_files=str(folder / str(number)))
+            client = client or Client(
+                url,
+                verbose=False,
+                download_files=str(folder / str(number)),
+                httpx_kwargs={"timeout": PATIENCE},
+            )
             path = client.predict(handle_file(str(file)), api_name="/colorize")
             with Image.open(path) as image:
                 fits = same_picture(np.asarray(image.convert("RGB")), photo)
