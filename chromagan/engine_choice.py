@@ -114,23 +114,25 @@ def _automatic(generator: Generator, device: str, *, trial: bool) -> Engine:
 
 
 def _trial(generator: Generator) -> Engine:
-    """PyTorch against OpenVINO in fp32, a few runs in turn; remembers the winner."""
-    plain = build_engine(generator)
-    if not installed("openvino"):
-        return plain
+    """The installed fp32 engines, a few runs in turn; remembers the winner."""
+    engines = {str(_PLAIN): build_engine(generator)}
     started = time.perf_counter()
-    other = build_engine(generator, "openvino")
+    for name in filter(installed, ("openvino", "onnxruntime")):
+        # a slow machine builds one rival only, so that the first photograph doesn't wait for long
+        if len(engines) == 1 or time.perf_counter() - started < _TRIAL_SECONDS / 2:
+            engines[f"{name}-fp32"] = build_engine(generator, name)
+    if len(engines) == 1:
+        return engines[str(_PLAIN)]
     left = max(_TRIAL_SECONDS - (time.perf_counter() - started), 0.0)
-    times = take_turns(
-        {str(_PLAIN): runner(generator, plain), "openvino-fp32": runner(generator, other)},
-        seconds=left,
-        rounds=5,
-    )
+    calls = {name: runner(generator, engine) for name, engine in engines.items()}
+    times = take_turns(calls, seconds=left, rounds=5)
     fastest = {name: 1000 * min(values) for name, values in times.items()}
-    wins = fastest["openvino-fp32"] < _MARGIN * fastest[str(_PLAIN)]
-    winner = EngineSpec("openvino", "fp32") if wins else _PLAIN
-    remember(network_key(generator), Choice(winner.name, winner.precision, fastest))
-    return other if wins else plain
+    winner = min(fastest, key=fastest.__getitem__)
+    if fastest[winner] > _MARGIN * fastest[str(_PLAIN)]:
+        winner = str(_PLAIN)
+    spec = EngineSpec.parse(winner)
+    remember(network_key(generator), Choice(spec.name, spec.precision, fastest))
+    return engines[winner]
 
 
 def runner(generator: Generator, engine: Engine, batch: int = 1) -> Callable[[], object]:

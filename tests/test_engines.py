@@ -311,11 +311,14 @@ def test_fastest_measures_once_and_remembers(own_cache: Path) -> None:
     table = json.loads((own_cache / "engines.json").read_text())
     (choice,) = table.values()
     assert (choice["engine"], choice["precision"]) == (first.name, "fp32")
-    assert set(choice["milliseconds"]) == {"torch-fp32", "openvino-fp32"}
+    measured = choice["milliseconds"]
+    assert {"torch-fp32", "openvino-fp32"} <= set(measured)
+    if first.name != "torch":
+        assert measured[f"{first.name}-fp32"] == min(measured.values())
     # other weights of the same shape: same times, no new trial
-    other = {"torch": "openvino", "openvino": "torch"}[first.name]
+    other = "openvino" if first.name == "torch" else "torch"
     key = next(iter(table))
-    user_cache.keep_in_table("engines.json", key, {**choice, "engine": other})
+    user_cache.keep_in_table("engines.json", key, choice | {"engine": other})
     assert select_engine(lively(SMALL["vgg16"], seed=1), "fastest").name == other
     # without tuning, auto stays what it is everywhere
     assert select_engine(generator).name == "torch"
