@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 7860
 
-.PHONY: demo test test-slow check lint format types contracts install install-dev clean
+.PHONY: demo test test-slow check lint format types contracts install install-dev space clean
 
 demo: install  ## the web page, on http://127.0.0.1:$(PORT)
 	PORT=$(PORT) $(BIN)/python app.py
@@ -45,6 +45,9 @@ $(VENV)/.installed: requirements.txt | $(VENV)/bin/python
 $(VENV)/.installed-dev: requirements.txt requirements-dev.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	@touch $@ $(VENV)/.installed
+
+space: install  ## ready-to-push Hugging Face Space folders: space/ and space-study/
+	$(BIN)/python -m chromagan.demo.space -o space
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
