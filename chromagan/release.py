@@ -22,23 +22,39 @@ from chromagan.model_card import model_card
 MODEL_FILE = "model.safetensors"
 
 
-def run_record(state: dict[str, Any]) -> dict[str, Any]:
-    """The facts of a run that its release carries, from the training state alone."""
+PATHS = ("data", "validation", "init", "trunk_weights")
+
+
+def run_record(state: dict[str, Any], hardware: str | None = None) -> dict[str, Any]:
+    """The facts of a run that its release carries, from the training state alone.
+
+    Of paths only the names: folders are the business of the machine that trained.
+    """
     config = state["config"]
+    config = config | {key: _names(config[key]) for key in PATHS}
     return {
         "variant": config["variant"],
         "preset": config["preset"],
         "steps": state["step"],
         "images_seen": state["step"] * config["batch"],
         "hours": round(state["seconds"] / 3600, 2),
-        "hardware": f"{config['device']} ({platform.machine()}, torch {torch.__version__})",
+        "hardware": hardware or f"{platform.machine()}, torch {torch.__version__}",
         "toolkit": __version__,
         "commit": _commit(),
         "training": {k: v for k, v in config.items() if k not in ("model", "out")},
     }
 
 
-def export(run: Path, folder: Path, *, class_head: bool, notes: Path | None = None) -> Path:
+def _names(value: Any) -> Any:
+    if isinstance(value, str):
+        return Path(value).name
+    return [_names(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def export(
+    run: Path, folder: Path, *, class_head: bool, notes: Path | None = None,
+    hardware: str | None = None,
+) -> Path:  # fmt: skip
     """Write `folder/model.safetensors` and its card from `run/state.pt`."""
     state_path = run / "state.pt" if run.is_dir() else run
     if not state_path.is_file():
@@ -48,7 +64,7 @@ def export(run: Path, folder: Path, *, class_head: bool, notes: Path | None = No
         raise CheckpointError(f"{state_path}: not a ChromaGAN training state")
     generator = build_generator(ModelConfig.from_dict(state["config"]["model"]))
     generator.load_state_dict(state["ema"])
-    record = run_record(state)
+    record = run_record(state, hardware)
     path = folder / MODEL_FILE
     save_release(path, generator.eval(), name=folder.name, record=record, class_head=class_head)
     text = model_card(
@@ -79,9 +95,13 @@ def main(argv: list[str] | None = None) -> int:
         "--class-head", action="store_true", help="keep the class head (lite: 2.6 MB)"
     )
     parser.add_argument("--notes", type=Path, help="Markdown with metrics and limits for the card")
+    parser.add_argument("--hardware", help="what it was trained on, for the card")
     args = parser.parse_args(argv)
     try:
-        path = export(args.run, args.out, class_head=args.class_head, notes=args.notes)
+        path = export(
+            args.run, args.out, class_head=args.class_head, notes=args.notes,
+            hardware=args.hardware,
+        )  # fmt: skip
     except (CheckpointError, ConfigError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

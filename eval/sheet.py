@@ -74,6 +74,28 @@ def contact_sheet(
     return sheet
 
 
+def side_by_side(
+    rows: Sequence[Sequence[Rgb8]],
+    columns: Sequence[str],
+    labels: Sequence[str] | None,
+    style: Style,
+    blocks: int,
+) -> Image.Image:
+    """`contact_sheet` in blocks beside one another, for pages that are wider than high."""
+    size = -(-len(rows) // blocks)
+    sheets = [
+        contact_sheet(rows[i : i + size], columns, labels and labels[i : i + size], style)
+        for i in range(0, len(rows), size)
+    ]
+    width, height = sum(s.width for s in sheets), max(s.height for s in sheets)
+    joined = Image.new("RGB", (width, height), style.background)
+    left = 0
+    for sheet in sheets:
+        joined.paste(sheet, (left, 0))
+        left += sheet.width
+    return joined
+
+
 def encode(sheet: Image.Image, suffix: str, quality: int = 82) -> bytes:
     """The sheet as a WebP, JPEG or PNG file. Raises ValueError for another suffix."""
     kind = FORMATS.get(suffix.lower())
@@ -105,8 +127,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if args.out.suffix.lower() not in FORMATS:
             raise ValueError(f"-o {args.out}: the suffix must be one of {', '.join(FORMATS)}")
-        if args.count < 1 or args.cell < 16:
-            raise ValueError("--count must be at least 1 and --cell at least 16")
+        if args.count < 1 or args.cell < 16 or args.side_by_side < 1:
+            raise ValueError("--count, --side-by-side: at least 1; --cell: at least 16")
         photos = open_photos(args.images or sample_paths("color")[0].parent)
         if args.names:
             photos = _named(photos, args.names.split(","))
@@ -126,7 +148,7 @@ def main(argv: list[str] | None = None) -> int:
     columns = _columns(chosen, truths, methods, args)
     rows = [list(row) for row in zip(*columns.values(), strict=True)]
     labels = [photo.key for photo in chosen] if args.captions else None
-    sheet = contact_sheet(rows, list(columns), labels, Style(cell=args.cell))
+    sheet = side_by_side(rows, list(columns), labels, Style(cell=args.cell), args.side_by_side)
     write_bytes(args.out, encode(sheet, args.out.suffix, args.quality))
     print(f"{args.out}: {len(rows)} photographs, {', '.join(columns)}")
     return 1 if failed else 0
@@ -143,6 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="of the draw (default 0)")
     add("--grey", action="store_true", help="first column: the input")
     add("--truth", action="store_true", help="last column: the photograph itself")
+    add("--side-by-side", type=int, default=1, metavar="N", help="break the rows into N blocks")
     add("--captions", action="store_true", help="file names below the rows")
     add("--cell", type=int, default=192, help="width of a picture in pixels (default 192)")
     add("--quality", type=int, default=82, help="of WebP and JPEG (default 82)")

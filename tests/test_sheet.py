@@ -14,7 +14,7 @@ from PIL import Image
 
 from eval.folder import RunFolder, write_bytes
 from eval.photos import Photo
-from eval.sheet import Style, choose, contact_sheet, encode, grey_version, main
+from eval.sheet import Style, choose, contact_sheet, encode, grey_version, main, side_by_side
 
 STYLE = Style(cell=40, gap=4, label=20)
 
@@ -125,3 +125,13 @@ def test_the_journal_survives_torn_lines_and_many_threads(tmp_path: Path) -> Non
     with (folder.path / "journal.jsonl").open("a") as file:
         file.write('\n{"method": "a", "key": "100", "finger')
     assert len(folder.rows()) == 100
+
+
+def test_blocks_stand_beside_one_another() -> None:
+    style = Style(cell=20, gap=2, label=10)
+    rows = [[np.full((20, 20, 3), shade, dtype=np.uint8)] for shade in (10, 100, 200)]
+    single = contact_sheet(rows[:2], ["a"], None, style)
+    joined = side_by_side(rows, ["a"], None, style, 2)
+    assert joined.size == (2 * single.width, single.height)
+    assert joined.getpixel((single.width + 12, 20)) == (200, 200, 200)
+    assert joined.crop((0, 0, *single.size)).tobytes() == single.tobytes()

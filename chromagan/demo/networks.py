@@ -103,7 +103,7 @@ class Networks:
             if name not in self._loaded:
                 from chromagan.colorizer import load_colorizer
 
-                self._loaded[name] = load_colorizer(source, device=self._device)
+                self._loaded[name] = load_colorizer(source, device=self._device, engine="fastest")
             return self._loaded[name]
 
     def device(self, name: str) -> str:
