@@ -48,6 +48,11 @@ def make_checkpoints(folder: Path) -> Path:
     for seed, name in enumerate(NETWORKS):
         torch.manual_seed(seed)
         generator = build_generator(ModelConfig(architecture="lite", width=8))
+        last = generator.get_submodule("decoder.out")
+        assert isinstance(last, torch.nn.Conv2d)
+        assert last.bias is not None
+        torch.nn.init.normal_(last.weight, std=0.3)  # a fresh network starts at grey
+        last.bias.data.copy_(torch.tensor([0.4, -0.4]) * (1 - 2 * seed))
         (folder / name).mkdir(parents=True)
         has_head = name == "lite"
         save_release(folder / name / "model.safetensors", generator, name=name, class_head=has_head)
