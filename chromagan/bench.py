@@ -24,8 +24,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from chromagan.config import VARIANTS, ConfigError, ModelConfig, TrainConfig, preset_settings
+from chromagan.distributed import local_device
 from chromagan.losses import gradient_penalty
 from chromagan.model import Critic, build_generator, enlarge_ab
+from chromagan.torch_engine import cpu_multiplies_bf16
 from chromagan.trainer import Trainer
 
 
@@ -189,7 +191,8 @@ def configurations(data: str, out: Path, args: argparse.Namespace) -> dict[str, 
     )  # fmt: skip
     fast = preset_settings("fast", args.arch) | {"crop": 224, "batch": args.batch}
     fast["teacher"] = args.teacher
-    if args.fp32:
+    on_cpu = local_device(args.device).type == "cpu"
+    if args.fp32 or (on_cpu and not cpu_multiplies_bf16()):
         fast["bf16"] = False
     official: dict[str, Any] = {"batch": 10, "workers": 1, "cache_gib": 0.0, "jitter": 0.0}
     return {
@@ -225,7 +228,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--batch", type=int, default=10, help="our batch; official is always 10")
     parser.add_argument("--steps", type=int, default=3, help="measured steps of each way")
     parser.add_argument("--teacher", default="efficientnet-lite2", help="as in training, or none")
-    parser.add_argument("--fp32", action="store_true", help="no bf16 (CPUs without it)")
+    parser.add_argument(
+        "--fp32", action="store_true", help="no bf16, as on CPUs without it"
+    )
     parser.add_argument("--compile", action="store_true", help="torch.compile the generator")
     parser.add_argument("--data", help="photographs; default: synthetic JPEGs")
     parser.add_argument("--json", type=Path, help="also write the reports there")

@@ -15,10 +15,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-import torch
-
 from chromagan.model import Generator
-from chromagan.torch_engine import Engine, TorchEngine
+from chromagan.torch_engine import Engine, TorchEngine, cpu_multiplies_bf16
 
 ENGINES = ("torch", "openvino", "onnxruntime")
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
@@ -105,12 +103,7 @@ def _has_bf16(name: str) -> bool:
         return openvino_has("BF16")
     if name == "onnxruntime":
         return False  # its CPU kernels are fp32 and int8
-    checks = (getattr(torch.cpu, f"_is_{unit}_supported", None) for unit in _BF16_UNITS)
-    return any(check is not None and check() for check in checks)
-
-
-# x86 units that multiply bf16; without them PyTorch emulates it, slower than fp32
-_BF16_UNITS = ("avx512_bf16", "amx_tile")
+    return cpu_multiplies_bf16()
 
 
 def candidates(device: str = "cpu") -> list[EngineSpec]:

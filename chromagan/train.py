@@ -12,6 +12,7 @@ from chromagan import distributed
 from chromagan.checkpoint import CheckpointError
 from chromagan.config import (
     VARIANTS,
+    Architecture,
     ConfigError,
     LossWeights,
     ModelConfig,
@@ -22,6 +23,7 @@ from chromagan.config import (
 )
 from chromagan.data import DataError
 from chromagan.model.pretrained import WeightsError
+from chromagan.torch_engine import cpu_multiplies_bf16
 
 HELP: dict[str, str] = {
     "data": "image folders, ImageNet trees, tar shards, or globs of them",
@@ -69,7 +71,9 @@ HELP: dict[str, str] = {
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m chromagan.train", description=__doc__)
-    parser.add_argument("--arch", choices=("vgg16", "lite"), default="vgg16", help="the network")
+    parser.add_argument(
+        "--arch", choices=("vgg16", "lite"), help="network: lite, with --preset paper vgg16"
+    )
     parser.add_argument("--compat", choices=("paper", "official"), default="paper", help="defects")
     parser.add_argument("--width", type=int, default=128, help="lite: mid-level channels")
     parser.add_argument("--lambda-g", type=float, help="weight of L_g, default the variant's")
@@ -108,8 +112,11 @@ def resolve(args: argparse.Namespace) -> TrainConfig:
         adversarial=weights.adversarial if args.lambda_g is None else args.lambda_g,
         classes=weights.classes if args.lambda_s is None else args.lambda_s,
     )
-    model = ModelConfig(architecture=args.arch, compat=args.compat, width=args.width)
-    values: dict[str, Any] = preset_settings(preset, args.arch)
+    architecture: Architecture = args.arch or ("vgg16" if preset == "paper" else "lite")
+    model = ModelConfig(architecture=architecture, compat=args.compat, width=args.width)
+    values: dict[str, Any] = preset_settings(preset, architecture)
+    if distributed.local_device(args.device or "auto").type == "cpu" and not cpu_multiplies_bf16():
+        values["bf16"] = False  # emulated there, many times slower than fp32
     for item in fields(TrainConfig):
         given = getattr(args, item.name, None)
         if given is not None:

@@ -100,7 +100,15 @@ def running_site(
     if not checkpoints.exists():
         make_checkpoints(checkpoints)
     port = free_port()
-    env = os.environ | {"PORT": str(port), "CHROMAGAN_CHECKPOINTS": str(checkpoints)} | environment
+    env = (
+        os.environ
+        | {
+            "PORT": str(port),
+            "CHROMAGAN_CHECKPOINTS": str(checkpoints),
+            "CHROMAGAN_ENGINE": "torch",  # whichever is fastest here, tests compare exact bytes
+        }
+        | environment
+    )
     env.pop("GRADIO_TEMP_DIR", None)
     log = folder / "server.log"
     with log.open("wb") as output:

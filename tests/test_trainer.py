@@ -20,6 +20,7 @@ from chromagan import train
 from chromagan.checkpoint import CheckpointError, load_release, load_state
 from chromagan.config import VARIANTS, ConfigError, ModelConfig, TrainConfig
 from chromagan.release import export
+from chromagan.torch_engine import cpu_multiplies_bf16
 from chromagan.trainer import NonFiniteLossError, Trainer
 from chromagan.training_state import parameter_groups, rate_factor
 
@@ -252,6 +253,16 @@ def test_the_papers_preset_is_section_4() -> None:
     assert config.weights.adversarial == 0.1 and config.weights.classes == 0.003
     with pytest.raises(ConfigError, match="--data is needed"):
         train.resolve(parser.parse_args([]))
+
+
+def test_the_network_follows_the_preset_and_the_precision_the_machine() -> None:
+    parser = train.build_parser()
+    fast = train.resolve(parser.parse_args(["--data", "x", "--device", "cpu"]))
+    assert fast.model.architecture == "lite"
+    assert fast.teacher == "efficientnet-lite2"
+    assert fast.bf16 == cpu_multiplies_bf16()
+    asked = train.resolve(parser.parse_args(["--data", "x", "--device", "cpu", "--bf16"]))
+    assert asked.bf16
 
 
 def test_an_interrupt_saves_and_ends_in_order(photos: Path, tmp_path: Path) -> None:

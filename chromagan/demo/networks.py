@@ -103,7 +103,11 @@ class Networks:
             if name not in self._loaded:
                 from chromagan.colorizer import load_colorizer
 
-                self._loaded[name] = load_colorizer(source, device=self._device, engine="fastest")
+                colorizer = load_colorizer(source, device=self._device, engine="fastest")
+                if not os.environ.get("SPACES_ZERO_GPU"):  # there, no GPU outside of a request
+                    # the first run of a process sets up threads and memory: not a visitor's wait
+                    colorizer.predict(np.zeros((64, 64, 3), np.uint8))
+                self._loaded[name] = colorizer
             return self._loaded[name]
 
     def device(self, name: str) -> str:
