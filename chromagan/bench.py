@@ -228,9 +228,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--batch", type=int, default=10, help="our batch; official is always 10")
     parser.add_argument("--steps", type=int, default=3, help="measured steps of each way")
     parser.add_argument("--teacher", default="efficientnet-lite2", help="as in training, or none")
-    parser.add_argument(
-        "--fp32", action="store_true", help="no bf16, as on CPUs without it"
-    )
+    parser.add_argument("--fp32", action="store_true", help="no bf16, as on CPUs without it")
     parser.add_argument("--compile", action="store_true", help="torch.compile the generator")
     parser.add_argument("--data", help="photographs; default: synthetic JPEGs")
     parser.add_argument("--json", type=Path, help="also write the reports there")
