@@ -21,3 +21,18 @@ def seeded_generator(**settings: Any) -> Generator:
         before = network(torch.rand(1, 1, 64, 64)).ab.logit().std()
         last.weight.mul_(0.3 / before)
     return network
+
+
+def lively(config: ModelConfig, seed: int = 0) -> Generator:
+    """A seeded network with statistics from data: signals live through all layers, colours vary."""
+    torch.manual_seed(seed)
+    generator = build_generator(config)
+    for module in generator.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        generator.train()(torch.rand(8, 1, config.image_size, config.image_size))
+    last = generator.decoder.out
+    assert isinstance(last, torch.nn.Conv2d)
+    torch.nn.init.normal_(last.weight, 0, 0.3)  # fresh networks start at grey
+    return generator.eval()

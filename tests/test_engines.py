@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
+from seeded_network import lively
 from skimage.color import deltaE_ciede2000
-from torch import nn
 
 from chromagan import engine_choice, user_cache
 from chromagan.checkpoint import load_release, save_release
@@ -34,7 +34,7 @@ from chromagan.engines import (
     usable_cpus,
 )
 from chromagan.images import read_image
-from chromagan.model import Generator, build_generator
+from chromagan.model import Generator
 from chromagan.onnx_graph import to_onnx
 from chromagan.parity import MAX_DELTA_E, Parity, delta_e_2000, measure_parity
 from chromagan.quantization import fragile_nodes, quantized_graph, weights_digest
@@ -57,21 +57,6 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CHROMAGAN_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv(engine_choice.VARIABLE, raising=False)
     return tmp_path / "cache"
-
-
-def lively(config: ModelConfig, seed: int = 0) -> Generator:
-    """A seeded network with statistics from data: signals live through all layers, colours vary."""
-    torch.manual_seed(seed)
-    generator = build_generator(config)
-    for module in generator.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = 1.0
-    with torch.no_grad():
-        generator.train()(torch.rand(8, 1, config.image_size, config.image_size))
-    last = generator.decoder.out
-    assert isinstance(last, nn.Conv2d)
-    nn.init.normal_(last.weight, 0, 0.3)  # fresh networks start at grey
-    return generator.eval()
 
 
 def noise(generator: Generator, batch: int = 1, seed: int = 0) -> Codes:

@@ -9,11 +9,11 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from seeded_network import lively
 from torch import Tensor, nn
 
 from chromagan.checkpoint import save_release
 from chromagan.config import ModelConfig
-from chromagan.model import Generator, build_generator
 from chromagan.onnx_export import TOLERANCE, Difference, export, main, report
 from chromagan.onnx_graph import OnnxExportError, conv_pads, to_onnx
 
@@ -23,21 +23,6 @@ CONFIGS = {
     "folded": ModelConfig("vgg16", divisor=16, image_size=64, folded=True, class_head=False),
     "lite": ModelConfig("lite", width=8, image_size=64, classes=10),
 }
-
-
-def lively(config: ModelConfig, seed: int = 0) -> Generator:
-    """A seeded network with statistics from data: signals live through all layers, colours vary."""
-    torch.manual_seed(seed)
-    generator = build_generator(config)
-    for module in generator.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = 1.0
-    with torch.no_grad():
-        generator.train()(torch.rand(8, 1, config.image_size, config.image_size))
-    last = generator.decoder.out
-    assert isinstance(last, nn.Conv2d)
-    nn.init.normal_(last.weight, 0, 0.3)  # fresh networks start at grey
-    return generator.eval()
 
 
 @pytest.mark.parametrize("name", CONFIGS)
