@@ -15,7 +15,7 @@ import io
 import secrets
 import sys
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -35,15 +35,21 @@ CONCURRENT = 16
 
 @dataclass(frozen=True)
 class SimulatedPerson:
-    """Answers pictures as the model says."""
+    """Answers pictures as the model says.
+
+    Checks and practice are drawn by their turn, not by their place among the trials: the survey
+    deals the places out by chance, and equal seeds shall give equal outcomes.
+    """
 
     name: str
     model: AnswerModel
+    _turns: dict[int, int] = field(default_factory=dict)
 
     def reply(self, stimulus: Stimulus, index: int, position: float) -> Reply:
         """The answer to one picture, whatever its kind."""
         if stimulus.expected is not None:
-            passes = self.model.passes_attention(self.name, f"{index}-{stimulus.base_image}")
+            turn = self._turns.setdefault(index, len(self._turns))
+            passes = self.model.passes_attention(self.name, f"check-{turn}")
             realistic = stimulus.expected is passes
             return Reply(realistic, self.model.rt_ms(self.name, str(index)))
         answer = self.model.answer(self.name, stimulus.method, stimulus.base_image, position)
