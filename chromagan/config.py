@@ -35,7 +35,7 @@ class ModelConfig:
     divisor: int = 1
     """`vgg16`: every channel count is divided by this (miniatures for tests)."""
     image_size: int = 224
-    """`vgg16`: side of the square input, fixed by the linear layers; a multiple of 32."""
+    """`vgg16`: side of the square input that the linear layers are made for; a multiple of 32."""
     classes: int = 1000
 
     def __post_init__(self) -> None:
@@ -113,8 +113,8 @@ class TrainConfig:
     warmup: int = 0
     freeze_trunk: bool = False
     frozen_stages: int = 0
-    """`lite`: how many of the trunk's seven stages (and the stem) keep their ImageNet weights; the
-    shallow ones cost most of the backward pass and change least."""
+    """How many of the trunk's stages keep the weights they start with (`lite` has seven, the stem
+    with the first; `vgg16` four). Shallow ones cost most of the backward pass, change least."""
     criterion: Criterion = "l2"
     critic_steps: int = 1
     clip_gradient: float = 0.0
@@ -139,10 +139,6 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.crop % 32 or self.crop < 32:
             raise ConfigError(f"--crop must be a multiple of 32: {self.crop}")
-        if self.model.architecture == "vgg16" and self.crop != self.model.image_size:
-            raise ConfigError(
-                f"--crop {self.crop}: the vgg16 network takes {self.model.image_size} px only"
-            )
         if self.batch < 1:
             raise ConfigError(f"--batch must be at least 1: {self.batch}")
         if not 0 < self.zoom <= 1:
@@ -151,8 +147,9 @@ class TrainConfig:
             raise ConfigError(f"--ema must be in [0, 1): {self.ema}")
         if self.max_steps is not None and self.max_steps < 1:
             raise ConfigError(f"--max-steps must be at least 1: {self.max_steps}")
-        if not 0 <= self.frozen_stages <= 7:
-            raise ConfigError(f"--frozen-stages must be 0 to 7: {self.frozen_stages}")
+        stages = 4 if self.model.architecture == "vgg16" else 7
+        if not 0 <= self.frozen_stages <= stages:
+            raise ConfigError(f"--frozen-stages must be 0 to {stages}: {self.frozen_stages}")
         if self.criterion not in get_args(Criterion):
             raise ConfigError(f"--criterion must be l2 or huber: {self.criterion}")
 

@@ -12,6 +12,10 @@ import torch.distributed as dist
 from torch import Tensor
 
 
+class PeerLostError(RuntimeError):
+    """Another process of the job is gone; what this one computes has no partner any more."""
+
+
 def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
@@ -51,12 +55,27 @@ def local_device(name: str) -> torch.device:
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
+@contextmanager
+def _peers() -> Iterator[None]:
+    """Collectives fail with bare RuntimeErrors of the transport when a process has died."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise PeerLostError(f"another process of this job ended ({reason})") from error
+
+
+def _all_reduce(tensor: Tensor, op: dist.ReduceOp.RedOpType = dist.ReduceOp.SUM) -> None:
+    with _peers():
+        dist.all_reduce(tensor, op=op)
+
+
 def mean_over_ranks(values: Tensor) -> Tensor:
     """Average of a tensor over all processes; the tensor itself when there is one."""
     if world_size() == 1:
         return values
     values = values.clone()
-    dist.all_reduce(values)
+    _all_reduce(values)
     return values / world_size()
 
 
@@ -65,13 +84,14 @@ def any_rank(flag: bool, device: torch.device) -> bool:
     if world_size() == 1:
         return flag
     value = torch.tensor(float(flag), device=device)
-    dist.all_reduce(value, op=dist.ReduceOp.MAX)
+    _all_reduce(value, dist.ReduceOp.MAX)
     return bool(value.item())
 
 
 def barrier() -> None:
     if world_size() > 1:
-        dist.barrier()
+        with _peers():
+            dist.barrier()
 
 
 def average_in_place(tensors: list[Tensor]) -> None:
@@ -84,7 +104,7 @@ def average_in_place(tensors: list[Tensor]) -> None:
     if world_size() == 1 or not tensors:
         return
     flat = torch.cat([t.reshape(-1).float() for t in tensors])
-    dist.all_reduce(flat)
+    _all_reduce(flat)
     flat /= world_size()
     offset = 0
     for tensor in tensors:

@@ -47,7 +47,7 @@ HELP: dict[str, str] = {
     "schedule": "constant or cosine",
     "warmup": "steps of linear warm-up",
     "freeze_trunk": "keep the trunk as it starts",
-    "frozen_stages": "lite: keep stem and this many stages as they start",
+    "frozen_stages": "keep so many of the trunk's first stages as they start",
     "criterion": "L_e: l2 (the paper's) or huber",
     "critic_steps": "critic steps per generator step",
     "clip_gradient": "largest norm of the generator's gradient, 0 = off",
@@ -149,6 +149,12 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     except NonFiniteLossError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except distributed.PeerLostError as error:
+        print(
+            f"error: {error}; the same command goes on from the last state saved in {config.out}",
+            file=sys.stderr,
+        )
         return 1
     return 0
 

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +26,10 @@ def free_port() -> int:
         return port
 
 
-def launch(
-    processes: int, command: list[str], timeout: float = 250
-) -> list[subprocess.CompletedProcess[str]]:
+def start(processes: int, command: list[str]) -> list[subprocess.Popen[str]]:
     """Start the ranks as torchrun does, by environment, without its agent."""
     port = str(free_port())
-    running = [
+    return [
         subprocess.Popen(
             [sys.executable, *command], cwd=REPOSITORY, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -41,8 +40,13 @@ def launch(
         )
         for rank in range(processes)
     ]  # fmt: skip
+
+
+def launch(
+    processes: int, command: list[str], timeout: float = 250
+) -> list[subprocess.CompletedProcess[str]]:
     done = []
-    for process in running:
+    for process in start(processes, command):
         out, err = process.communicate(timeout=timeout)
         done.append(subprocess.CompletedProcess(command, process.returncode, out, err))
     return done
@@ -115,6 +119,35 @@ def test_a_distributed_run_resumes_exactly(photos: Path, tmp_path: Path, process
     assert whole["step"] == parts_state["step"] == 4
     for part in ("generator", "critic"):
         assert all(torch.equal(whole[part][k], parts_state[part][k]) for k in whole[part])
+
+
+def test_a_killed_worker_ends_the_job_and_the_job_resumes(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = training(photos, out, "--max-steps", "100000", "--save-every", "2")
+    survivor, victim = start(2, command)
+    try:
+        wait_for(out / "state.pt", survivor)
+        victim.kill()
+        _, message = survivor.communicate(timeout=120)
+    finally:
+        survivor.kill()
+        victim.communicate()
+    assert survivor.returncode == 1
+    assert "error: another process of this job ended" in message
+    assert f"goes on from the last state saved in {out}" in message
+    assert "Traceback" not in message
+    saved = load_state(out / "state.pt")["step"]
+    assert saved >= 2
+    for result in launch(2, [*command, "--stop-after", "1"]):
+        assert result.returncode == 0, result.stderr
+    assert load_state(out / "state.pt")["step"] == saved + 1
+
+
+def wait_for(file: Path, process: subprocess.Popen[str], seconds: float = 200) -> None:
+    end = time.monotonic() + seconds
+    while not file.exists():
+        assert process.poll() is None and time.monotonic() < end, "no state was saved"
+        time.sleep(0.2)
 
 
 def test_the_command_works_under_torchrun(photos: Path, tmp_path: Path) -> None:

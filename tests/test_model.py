@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -62,10 +64,43 @@ def test_lite_takes_any_rectangle_of_whole_strides() -> None:
     assert generator(torch.rand(1, 1, 32, 128)).ab.shape == (1, 2, 16, 64)
 
 
+def test_the_papers_network_pools_the_grid_of_other_squares() -> None:
+    """Training squares may be smaller: a constant grid gives the same vector at any size."""
+    torch.manual_seed(0)
+    generator = build_generator(MINI).eval()
+    branch = generator.global_branch
+    channels = 512 // MINI.divisor
+    weights = [m for m in branch.modules() if isinstance(m, torch.nn.Conv2d)]
+    for conv in weights:  # centre taps only, so that padding does not show
+        conv.weight.data[:, :, torch.arange(3) != 1] = 0
+        conv.weight.data[:, :, :, torch.arange(3) != 1] = 0
+    flat = torch.rand(1, channels, 1, 1)
+    vectors = [branch([flat.expand(-1, -1, side, side)])[0] for side in (8, 4, 12)]
+    for vector in vectors[1:]:
+        torch.testing.assert_close(vector, vectors[0])
+    assert generator(torch.rand(1, 1, 96, 96)).ab.shape == (1, 2, 48, 48)
+
+
+@pytest.mark.parametrize(("config", "stages"), [(MINI, 4), (LITE, 7)])
+def test_frozen_stages_are_the_first_ones(config: ModelConfig, stages: int) -> None:
+    trunk = build_generator(config).trunk
+    assert trunk.shallow_parts(0) == []  # type: ignore[operator]
+    counts = [
+        sum(p.numel() for part in trunk.shallow_parts(n) for p in part.parameters())  # type: ignore[operator]
+        for n in range(stages + 1)
+    ]
+    assert all(a < b for a, b in pairwise(counts))
+    whole = sum(p.numel() for p in trunk.parameters())
+    top = 0 if config is MINI else sum(p.numel() for p in trunk.top.parameters())  # type: ignore[union-attr]
+    assert counts[-1] == whole - top
+    first = next(iter(trunk.parameters()))
+    assert next(trunk.shallow_parts(1)[0].parameters()) is first  # type: ignore[operator]
+
+
 @pytest.mark.parametrize(
     ("config", "shape", "message"),
     [
-        (MINI, (1, 1, 96, 96), "64x64 only"),
+        (MINI, (1, 1, 80, 64), "multiples of 32"),
         (LITE, (1, 1, 40, 64), "multiples of 32"),
         (LITE, (1, 3, 64, 64), r"\(B, 1, H, W\)"),
     ],

@@ -23,8 +23,8 @@ class GeneratorOutput(NamedTuple):
 class Generator(nn.Module):
     """Trunk -> (global branch -> class head), mid-level path -> fusion -> decoder.
 
-    Input: luminance code `(B, 1, H, W)` in [0, 1]. `vgg16` takes `image_size` squares only,
-    `lite` any sides that are multiples of 32 (`stride`).
+    Input: luminance code `(B, 1, H, W)` in [0, 1], sides multiples of 32 (`stride`). `vgg16` is
+    meant for `image_size` squares: of others, its global branch sees a pooled grid.
     """
 
     stride = 32
@@ -61,11 +61,8 @@ class Generator(nn.Module):
 
     def _check(self, l_B1HW: Tensor) -> None:
         sides = tuple(l_B1HW.shape[-2:])
-        size = self.config.image_size
         if l_B1HW.ndim != 4 or l_B1HW.shape[1] != 1:
             raise ValueError(f"the generator takes (B, 1, H, W), got {tuple(l_B1HW.shape)}")
-        if self.config.architecture == "vgg16" and sides != (size, size):
-            raise ValueError(f"the vgg16 generator takes {size}x{size} only, got {sides}")
         if any(side % self.stride for side in sides):
             raise ValueError(f"sides must be multiples of {self.stride}, got {sides}")
 

@@ -105,6 +105,10 @@ class LiteTrunk(nn.Module):
                 maps.append(x)
         return [*maps, self.top(x)]
 
+    def shallow_parts(self, stages: int) -> list[nn.Module]:
+        """Stem and the first of the seven stages; the stem belongs to the first."""
+        return [self.stem, *self.stages[:stages]] if stages else []
+
 
 class LiteGlobalBranch(nn.Module):
     """Mean of the top map -> global vector (as wide as the mid-level path)."""

@@ -65,12 +65,20 @@ class VggTrunk(nn.Module):
     def forward(self, l_B1HW: Tensor) -> list[Tensor]:
         return [self.features(self.grey(l_B1HW))]
 
+    def shallow_parts(self, stages: int) -> list[nn.Module]:
+        """The first of the four blocks of convolutions between which the map is halved."""
+        pools = [i for i, layer in enumerate(self.features) if isinstance(layer, nn.MaxPool2d)]
+        ends = [*pools, len(self.features)]
+        return [self.features[: ends[stages - 1]]] if stages else []
+
 
 class VggGlobalBranch(nn.Module):
     """Four strided convolutions, then linear maps 25088 -> 1024 -> 512 -> 256.
 
     The paper names no activation between the linear maps and the official code has none, so a
     release holds their product (`folded`): 6.4 instead of 26 million numbers, the same function.
+    Other squares than `image_size` are pooled to the linear maps' grid, as torchvision's VGG does:
+    training on small squares costs a third, and at `image_size` nothing changes.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -79,14 +87,18 @@ class VggGlobalBranch(nn.Module):
         self.convs = nn.Sequential(
             *(conv_block(wide, wide, stride=s, order=order) for s in (2, 1, 2, 1))
         )
-        flat = wide * (config.image_size // 32) ** 2
+        self.grid = config.image_size // 32
+        flat = wide * self.grid**2
         sizes = [flat, 256 // config.divisor]
         if not config.folded:
             sizes[1:1] = [1024 // config.divisor, 512 // config.divisor]
         self.linear = nn.Sequential(*(nn.Linear(i, o) for i, o in pairwise(sizes)))
 
     def forward(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
-        flat = self.convs(features[-1]).flatten(1)
+        grid = self.convs(features[-1])
+        if grid.shape[-2:] != (self.grid, self.grid):
+            grid = F.adaptive_avg_pool2d(grid, self.grid)
+        flat = grid.flatten(1)
         return self.linear(flat), flat
 
     def fold(self) -> nn.Linear:
