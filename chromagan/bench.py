@@ -48,6 +48,10 @@ class Report:
     peak_gib: float
 
 
+WARM_UP = 2
+"""Steps that are taken but not counted: lazy initialisation, compilation, a cold cache."""
+
+
 def matmul_rate(device: torch.device, dtype: torch.dtype, size: int = 2048) -> float:
     """Measured FLOP/s of a square matrix product, best of five."""
     size = size if device.type == "cuda" else 1024
@@ -112,18 +116,17 @@ def step_flops(config: TrainConfig) -> float:
     return float(counter.total)
 
 
-def time_steps(
-    trainer: Trainer, steps: int, *, in_loop: bool
-) -> tuple[list[float], dict[str, float]]:
-    """Seconds per whole step, and of its parts on their own. `in_loop` decodes inside the step."""
+def whole_steps(trainer: Trainer, steps: int) -> list[float]:
+    """Seconds of each step as the loop itself logs them (no save, no validation), warm-up cut."""
+    trainer.train(stop_after=steps + WARM_UP)
+    rows = (json.loads(line) for line in (trainer.run / "log.jsonl").read_text().splitlines())
+    return [trainer.config.batch / row["images_per_s"] for row in rows][WARM_UP:]
+
+
+def part_seconds(trainer: Trainer) -> dict[str, float]:
+    """Seconds of each part of a step on its own. `data` is a batch decoded in one thread."""
     device, config, state = trainer.device, trainer.config, trainer.state
-    stream = trainer.batches.stream(0)
-
-    def batch(step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        return trainer.batches(step) if in_loop else next(stream)
-
-    whole = [_seconds(lambda: trainer.train(stop_after=1), device) for _ in range(steps + 1)][1:]
-    seen, luminance, ab = batch(0)
+    seen, luminance, ab = trainer.batches(0)
     size = (config.crop, config.crop)
     assert state.critic is not None
     critic = state.critic
@@ -146,7 +149,7 @@ def time_steps(
         gradient_penalty(critic, luminance, ab, 1 - ab, mix, config.model.compat).backward()  # type: ignore[no-untyped-call]
 
     parts: dict[str, Callable[[], object]] = {
-        "data": lambda: batch(1),
+        "data": lambda: trainer.batches(1),
         "generator": generator_part,
         "critic": critic_part,
         "penalty": penalty_part,
@@ -154,16 +157,14 @@ def time_steps(
     if trainer.teacher is not None:
         teacher = trainer.teacher
         parts["teacher"] = lambda: teacher(seen)
-    times = {name: min(_seconds(work, device) for _ in range(2)) for name, work in parts.items()}
-    stream.close()
-    return whole, times
+    return {name: min(_seconds(work, device) for _ in range(2)) for name, work in parts.items()}
 
 
-def measure(name: str, config: TrainConfig, steps: int, *, in_loop: bool) -> Report:
+def measure(name: str, config: TrainConfig, steps: int) -> Report:
     """Train for a few steps in a throwaway folder and describe them."""
     trainer = Trainer(config)
-    whole, times = time_steps(trainer, steps, in_loop=in_loop)
-    seconds = statistics.median(whole)
+    seconds = statistics.median(whole_steps(trainer, steps))
+    times = part_seconds(trainer)
     flops = step_flops(config)
     rate = matmul_rate(trainer.device, torch.bfloat16 if config.bf16 else torch.float32)
     total = sum(times.values())
@@ -182,7 +183,10 @@ def _peak_gib(device: torch.device) -> float:
 
 
 def configurations(data: str, out: Path, args: argparse.Namespace) -> dict[str, TrainConfig]:
-    """Ours (the fast preset) and the official way: fp32, batch 10, decoding in the loop."""
+    """Ours (the fast preset) and the official way: fp32, batch 10, decoding in the loop.
+
+    `--levers` adds what lies between them, one change after the other.
+    """
     model = ModelConfig(architecture=args.arch)
     weights = VARIANTS["full"] if args.teacher != "none" else VARIANTS["no-class"]
     common = TrainConfig(
@@ -194,10 +198,18 @@ def configurations(data: str, out: Path, args: argparse.Namespace) -> dict[str, 
     on_cpu = local_device(args.device).type == "cpu"
     if args.fp32 or (on_cpu and not cpu_multiplies_bf16()):
         fast["bf16"] = False
-    official: dict[str, Any] = {"batch": 10, "workers": 1, "cache_gib": 0.0, "jitter": 0.0}
+    official: dict[str, Any] = {"batch": 10, "workers": 0, "cache_gib": 0.0, "jitter": 0.0}
+    ours = fast | {"compile": args.compile}
+    levers: dict[str, dict[str, Any]] = {
+        "official": official,
+        "+ data in the background": official | {"workers": 2, "cache_gib": 8.0},
+        "+ bf16": official | {"workers": 2, "cache_gib": 8.0, "bf16": fast["bf16"]},
+        "ours": ours,
+        "ours, compiled": ours | {"compile": True},
+    }
+    names = list(levers) if args.levers else ["ours", "official"]
     return {
-        "ours": replace(common, out=str(out / "ours"), compile=args.compile, **fast),
-        "official": replace(common, out=str(out / "official"), **official),
+        name: replace(common, out=str(out / str(i)), **levers[name]) for i, name in enumerate(names)
     }
 
 
@@ -229,6 +241,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=3, help="measured steps of each way")
     parser.add_argument("--teacher", default="efficientnet-lite2", help="as in training, or none")
     parser.add_argument("--fp32", action="store_true", help="no bf16, as on CPUs without it")
+    parser.add_argument("--levers", action="store_true", help="also what lies between the two")
     parser.add_argument("--compile", action="store_true", help="torch.compile the generator")
     parser.add_argument("--data", help="photographs; default: synthetic JPEGs")
     parser.add_argument("--json", type=Path, help="also write the reports there")
@@ -241,7 +254,7 @@ def main(argv: list[str] | None = None) -> int:
             _photos(Path(data))
         try:
             reports = [
-                measure(name, config, args.steps, in_loop=name == "official")
+                measure(name, config, args.steps)
                 for name, config in configurations(data, Path(folder), args).items()
             ]
         except (ConfigError, ValueError) as error:

@@ -62,7 +62,7 @@ HELP: dict[str, str] = {
     "save_every": "steps between saves",
     "validate_every": "steps between validations",
     "tensorboard": "also write for TensorBoard (pip install tensorboard)",
-    "workers": "decoding threads",
+    "workers": "decoding threads, 0 = decode inside the loop",
     "cache_gib": "memory for decoded photographs",
     "device": "auto, cpu, cuda, cuda:1 …",
     "out": "run folder",

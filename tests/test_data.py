@@ -128,9 +128,12 @@ def test_orders_differ_between_epochs_and_seeds() -> None:
     assert all(sorted(order) == list(range(50)) for order in orders)
 
 
-def test_a_step_is_the_same_whoever_asks_and_when(folder: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_a_step_is_the_same_whoever_asks_and_when(folder: Path, workers: int) -> None:
     def batches() -> Batches:
-        return Batches(PhotoSet([str(folder)]), Crop(32, 0.5), batch=2, seed=1, jitter=0.5)
+        return Batches(
+            PhotoSet([str(folder)]), Crop(32, 0.5), batch=2, seed=1, jitter=0.5, workers=workers
+        )
 
     direct = batches()(3)
     stream = batches().stream(2)

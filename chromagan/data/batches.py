@@ -97,7 +97,10 @@ class Batches:
         return jitter_luminance(l_B1HW, self.jitter, generator), l_B1HW, ab_B2HW
 
     def stream(self, start: int) -> Generator[tuple[Tensor, Tensor, Tensor], None, None]:
-        """Batches from a step on, decoded ahead in background threads."""
+        """Batches from a step on, decoded ahead in background threads; `workers` 0: in the loop."""
+        while self.workers == 0:
+            yield self(start)
+            start += 1
         ahead = max(2, self.workers)
         with ThreadPoolExecutor(max(1, self.workers), thread_name_prefix="decode") as pool:
             queue: deque[tuple[int, Future[NDArray[np.uint8]]]] = deque()
