@@ -17,6 +17,7 @@ PANELS: dict[str, str] = {
     "gap": "critic's score gap",
     "penalty": "gradient penalty",
     "adversarial": "L_g of the generator",
+    "adversarial_share": "L_g's share of the pull on ab",
     "val_gain": "validation: dB below grey's ab error",
     "val_chroma": "validation: chroma, share of the truth's",
 }

@@ -108,3 +108,20 @@ def critic_losses(
     """The critic's terms: `gap` (which it widens), `penalty`, and `critic`, the objective."""
     gap = wasserstein_gap(real_scores, fake_scores)
     return {"gap": gap, "penalty": penalty, "critic": weights.gradient_penalty * penalty - gap}
+
+
+def color_gradient(color: Tensor, ab_hat_B2HW: Tensor, weights: LossWeights) -> Tensor:
+    """What the weighted L_e alone pulls at the predicted colours; the graph stays usable."""
+    (pull,) = torch.autograd.grad(weights.color * color, ab_hat_B2HW, retain_graph=True)
+    return pull
+
+
+def adversarial_share(color_pull_B2HW: Tensor, total_pull_B2HW: Tensor) -> Tensor:
+    """The critic's part in what moves the colours: |L_g's pull| over the sum of both norms, 0 to 1.
+
+    Losses cannot tell it, since L_g has an arbitrary offset; gradients at the output can. L_s does
+    not act there, so what L_e does not explain is L_g's.
+    """
+    adversarial = (total_pull_B2HW - color_pull_B2HW).norm()
+    share: Tensor = adversarial / (adversarial + color_pull_B2HW.norm()).clamp_min(1e-20)
+    return share

@@ -21,7 +21,13 @@ from chromagan.checkpoint import write_text
 from chromagan.config import ConfigError, TrainConfig
 from chromagan.data import Batches, PhotoSet
 from chromagan.data.augment import Crop
-from chromagan.losses import critic_losses, generator_losses, gradient_penalty
+from chromagan.losses import (
+    adversarial_share,
+    color_gradient,
+    critic_losses,
+    generator_losses,
+    gradient_penalty,
+)
 from chromagan.model import enlarge_ab
 from chromagan.model.teacher import load_teacher
 from chromagan.training_state import TrainingState, gradients, rate_factor, set_rates
@@ -107,7 +113,13 @@ class Trainer:
                 )  # fmt: skip
                 self._check_finite(terms)
                 state.optimizer.zero_grad(set_to_none=True)
+                if fake_scores is not None:
+                    color_pull = color_gradient(terms["color"], ab_hat, config.weights)
+                    ab_hat.retain_grad()
                 terms["total"].backward()  # type: ignore[no-untyped-call]
+                if fake_scores is not None:
+                    assert ab_hat.grad is not None
+                    terms["adversarial_share"] = adversarial_share(color_pull, ab_hat.grad)
                 distributed.average_in_place(gradients([state.generator]))
                 if config.clip_gradient:
                     torch.nn.utils.clip_grad_norm_(

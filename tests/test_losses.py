@@ -115,3 +115,20 @@ def test_the_critic_widens_the_gap_and_pays_the_penalty() -> None:
     )  # fmt: skip
     assert terms["gap"] == 1.5
     assert terms["critic"] == 10 * 0.25 - 1.5
+
+
+def test_the_critics_share_of_the_pull_is_that_of_the_slopes() -> None:
+    """L_e pulls every value by 2 d / N, a linear critic by 0.1 s / N: the share follows."""
+    ab, luminance = torch.rand(2, 2, 8, 8), torch.rand(2, 1, 8, 8)
+    ab_hat = (ab + 0.25).requires_grad_()
+    weights = VARIANTS["no-class"]
+    scores = linear_critic(slope=5.0)(luminance, ab_hat)
+    terms = losses.generator_losses(
+        ab_hat=ab_hat, ab=ab, class_logits=None, teacher_probs=None, fake_scores=scores,
+        weights=weights,
+    )  # fmt: skip
+    pull = losses.color_gradient(terms["color"], ab_hat, weights)
+    (total,) = torch.autograd.grad(terms["total"], ab_hat)
+    share = losses.adversarial_share(pull, total)
+    assert share.item() == pytest.approx(0.1 * 5 / (0.1 * 5 + 2 * 0.25), rel=1e-4)
+    assert losses.adversarial_share(pull, pull).item() == 0

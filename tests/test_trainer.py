@@ -108,7 +108,9 @@ def test_the_full_objective_names_every_term(photos: Path, tmp_path: Path) -> No
     config = configuration(photos, tmp_path, weights=VARIANTS["full"], variant="full", max_steps=1)
     Trainer(config).train()
     row = json.loads((tmp_path / "log.jsonl").read_text())
-    terms = {"color", "classes", "adversarial", "total", "gap", "penalty", "critic"}
+    terms = {
+        "color", "classes", "adversarial", "total", "gap", "penalty", "critic", "adversarial_share",
+    }  # fmt: skip
     assert terms <= set(row)
     assert all(np.isfinite(row[term]) for term in terms)
 
