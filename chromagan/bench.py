@@ -45,6 +45,9 @@ class Report:
     """Achieved FLOP/s over the measured matrix-multiply rate in the step's main precision."""
     shares: dict[str, float]
     """Share of the parts' own times: data, generator, teacher, critic (with penalty), penalty."""
+    data_images_per_s: float
+    """The data pipeline alone, one thread: decoding (once, where there is memory to keep
+    photographs), cropping, Lab, luminance jitter."""
     peak_gib: float
 
 
@@ -172,7 +175,7 @@ def measure(name: str, config: TrainConfig, steps: int) -> Report:
         name=name, batch=config.batch, seconds=seconds, images_per_s=config.batch / seconds,
         gflop_per_image=flops / 1e9, utilisation=flops * config.batch / seconds / rate,
         shares={part: value / total for part, value in times.items()},
-        peak_gib=_peak_gib(trainer.device),
+        data_images_per_s=config.batch / times["data"], peak_gib=_peak_gib(trainer.device),
     )  # fmt: skip
 
 
@@ -216,13 +219,15 @@ def configurations(data: str, out: Path, args: argparse.Namespace) -> dict[str, 
 def report_text(reports: list[Report]) -> str:
     """Markdown: a table, then the ratio."""
     lines = [
-        "| way | batch | s/step | images/s | GFLOP/image | utilisation | peak GiB | shares |",
-        "|---|--:|--:|--:|--:|--:|--:|---|",
+        "| way | batch | s/step | images/s | data alone | GFLOP/image "
+        "| utilisation | peak GiB | shares |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|---|",
     ]
     for r in reports:
         shares = ", ".join(f"{k} {v:.0%}" for k, v in sorted(r.shares.items()))
         lines.append(
             f"| {r.name} | {r.batch} | {r.seconds:.2f} | {r.images_per_s:.2f} | "
+            f"{r.data_images_per_s:.0f} | "
             f"{r.gflop_per_image:.0f} | {r.utilisation:.0%} | {r.peak_gib:.1f} | {shares} |"
         )
     by_name = {r.name: r for r in reports}
