@@ -19,6 +19,9 @@ CriticFunction = Callable[[Tensor, Tensor], Tensor]
 HUBER_DELTA = 0.02
 """Where the robust alternative to eq. (2) turns from square to linear, in ab code (5 CIE units)."""
 
+RMS_UNIT = (3 * 224**2) ** 0.5
+"""Euclidean units in one unit of root-mean-square distance between (L, a, b) pictures of 224 px."""
+
 
 def l2_color(ab_hat_B2HW: Tensor, ab_B2HW: Tensor) -> Tensor:
     """L_e, eq. (2): squared error of (a, b), mean over pixels, channels and images."""
@@ -102,12 +105,28 @@ def generator_losses(
     return losses
 
 
+def penalty_weight(weights: LossWeights, compat: Compat) -> float:
+    """The penalty's weight in the unit of the scores.
+
+    `official`: as it is, for Euclidean distances. `paper` scores a unit of RMS distance, which is
+    sqrt(3 * 224^2) = 388 Euclidean units at the paper's size: the gap is as many times smaller, and
+    so must be the weight, or the critic only ever works at its slope (measured: its gap stays 0.000
+    for hundreds of steps).
+    """
+    return weights.gradient_penalty / (RMS_UNIT if compat == "paper" else 1.0)
+
+
 def critic_losses(
-    *, real_scores: Tensor, fake_scores: Tensor, penalty: Tensor, weights: LossWeights
-) -> dict[str, Tensor]:
+    *, real_scores: Tensor, fake_scores: Tensor, penalty: Tensor, weights: LossWeights,
+    compat: Compat,
+) -> dict[str, Tensor]:  # fmt: skip
     """The critic's terms: `gap` (which it widens), `penalty`, and `critic`, the objective."""
     gap = wasserstein_gap(real_scores, fake_scores)
-    return {"gap": gap, "penalty": penalty, "critic": weights.gradient_penalty * penalty - gap}
+    return {
+        "gap": gap,
+        "penalty": penalty,
+        "critic": penalty_weight(weights, compat) * penalty - gap,
+    }
 
 
 def color_gradient(color: Tensor, ab_hat_B2HW: Tensor, weights: LossWeights) -> Tensor:

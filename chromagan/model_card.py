@@ -27,7 +27,7 @@ def model_card(
         "Network": ARCHITECTURE[config["architecture"]],
         "Variant": record["variant"],
         "Settings": ", ".join(f"{k} {v}" for k, v in config.items() if k != "architecture"),
-        "Trunk starts from": start,
+        "Starts from": start,
         "Loss weights": ", ".join(f"{k} {v:g}" for k, v in weights.items()),
         "Steps": f"{record['steps']:,} of {training['batch']} crops of {training['crop']} px "
         f"({record['images_seen']:,} image-steps)",

@@ -165,7 +165,7 @@ class Trainer:
         )
         terms = critic_losses(
             real_scores=real_scores.float(), fake_scores=fake_scores.float(), penalty=penalty,
-            weights=config.weights,
+            weights=config.weights, compat=config.model.compat,
         )  # fmt: skip
         self._check_finite(terms)
         state.critic_optimizer.zero_grad(set_to_none=True)

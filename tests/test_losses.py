@@ -9,7 +9,7 @@ from scipy.special import rel_entr
 from torch import Tensor
 
 from chromagan import losses
-from chromagan.config import VARIANTS, LossWeights
+from chromagan.config import VARIANTS, Compat, LossWeights
 from chromagan.model import Critic
 
 
@@ -108,13 +108,27 @@ def test_a_variant_is_a_row_of_weights(variant: str, terms: set[str]) -> None:
     assert named["total"].item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_critic_widens_the_gap_and_pays_the_penalty() -> None:
+@pytest.mark.parametrize(("compat", "weight"), [("official", 10.0), ("paper", 10 / 387.98)])
+def test_the_critic_widens_the_gap_and_pays_the_penalty(compat: Compat, weight: float) -> None:
     terms = losses.critic_losses(
         real_scores=torch.tensor([2.0]), fake_scores=torch.tensor([0.5]),
-        penalty=torch.tensor(0.25), weights=LossWeights(gradient_penalty=10.0),
+        penalty=torch.tensor(0.25), weights=LossWeights(gradient_penalty=10.0), compat=compat,
     )  # fmt: skip
     assert terms["gap"] == 1.5
-    assert terms["critic"] == 10 * 0.25 - 1.5
+    assert terms["critic"].item() == pytest.approx(weight * 0.25 - 1.5, rel=1e-5)
+
+
+def test_both_units_play_the_same_game() -> None:
+    """The best linear critic is as much steeper than 1 in RMS units as in Euclidean ones.
+
+    It maximises slope * distance - weight * (slope - 1)^2: slope = 1 + distance / (2 * weight).
+    """
+    weights, rms = LossWeights(), 0.05
+    steeper = [
+        distance / (2 * losses.penalty_weight(weights, compat))
+        for compat, distance in (("paper", rms), ("official", rms * (3 * 224 * 224) ** 0.5))
+    ]
+    assert steeper[0] == pytest.approx(steeper[1])
 
 
 def test_the_critics_share_of_the_pull_is_that_of_the_slopes() -> None:
