@@ -25,9 +25,9 @@ from torch.utils.flop_counter import flop_registry
 
 from chromagan.config import VARIANTS, ConfigError, ModelConfig, TrainConfig, preset_settings
 from chromagan.distributed import local_device
+from chromagan.engines.torch_engine import cpu_multiplies_bf16
 from chromagan.losses import gradient_penalty
 from chromagan.model import Critic, build_generator, enlarge_ab
-from chromagan.torch_engine import cpu_multiplies_bf16
 from chromagan.trainer import Trainer
 
 

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from chromagan import color
 from chromagan.checkpoint import CheckpointError, load_release
 from chromagan.checkpoint_source import CHECKPOINTS, available_checkpoints, find_checkpoint
-from chromagan.engine_choice import select_engine
+from chromagan.engines.choice import select_engine
+from chromagan.engines.torch_engine import Engine, TorchEngine, choose_device
 from chromagan.framing import FITS, Fit, Frame, cut_out, lay_out, plan_frame
 from chromagan.labels import IMAGENET_LABELS
 from chromagan.model import Generator
 from chromagan.recolour import DEFAULT_UPSAMPLING, check_image, recolour
-from chromagan.torch_engine import Engine, TorchEngine, choose_device
 from chromagan.upsampling import UPSAMPLINGS, Upsampling
 
 __all__ = [
@@ -202,9 +202,9 @@ def load_colorizer(
     """A colorizer from a built-in name, a release file, or a Hugging Face Hub id `user/model`.
 
     `engine`: `auto` (what `chromagan.tune` found, else PyTorch), `fastest` (for many photographs: a
-    short trial where nobody tuned), or one of `chromagan.engines.ENGINES`.
+    short trial where nobody tuned), or one of `chromagan.engines.registry.ENGINES`.
 
-    `engine` and `precision` choose what runs the network (`chromagan.engine_choice`): `auto` is
+    `engine` and `precision` choose what runs the network (`chromagan.engines.choice`): `auto` is
     what `python -m chromagan.tune` found best here, else PyTorch; `fastest` tries for two seconds.
     Raises `CheckpointError` when there is none, `ValueError` for options it cannot honour.
     """

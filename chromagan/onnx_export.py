@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from chromagan.checkpoint import CheckpointError, load_release, write_atomically
 from chromagan.checkpoint_source import find_checkpoint
-from chromagan.engines import EngineError, build_engine, installed, usable_cpus
+from chromagan.engines.onnx_graph import OPSET, OnnxExportError, to_onnx
+from chromagan.engines.registry import EngineError, build_engine, installed, usable_cpus
 from chromagan.model import Generator
-from chromagan.onnx_graph import OPSET, OnnxExportError, to_onnx
 
 TOLERANCE = 1e-4
 """Largest difference of the ab code to PyTorch: 0.03 CIE units, far below one 8-bit step."""
@@ -56,7 +56,7 @@ def probes(generator: Generator) -> Iterator[NDArray[np.float32]]:
 
 def compare(generator: Generator, model: bytes) -> list[Difference]:
     """Run `model` with ONNX Runtime and `generator` with PyTorch on the same inputs."""
-    from chromagan.onnx_engines import OnnxRuntimeEngine
+    from chromagan.engines.onnx_engines import OnnxRuntimeEngine
 
     exported = OnnxRuntimeEngine(model, "fp32", threads=usable_cpus())
     reference = build_engine(generator)

@@ -22,8 +22,8 @@ from chromagan.config import (
     preset_settings,
 )
 from chromagan.data import DataError
+from chromagan.engines.torch_engine import cpu_multiplies_bf16
 from chromagan.model.pretrained import WeightsError
-from chromagan.torch_engine import cpu_multiplies_bf16
 
 HELP: dict[str, str] = {
     "data": "image folders, ImageNet trees, tar shards, or globs of them",

@@ -25,7 +25,7 @@ from chromagan import color
 from chromagan.checkpoint import CheckpointError
 from chromagan.colorizer import ChromaGANColorizer, load_colorizer
 from chromagan.data.photos import DataError, decode, find_photos
-from chromagan.parity import delta_e_2000
+from chromagan.engines.parity import delta_e_2000
 from chromagan.recolour import recolour
 from chromagan.upsampling import UPSAMPLINGS, ChromaUpsampler
 

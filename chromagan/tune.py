@@ -3,7 +3,7 @@
     python -m chromagan.tune [CHECKPOINT] [--photos FOLDER|TAR …]
 
 Every engine and precision that runs here is timed in turn and held against fp32 PyTorch on
-photographs. The fastest within the limits (`chromagan.parity`) is remembered for this machine and
+photographs. The fastest within the limits (`engines.parity`) is remembered for this machine and
 these weights: that is what the engines `auto` and `fastest` are from then on.
 """
 
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from chromagan.checkpoint import CheckpointError, load_release, write_text
 from chromagan.checkpoint_source import find_checkpoint
 from chromagan.data.photos import DataError, decode, find_photos
-from chromagan.engine_choice import (
+from chromagan.engines.choice import (
     Choice,
     cpu_name,
     remember,
@@ -32,12 +32,18 @@ from chromagan.engine_choice import (
     take_turns,
     weights_key,
 )
-from chromagan.engines import EngineError, EngineSpec, build_engine, candidates, usable_cpus
+from chromagan.engines.parity import MAX_DELTA_E, MAX_GAIN_CHANGE, Parity, measure_parity
+from chromagan.engines.registry import (
+    EngineError,
+    EngineSpec,
+    build_engine,
+    candidates,
+    usable_cpus,
+)
+from chromagan.engines.torch_engine import Engine
 from chromagan.images import read_image
 from chromagan.model import Generator
-from chromagan.parity import MAX_DELTA_E, MAX_GAIN_CHANGE, Parity, measure_parity
 from chromagan.samples import sample_paths
-from chromagan.torch_engine import Engine
 
 REFERENCE = EngineSpec("torch", "fp32")
 

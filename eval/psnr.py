@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from chromagan.engines.torch_engine import choose_device
 from chromagan.samples import sample_paths
-from chromagan.torch_engine import choose_device
 from eval.baselines import METHODS
 from eval.contestants import Contestant, ContestantError, available, network, outputs
 from eval.folder import RunFolder

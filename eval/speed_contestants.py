@@ -17,9 +17,9 @@ from chromagan.checkpoint import load_release
 from chromagan.checkpoint_source import available_checkpoints, find_checkpoint
 from chromagan.colorizer import ChromaGANColorizer
 from chromagan.config import ModelConfig, for_release
-from chromagan.engines import build_engine, candidates
+from chromagan.engines.registry import build_engine, candidates
+from chromagan.engines.torch_engine import Engine
 from chromagan.model import Generator, build_generator
-from chromagan.torch_engine import Engine
 from eval.baselines import METHODS, load_method
 
 Pixels = NDArray[np.uint8]

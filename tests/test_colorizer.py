@@ -16,12 +16,12 @@ from chromagan import color, load_colorizer
 from chromagan.checkpoint import save_release
 from chromagan.colorizer import CheckpointError, ChromaGANColorizer, Colorizer, recolour
 from chromagan.config import ModelConfig
+from chromagan.engines.torch_engine import TorchEngine
 from chromagan.framing import FITS
 from chromagan.images import read_image
 from chromagan.labels import IMAGENET_LABELS
 from chromagan.model import Generator, build_generator
 from chromagan.samples import sample_paths
-from chromagan.torch_engine import TorchEngine
 
 relaxed = settings(deadline=None, max_examples=12, suppress_health_check=list(HealthCheck))
 

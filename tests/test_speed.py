@@ -17,7 +17,7 @@ from PIL import Image
 from torch import nn
 
 from chromagan.config import ModelConfig
-from chromagan.engines import build_engine
+from chromagan.engines.registry import build_engine
 from chromagan.images import read_image
 from chromagan.model import build_generator
 from eval import speed

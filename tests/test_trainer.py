@@ -19,8 +19,8 @@ from PIL import Image
 from chromagan import train
 from chromagan.checkpoint import CheckpointError, load_release, load_state
 from chromagan.config import VARIANTS, ConfigError, ModelConfig, TrainConfig
+from chromagan.engines.torch_engine import cpu_multiplies_bf16
 from chromagan.release import export
-from chromagan.torch_engine import cpu_multiplies_bf16
 from chromagan.trainer import NonFiniteLossError, Trainer
 from chromagan.training_state import parameter_groups, rate_factor
 

@@ -87,18 +87,16 @@ class VggGlobalBranch(nn.Module):
         self.convs = nn.Sequential(
             *(conv_block(wide, wide, stride=s, order=order) for s in (2, 1, 2, 1))
         )
-        self.grid = config.image_size // 32
-        flat = wide * self.grid**2
+        side = config.image_size // 32
+        self.grid = nn.AdaptiveAvgPool2d(side)
+        flat = wide * side**2
         sizes = [flat, 256 // config.divisor]
         if not config.folded:
             sizes[1:1] = [1024 // config.divisor, 512 // config.divisor]
         self.linear = nn.Sequential(*(nn.Linear(i, o) for i, o in pairwise(sizes)))
 
     def forward(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
-        grid = self.convs(features[-1])
-        if grid.shape[-2:] != (self.grid, self.grid):
-            grid = F.adaptive_avg_pool2d(grid, self.grid)
-        flat = grid.flatten(1)
+        flat = self.grid(self.convs(features[-1])).flatten(1)
         return self.linear(flat), flat
 
     def fold(self) -> nn.Linear:

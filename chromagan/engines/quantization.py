@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chromagan import user_cache
+from chromagan.engines.onnx_graph import INPUT, to_onnx
 from chromagan.framing import lay_out, plan_frame
 from chromagan.images import read_image
 from chromagan.model import Generator
-from chromagan.onnx_graph import INPUT, to_onnx
 from chromagan.samples import sample_paths
 
 if TYPE_CHECKING:

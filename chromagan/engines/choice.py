@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from chromagan import user_cache
-from chromagan.engines import (
+from chromagan.engines.quantization import weights_digest
+from chromagan.engines.registry import (
     EngineError,
     EngineSpec,
     build_engine,
@@ -29,9 +30,8 @@ from chromagan.engines import (
     missing_reason,
     usable_cpus,
 )
+from chromagan.engines.torch_engine import Engine
 from chromagan.model import Generator
-from chromagan.quantization import weights_digest
-from chromagan.torch_engine import Engine
 
 VARIABLE = "CHROMAGAN_ENGINE"
 """Decides instead of `auto` and `fastest`, e.g. `torch` or `openvino-int8`."""

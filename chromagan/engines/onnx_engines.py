@@ -1,4 +1,4 @@
-"""The network run by OpenVINO or ONNX Runtime, from the graph `chromagan.onnx_graph` writes."""
+"""The network run by OpenVINO or ONNX Runtime, from the graph that `onnx_graph` writes."""
 
 from __future__ import annotations
 

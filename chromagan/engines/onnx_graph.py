@@ -239,6 +239,8 @@ _MODULES: dict[type[nn.Module], Callable[..., None]] = {
     nn.MaxPool2d: _write_pool,
     nn.ReLU: lambda w, node, _: w.add("Relu", [_source(node)], node.name),
     nn.Identity: lambda w, node, _: w.add("Identity", [_source(node)], node.name),
+    # the graph's input has the one size at which this pools nothing
+    nn.AdaptiveAvgPool2d: lambda w, node, _: w.add("Identity", [_source(node)], node.name),
 }
 
 
