@@ -21,6 +21,7 @@ PANELS: dict[str, str] = {
     "val_gain": "validation: dB below grey's ab error",
     "val_chroma": "validation: chroma, share of the truth's",
 }
+COLUMNS = 4
 
 
 def read_log(run: Path) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
@@ -55,15 +56,17 @@ def draw(runs: list[Path], out: Path) -> None:
 
     logs = {run.name: read_log(run) for run in runs}
     panels = [name for name in PANELS if any(name in log for log in logs.values())]
-    figure = Figure(figsize=(3.2 * len(panels), 2.4), layout="constrained")
+    columns = min(COLUMNS, len(panels))
+    rows = -(-len(panels) // COLUMNS)
+    figure = Figure(figsize=(3.2 * columns, 2.4 * rows), layout="constrained")
     FigureCanvasAgg(figure)
     for number, panel in enumerate(panels):
-        axes = figure.add_subplot(1, len(panels), number + 1)
+        axes = figure.add_subplot(rows, columns, number + 1)
         for name, log in logs.items():
             if panel in log:
                 steps, values = log[panel]
-                many = len(values) > 200
-                axes.plot(steps, smooth(values, 51) if many else values, lw=1, label=name)
+                window = min(51, len(values) // 8) | 1  # odd; 1 for the few validations
+                axes.plot(steps, smooth(values, window), lw=1, label=name)
         axes.set_title(PANELS[panel], fontsize=8)
         axes.tick_params(labelsize=7)
         axes.set_xlabel("step", fontsize=7)
