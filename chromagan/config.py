@@ -10,6 +10,7 @@ Compat = Literal["paper", "official"]
 Variant = Literal["full", "no-class", "no-gan"]
 Preset = Literal["paper", "fast"]
 Criterion = Literal["l2", "huber"]
+TrunkInput = Literal["normalized", "pixels"]
 
 ARCHITECTURES: tuple[str, ...] = get_args(Architecture)
 
@@ -124,6 +125,9 @@ class TrainConfig:
     compile: bool = False
     teacher: str = "vgg16"
     trunk_weights: str | None = None
+    trunk_input: TrunkInput = "normalized"
+    """`vgg16`: what the weights in `trunk_weights` expect: `normalized`, torchvision's
+    (RGB in [0, 1] - mean) / std, or `pixels`, RGB in [0, 255] - mean, as networks from Caffe."""
     init: str | None = None
     seed: int = 0
     save_every: int = 200

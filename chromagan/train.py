@@ -57,6 +57,7 @@ HELP: dict[str, str] = {
     "compile": "torch.compile the generator",
     "teacher": "vgg16, efficientnet-lite2 or a weights file",
     "trunk_weights": "file to start the trunk from; 'none' = random",
+    "trunk_input": "vgg16: RGB that these weights expect: normalized, or pixels (Caffe's)",
     "init": "training state or release to start the generator from",
     "seed": "seed of everything random",
     "save_every": "steps between saves",

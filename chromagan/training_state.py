@@ -133,7 +133,7 @@ def load_start(generator: Generator, config: TrainConfig) -> None:
     elif config.model.architecture == "lite":
         load_efficientnet(generator, Path(config.trunk_weights) if config.trunk_weights else None)
     elif config.trunk_weights:
-        load_vgg_trunk(generator, Path(config.trunk_weights))
+        load_vgg_trunk(generator, Path(config.trunk_weights), config.trunk_input)
     else:
         load_torchvision_vgg_trunk(generator)
 

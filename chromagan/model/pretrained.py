@@ -8,8 +8,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from chromagan.config import TrunkInput
 from chromagan.model.generator import Generator
 from chromagan.model.lite import efficientnet_names
+from chromagan.model.vgg import IMAGENET_MEAN, IMAGENET_STD
 
 
 class WeightsError(ValueError):
@@ -31,8 +33,27 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def load_vgg_trunk(generator: Generator, path: Path) -> None:
-    """Copy conv1_1 … conv4_3 from a file with torchvision's VGG-16 key names (`features.N.*`)."""
+CAFFE_MEAN = (123.68, 116.779, 103.939)
+"""What VGG's authors subtract from RGB in [0, 255]; they do not divide."""
+
+
+def from_pixels(weight_O3hw: Tensor, bias_O: Tensor) -> tuple[Tensor, Tensor]:
+    """A first convolution for RGB in [0, 255] minus `CAFFE_MEAN` as one for normalised input.
+
+    255 x - m = 255 std ((x - mean) / std) + (255 mean - m): without this the trunk would see
+    pictures of a sixtieth of the contrast that it knows.
+    """
+    std, mean = 255 * torch.tensor(IMAGENET_STD), 255 * torch.tensor(IMAGENET_MEAN)
+    shift = (mean - torch.tensor(CAFFE_MEAN)).view(1, 3, 1, 1)
+    return weight_O3hw * std.view(1, 3, 1, 1), bias_O + (weight_O3hw * shift).sum(dim=(1, 2, 3))
+
+
+def load_vgg_trunk(generator: Generator, path: Path, expects: TrunkInput = "normalized") -> None:
+    """Copy conv1_1 … conv4_3 from a file with torchvision's VGG-16 key names (`features.N.*`).
+
+    `expects` says what input the file's weights were trained on. Under `compat="official"` nothing
+    is converted: there the trunk is fed raw L in [0, 1], which fits no weights.
+    """
     theirs = read_tensors(path)
     ours = generator.trunk.state_dict()
     for name, tensor in ours.items():
@@ -42,7 +63,11 @@ def load_vgg_trunk(generator: Generator, path: Path) -> None:
             raise WeightsError(
                 f"{path}: {name} is {tuple(theirs[name].shape)}, expected {tuple(tensor.shape)}"
             )
-    generator.trunk.load_state_dict({name: theirs[name].float() for name in ours})
+    state = {name: theirs[name].float() for name in ours}
+    if expects == "pixels" and generator.config.compat == "paper":
+        first = ("features.0.weight", "features.0.bias")
+        state |= dict(zip(first, from_pixels(*(state[name] for name in first)), strict=True))
+    generator.trunk.load_state_dict(state)
 
 
 def load_torchvision_vgg_trunk(generator: Generator) -> None:
