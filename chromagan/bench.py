@@ -258,10 +258,10 @@ def main(argv: list[str] | None = None) -> int:
             Path(data).mkdir()
             _photos(Path(data))
         try:
-            reports = [
-                measure(name, config, args.steps)
-                for name, config in configurations(data, Path(folder), args).items()
-            ]
+            reports: list[Report] = []
+            for name, config in configurations(data, Path(folder), args).items():
+                reports.append(measure(name, config, args.steps))
+                print(f"{name}: {reports[-1].images_per_s:.2f} images/s", file=sys.stderr)
         except (ConfigError, ValueError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 2

@@ -62,11 +62,14 @@ def draw(runs: list[Path], out: Path) -> None:
     FigureCanvasAgg(figure)
     for number, panel in enumerate(panels):
         axes = figure.add_subplot(rows, columns, number + 1)
-        for name, log in logs.items():
+        for run, (name, log) in enumerate(logs.items()):  # one colour per run in every panel
             if panel in log:
                 steps, values = log[panel]
                 window = min(51, len(values) // 8) | 1  # odd; 1 for the few validations
-                axes.plot(steps, smooth(values, window), lw=1, label=name)
+                marker = "." if len(values) < 20 else None
+                axes.plot(
+                    steps, smooth(values, window), lw=1, label=name, color=f"C{run}", marker=marker
+                )
         axes.set_title(PANELS[panel], fontsize=8)
         axes.tick_params(labelsize=7)
         axes.set_xlabel("step", fontsize=7)

@@ -67,7 +67,8 @@ class Trainer:
         self.validation = Validation(config, self.device) if config.validation else None
         self.total = config.max_steps or round(config.epochs * self.batches.steps_per_epoch)
         self.board = _open_board(self.run) if config.tensorboard else None
-        self.forward = torch.compile(self.state.generator) if config.compile else None
+        network = self.state.generator
+        self.forward = torch.compile(network) if config.compile else network
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16)
@@ -92,8 +93,7 @@ class Trainer:
                 set_rates(state.optimizer, rate_factor(state.step, self.total, config))
                 with self.autocast():
                     teacher_probs = self.teacher(seen) if self.teacher else None
-                    generator = self.forward or state.generator
-                    output = generator(seen, classes=bool(config.weights.classes))
+                    output = self.forward(seen, classes=bool(config.weights.classes))
                 ab_hat = enlarge_ab(output.ab.float(), luminance.shape[-2:], config.model)  # type: ignore[arg-type]
 
                 terms: dict[str, Tensor] = {}

@@ -284,3 +284,10 @@ def test_an_interrupt_saves_and_ends_in_order(photos: Path, tmp_path: Path) -> N
     assert "paused at step" in out
     steps = len(log.read_text().splitlines())
     assert load_state(tmp_path / "run" / "state.pt")["step"] == steps > 0
+
+
+@pytest.mark.slow
+def test_a_compiled_generator_trains(photos: Path, tmp_path: Path) -> None:
+    config = configuration(photos, tmp_path, compile=True, max_steps=2)
+    assert Trainer(config).train() == 2
+    assert all(torch.isfinite(weight).all() for weight in weights_of(tmp_path).values())
