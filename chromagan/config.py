@@ -154,6 +154,9 @@ class TrainConfig:
         stages = 4 if self.model.architecture == "vgg16" else 7
         if not 0 <= self.frozen_stages <= stages:
             raise ConfigError(f"--frozen-stages must be 0 to {stages}: {self.frozen_stages}")
+        own_trunk = self.model.architecture == "vgg16" and self.trunk_weights not in (None, "none")
+        if self.trunk_input == "pixels" and not own_trunk:
+            raise ConfigError("--trunk-input pixels needs --arch vgg16 and --trunk-weights FILE")
         if self.criterion not in get_args(Criterion):
             raise ConfigError(f"--criterion must be l2 or huber: {self.criterion}")
 

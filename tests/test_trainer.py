@@ -238,6 +238,7 @@ def test_a_dry_run_describes_and_writes_nothing(
         (["--init", "nothing.pt"], "nothing.pt"),
         (["--ema", "1"], "--ema"),
         (["--batch", "0"], "--batch"),
+        (["--trunk-input", "pixels"], "--trunk-input pixels needs --arch vgg16"),
     ],
 )
 def test_wrong_flags_are_named(
