@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from chromagan.jobs import Job, JobError, plan_jobs, share
+from chromagan.inference.jobs import Job, JobError, plan_jobs, share
 
 DONE, PARTIAL, USAGE, INTERRUPTED = 0, 1, 2, 130
 MANY = 16
@@ -119,10 +119,10 @@ def _colorize(jobs: Sequence[Job], args: argparse.Namespace) -> int:
     """Colour the jobs, reporting each failure; returns how many failed."""
     from tqdm import tqdm  # late imports: `--help` and usage errors need no torch
 
-    from chromagan.colorizer import CheckpointError, load_colorizer
     from chromagan.images import DEFAULT_MAX_PIXELS
-    from chromagan.pipeline import Settings, colorize_files
-    from chromagan.recolour import DEFAULT_UPSAMPLING
+    from chromagan.inference.colorizer import CheckpointError, load_colorizer
+    from chromagan.inference.pipeline import Settings, colorize_files
+    from chromagan.inference.recolour import DEFAULT_UPSAMPLING
 
     try:
         colorizer = load_colorizer(

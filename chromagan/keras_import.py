@@ -3,7 +3,8 @@
     python -m chromagan.keras_import my_model_colorization.h5 OUT.safetensors
 
 Layer names in such files are numbered by chance (`conv2d_7`), so layers are found by the shape of
-the graph (`chromagan.keras_match`); a file that isn't exactly the official network is refused with
+the graph (`chromagan.checkpoint.keras_match`); a
+file that isn't exactly the official network is refused with
 the first thing that did not fit. TensorFlow is not needed and nothing in the file is executed.
 """
 
@@ -19,10 +20,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from chromagan.checkpoint import save_release, sha256_of
+from chromagan.checkpoint.keras_file import Array, KerasImportError, Layer, read_keras_file
+from chromagan.checkpoint.keras_match import OfficialParts, Widths, describe, match_official
+from chromagan.checkpoint.release_file import save_release
 from chromagan.config import ModelConfig
-from chromagan.keras_file import Array, KerasImportError, Layer, read_keras_file
-from chromagan.keras_match import OfficialParts, Widths, describe, match_official
+from chromagan.files import sha256_of
 from chromagan.model.generator import Generator, build_generator
 
 OFFICIAL = ModelConfig(architecture="vgg16", compat="official", class_head=True, folded=False)

@@ -21,10 +21,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from chromagan.checkpoint import CheckpointError, load_release, write_atomically
-from chromagan.checkpoint_source import find_checkpoint
-from chromagan.engines.onnx_graph import OPSET, OnnxExportError, to_onnx
-from chromagan.engines.registry import EngineError, build_engine, installed, usable_cpus
+from chromagan.checkpoint.release_file import CheckpointError, load_release
+from chromagan.checkpoint.source import find_checkpoint
+from chromagan.files import write_atomically
+from chromagan.inference.engines.onnx_graph import OPSET, OnnxExportError, to_onnx
+from chromagan.inference.engines.registry import EngineError, build_engine, installed, usable_cpus
 from chromagan.model import Generator
 
 TOLERANCE = 1e-4
@@ -56,7 +57,7 @@ def probes(generator: Generator) -> Iterator[NDArray[np.float32]]:
 
 def compare(generator: Generator, model: bytes) -> list[Difference]:
     """Run `model` with ONNX Runtime and `generator` with PyTorch on the same inputs."""
-    from chromagan.engines.onnx_engines import OnnxRuntimeEngine
+    from chromagan.inference.engines.onnx_engines import OnnxRuntimeEngine
 
     exported = OnnxRuntimeEngine(model, "fp32", threads=usable_cpus())
     reference = build_engine(generator)

@@ -14,10 +14,15 @@ from typing import Any
 import torch
 
 from chromagan import __version__
-from chromagan.checkpoint import CheckpointError, load_state, save_release, sha256_of, write_text
+from chromagan.checkpoint.card import model_card
+from chromagan.checkpoint.release_file import (
+    CheckpointError,
+    load_state,
+    save_release,
+)
 from chromagan.config import ConfigError, ModelConfig
+from chromagan.files import sha256_of, write_text
 from chromagan.model import build_generator
-from chromagan.model_card import model_card
 
 MODEL_FILE = "model.safetensors"
 

@@ -8,8 +8,7 @@ import typing
 from dataclasses import MISSING, fields
 from typing import Any
 
-from chromagan import distributed
-from chromagan.checkpoint import CheckpointError
+from chromagan.checkpoint.release_file import CheckpointError
 from chromagan.config import (
     VARIANTS,
     Architecture,
@@ -21,9 +20,10 @@ from chromagan.config import (
     Variant,
     preset_settings,
 )
-from chromagan.data import DataError
-from chromagan.engines.torch_engine import cpu_multiplies_bf16
+from chromagan.inference.engines.torch_engine import cpu_multiplies_bf16
 from chromagan.model.pretrained import WeightsError
+from chromagan.training import distributed
+from chromagan.training.data import DataError
 
 HELP: dict[str, str] = {
     "data": "image folders, ImageNet trees, tar shards, or globs of them",
@@ -130,14 +130,14 @@ def resolve(args: argparse.Namespace) -> TrainConfig:
 
 def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
-    from chromagan.trainer import NonFiniteLossError, Trainer
+    from chromagan.training.loop import NonFiniteLossError, Trainer
 
     try:
         config = resolve(args)
         with distributed.process_group(distributed.local_device(config.device)):
             trainer = Trainer(config)
             if args.dry_run:
-                from chromagan.estimate import describe
+                from chromagan.training.estimate import describe
 
                 if distributed.is_main():
                     print(describe(trainer))

@@ -22,12 +22,12 @@ import torch
 from numpy.typing import NDArray
 
 from chromagan import color
-from chromagan.checkpoint import CheckpointError
-from chromagan.colorizer import ChromaGANColorizer, load_colorizer
-from chromagan.data.photos import DataError, decode, find_photos
-from chromagan.engines.parity import delta_e_2000
-from chromagan.recolour import recolour
-from chromagan.upsampling import UPSAMPLINGS, ChromaUpsampler
+from chromagan.checkpoint.release_file import CheckpointError
+from chromagan.inference.colorizer import ChromaGANColorizer, load_colorizer
+from chromagan.inference.engines.parity import delta_e_2000
+from chromagan.inference.recolour import recolour
+from chromagan.inference.upsampling import UPSAMPLINGS, ChromaUpsampler
+from chromagan.training.data.photos import DataError, decode, find_photos
 
 EDGE_SHARE = 0.05
 """Share of the pixels, those with the strongest true change of chroma, that count as edges."""

@@ -21,10 +21,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from chromagan.checkpoint import CheckpointError, load_release, write_text
-from chromagan.checkpoint_source import find_checkpoint
-from chromagan.data.photos import DataError, decode, find_photos
-from chromagan.engines.choice import (
+from chromagan.checkpoint.release_file import CheckpointError, load_release
+from chromagan.checkpoint.source import find_checkpoint
+from chromagan.files import write_text
+from chromagan.images import read_image
+from chromagan.inference.engines.choice import (
     Choice,
     cpu_name,
     remember,
@@ -32,18 +33,18 @@ from chromagan.engines.choice import (
     take_turns,
     weights_key,
 )
-from chromagan.engines.parity import MAX_DELTA_E, MAX_GAIN_CHANGE, Parity, measure_parity
-from chromagan.engines.registry import (
+from chromagan.inference.engines.parity import MAX_DELTA_E, MAX_GAIN_CHANGE, Parity, measure_parity
+from chromagan.inference.engines.registry import (
     EngineError,
     EngineSpec,
     build_engine,
     candidates,
     usable_cpus,
 )
-from chromagan.engines.torch_engine import Engine
-from chromagan.images import read_image
+from chromagan.inference.engines.torch_engine import Engine
 from chromagan.model import Generator
 from chromagan.samples import sample_paths
+from chromagan.training.data.photos import DataError, decode, find_photos
 
 REFERENCE = EngineSpec("torch", "fp32")
 

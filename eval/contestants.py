@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chromagan.checkpoint import CheckpointError
-from chromagan.checkpoint_source import CHECKPOINTS, find_checkpoint
+from chromagan.checkpoint.release_file import CheckpointError
+from chromagan.checkpoint.source import CHECKPOINTS, find_checkpoint
 from chromagan.images import ImageError, find_images, image_size
 from eval.baselines import METHODS, MethodError, load_method
 from eval.lab import Rgb8

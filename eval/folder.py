@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from chromagan.png import write_png
+from chromagan.images.png import write_png
 
 JOURNAL = "journal.jsonl"
 

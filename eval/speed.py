@@ -291,7 +291,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def write_text(path: Path, text: str) -> None:
     """Atomic, as everything that may be read while it is written."""
-    from chromagan.checkpoint import write_text as write
+    from chromagan.files import write_text as write
 
     write(path, text)
 

@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from chromagan.checkpoint import load_release
-from chromagan.checkpoint_source import available_checkpoints, find_checkpoint
-from chromagan.colorizer import ChromaGANColorizer
+from chromagan.checkpoint.release_file import load_release
+from chromagan.checkpoint.source import available_checkpoints, find_checkpoint
 from chromagan.config import ModelConfig, for_release
-from chromagan.engines.registry import build_engine, candidates
-from chromagan.engines.torch_engine import Engine
+from chromagan.inference.colorizer import ChromaGANColorizer
+from chromagan.inference.engines.registry import build_engine, candidates
+from chromagan.inference.engines.torch_engine import Engine
 from chromagan.model import Generator, build_generator
 from eval.baselines import METHODS, load_method
 

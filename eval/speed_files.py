@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from chromagan.colorizer import ChromaGANColorizer
 from chromagan.images import read_image, write_image
-from chromagan.jobs import Job
-from chromagan.pipeline import Settings, colorize_files
+from chromagan.inference.colorizer import ChromaGANColorizer
+from chromagan.inference.jobs import Job
+from chromagan.inference.pipeline import Settings, colorize_files
 from chromagan.samples import sample_paths
 
 Pixels = NDArray[np.uint8]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from chromagan.engines.choice import cpu_name
-from chromagan.engines.registry import usable_cpus
+from chromagan.inference.engines.choice import cpu_name
+from chromagan.inference.engines.registry import usable_cpus
 from eval.speed_contestants import Contestant
 from eval.speed_floor import count_flops, matmul_rate
 

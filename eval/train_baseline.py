@@ -18,15 +18,15 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from chromagan import distributed
-from chromagan.checkpoint import CheckpointError, load_state, save_state
+from chromagan.checkpoint.release_file import CheckpointError, load_state, save_state
 from chromagan.config import ConfigError, TrainConfig
-from chromagan.data import Batches, DataError, PhotoSet
-from chromagan.data.augment import Crop
 from chromagan.model.pretrained import WeightsError
 from chromagan.model.teacher import load_teacher
-from chromagan.trainer import NonFiniteLossError, interrupts
-from chromagan.training_state import gradients, rate_factor, set_rates
+from chromagan.training import distributed
+from chromagan.training.data import Batches, DataError, PhotoSet
+from chromagan.training.data.augment import Crop
+from chromagan.training.loop import NonFiniteLossError, interrupts
+from chromagan.training.state import gradients, rate_factor, set_rates
 from eval.baselines.recipes import RECIPES, Batch, Recipe, mean_ab, measure
 from eval.baselines.training_config import BaselineConfig, build_parser, describe, resolve
 from eval.baselines.weight_files import write_weights

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from chromagan.checkpoint import save_release
+from chromagan.checkpoint.release_file import save_release
 from chromagan.config import ModelConfig
 from chromagan.model import build_generator
 

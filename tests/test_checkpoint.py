@@ -10,17 +10,16 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from chromagan.checkpoint import (
+from chromagan.checkpoint.release_file import (
     CheckpointError,
     load_release,
     load_state,
     read_release,
     save_release,
     save_state,
-    sha256_of,
-    write_atomically,
 )
 from chromagan.config import ModelConfig
+from chromagan.files import sha256_of, write_atomically
 from chromagan.model import build_generator
 
 MINI = ModelConfig(architecture="vgg16", divisor=16, image_size=64)

@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 from seeded_network import seeded_generator
 
-from chromagan.checkpoint import save_release
+from chromagan.checkpoint.release_file import save_release
 from chromagan.colorize import main
-from chromagan.colorizer import load_colorizer
 from chromagan.images import read_image, write_image
-from chromagan.jobs import plan_jobs
-from chromagan.pipeline import Settings, colorize_files
-from chromagan.recolour import recolour
+from chromagan.inference.colorizer import load_colorizer
+from chromagan.inference.jobs import plan_jobs
+from chromagan.inference.pipeline import Settings, colorize_files
+from chromagan.inference.recolour import recolour
 from chromagan.samples import sample_paths
 
 REPOSITORY = Path(__file__).parents[1]

@@ -13,13 +13,13 @@ from seeded_network import seeded_generator
 from skimage import color as skcolor
 
 from chromagan import color, load_colorizer
-from chromagan.checkpoint import save_release
-from chromagan.colorizer import CheckpointError, ChromaGANColorizer, Colorizer, recolour
+from chromagan.checkpoint.release_file import save_release
 from chromagan.config import ModelConfig
-from chromagan.engines.torch_engine import TorchEngine
-from chromagan.framing import FITS
 from chromagan.images import read_image
-from chromagan.labels import IMAGENET_LABELS
+from chromagan.inference.colorizer import CheckpointError, ChromaGANColorizer, Colorizer, recolour
+from chromagan.inference.engines.torch_engine import TorchEngine
+from chromagan.inference.framing import FITS
+from chromagan.inference.labels import IMAGENET_LABELS
 from chromagan.model import Generator, build_generator
 from chromagan.samples import sample_paths
 

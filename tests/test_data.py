@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from chromagan.color import decode_ab, decode_l, lab_to_rgb
-from chromagan.data import Batches, DataError, PhotoSet
-from chromagan.data.augment import Crop, jitter_luminance
-from chromagan.data.batches import encode_squares, epoch_order
-from chromagan.data.photos import find_photos
+from chromagan.training.data import Batches, DataError, PhotoSet
+from chromagan.training.data.augment import Crop, jitter_luminance
+from chromagan.training.data.batches import encode_squares, epoch_order
+from chromagan.training.data.photos import find_photos
 
 RANDOM = np.random.default_rng(0)
 

@@ -33,7 +33,7 @@ from chromagan.demo.photos import Tone, open_photo, psnr, resized, safe_stem, to
 from chromagan.demo.pictures import Look, LookError, agreement, colorize, full_result, grey
 from chromagan.demo.video import Smoother, VideoError, colorize_clip, fit_size
 from chromagan.images import ImageError
-from chromagan.recolour import luminance, recolour
+from chromagan.inference.recolour import luminance, recolour
 from chromagan.samples import sample_paths
 
 COLOUR = next(path for path in sample_paths("color") if path.stem == "macaws")

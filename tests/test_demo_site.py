@@ -15,10 +15,10 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from chromagan.colorizer import load_colorizer
 from chromagan.demo import load
 from chromagan.images import read_image
-from chromagan.recolour import recolour
+from chromagan.inference.colorizer import load_colorizer
+from chromagan.inference.recolour import recolour
 from chromagan.samples import sample_paths
 
 PHOTO = next(path for path in sample_paths("color") if path.stem == "river-otters")

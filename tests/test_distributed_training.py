@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from chromagan.checkpoint import load_state
+from chromagan.checkpoint.release_file import load_state
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -55,11 +55,11 @@ def launch(
 GRADIENTS = """
 import sys
 import torch
-from chromagan import distributed
+from chromagan.training import distributed
 from chromagan.config import ModelConfig
-from chromagan.losses import gradient_penalty
+from chromagan.training.losses import gradient_penalty
 from chromagan.model import Critic, build_generator
-from chromagan.training_state import gradients
+from chromagan.training.state import gradients
 
 def run(rank, world):
     torch.manual_seed(0)

@@ -17,18 +17,19 @@ from PIL import Image
 from seeded_network import lively
 from skimage.color import deltaE_ciede2000
 
-from chromagan import user_cache
-from chromagan.checkpoint import load_release, save_release
-from chromagan.checkpoint_source import available_checkpoints, find_checkpoint
+from chromagan import files as user_cache
+from chromagan.checkpoint.release_file import load_release, save_release
+from chromagan.checkpoint.source import available_checkpoints, find_checkpoint
 from chromagan.colorize import MANY
 from chromagan.colorize import main as colorize
 from chromagan.config import ModelConfig
-from chromagan.engines import choice as engine_choice
-from chromagan.engines.choice import Choice, select_engine, take_turns
-from chromagan.engines.onnx_graph import to_onnx
-from chromagan.engines.parity import MAX_DELTA_E, Parity, delta_e_2000, measure_parity
-from chromagan.engines.quantization import fragile_nodes, quantized_graph, weights_digest
-from chromagan.engines.registry import (
+from chromagan.images import read_image
+from chromagan.inference.engines import choice as engine_choice
+from chromagan.inference.engines.choice import Choice, select_engine, take_turns
+from chromagan.inference.engines.onnx_graph import to_onnx
+from chromagan.inference.engines.parity import MAX_DELTA_E, Parity, delta_e_2000, measure_parity
+from chromagan.inference.engines.quantization import fragile_nodes, quantized_graph, weights_digest
+from chromagan.inference.engines.registry import (
     EngineError,
     EngineSpec,
     _container_quota,
@@ -37,7 +38,6 @@ from chromagan.engines.registry import (
     missing_reason,
     usable_cpus,
 )
-from chromagan.images import read_image
 from chromagan.model import Generator
 from chromagan.samples import sample_paths
 from chromagan.tune import main as tune_main

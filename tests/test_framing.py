@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import color as skcolor
 
-from chromagan.framing import FITS, MAX_ASPECT, cut_out, lay_out, plan_frame
 from chromagan.images import read_image
-from chromagan.resizing import shrink
+from chromagan.images.resizing import shrink
+from chromagan.inference.framing import FITS, MAX_ASPECT, cut_out, lay_out, plan_frame
 from chromagan.samples import sample_paths
 
 relaxed = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])

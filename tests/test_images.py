@@ -27,7 +27,7 @@ from chromagan.images import (
     read_image,
     write_image,
 )
-from chromagan.png import adler32_combine, write_png
+from chromagan.images.png import adler32_combine, write_png
 
 relaxed = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 RNG = np.random.default_rng(0)

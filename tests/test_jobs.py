@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chromagan.jobs import Job, JobError, plan_jobs, share
+from chromagan.inference.jobs import Job, JobError, plan_jobs, share
 
 relaxed = settings(deadline=None, max_examples=50, suppress_health_check=list(HealthCheck))
 

@@ -16,9 +16,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chromagan.checkpoint import load_release
+from chromagan.checkpoint.keras_file import KerasImportError, read_keras_file
+from chromagan.checkpoint.release_file import load_release
 from chromagan.config import ModelConfig
-from chromagan.keras_file import KerasImportError, read_keras_file
 from chromagan.keras_import import OFFICIAL, convert, dense_kernel, import_keras, main
 from chromagan.model import enlarge_ab
 from chromagan.model.folding import fold_linear

@@ -8,9 +8,9 @@ import torch
 from scipy.special import rel_entr
 from torch import Tensor
 
-from chromagan import losses
 from chromagan.config import VARIANTS, Compat, LossWeights
 from chromagan.model import Critic
+from chromagan.training import losses
 
 
 def linear_critic(slope: float) -> losses.CriticFunction:

@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image, features
 
-from chromagan.checkpoint import save_release
+from chromagan.checkpoint.release_file import save_release
 from chromagan.config import ModelConfig
 from chromagan.images import read_image
 from chromagan.model import build_generator

@@ -12,9 +12,9 @@ import torch
 from seeded_network import lively
 from torch import Tensor, nn
 
-from chromagan.checkpoint import save_release
+from chromagan.checkpoint.release_file import save_release
 from chromagan.config import ModelConfig
-from chromagan.engines.onnx_graph import OnnxExportError, conv_pads, to_onnx
+from chromagan.inference.engines.onnx_graph import OnnxExportError, conv_pads, to_onnx
 from chromagan.onnx_export import TOLERANCE, Difference, export, main, report
 
 CONFIGS = {

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
-from chromagan.checkpoint import save_release
+from chromagan.checkpoint.release_file import save_release
 from chromagan.config import ModelConfig
 from chromagan.model import build_generator
 from chromagan.samples import sample_paths

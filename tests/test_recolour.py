@@ -12,9 +12,9 @@ from skimage import color as skcolor
 
 from chromagan import color
 from chromagan.images import read_image
-from chromagan.recolour import luminance, recolour
+from chromagan.inference.recolour import luminance, recolour
+from chromagan.inference.upsampling import UPSAMPLINGS
 from chromagan.samples import sample_paths
-from chromagan.upsampling import UPSAMPLINGS
 
 relaxed = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 IMAGES = hnp.arrays(np.uint8, st.tuples(st.integers(1, 30), st.integers(1, 30), st.just(3)))

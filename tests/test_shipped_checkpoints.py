@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chromagan.checkpoint import load_release, sha256_of
-from chromagan.checkpoint_source import CHECKPOINTS, checkpoint_folder, find_checkpoint
+from chromagan.checkpoint.release_file import load_release
+from chromagan.checkpoint.source import CHECKPOINTS, checkpoint_folder, find_checkpoint
 from chromagan.color import rgb_to_lab
-from chromagan.colorizer import load_colorizer
+from chromagan.files import sha256_of
 from chromagan.images import read_image
+from chromagan.inference.colorizer import load_colorizer
 from chromagan.samples import sample_paths
 
 MOST_BYTES = 60_000_000

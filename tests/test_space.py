@@ -121,7 +121,7 @@ def test_imports_are_followed_but_not_for_types(tmp_path: Path) -> None:
     ) >= {"a.b", "c", "c.d", "other", "late"}
     assert "never" not in imported_names("if TYPE_CHECKING:\n    import never\n")
     needs = needs_of(ROOT / "app.py", ROOT, "chromagan")
-    assert Path("chromagan/recolour.py") in needs.files
+    assert Path("chromagan/inference/recolour.py") in needs.files
     assert {"torch", "gradio", "PIL", "spaces"} <= needs.packages
 
 

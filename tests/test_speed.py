@@ -17,8 +17,8 @@ from PIL import Image
 from torch import nn
 
 from chromagan.config import ModelConfig
-from chromagan.engines.registry import build_engine
 from chromagan.images import read_image
+from chromagan.inference.engines.registry import build_engine
 from chromagan.model import build_generator
 from eval import speed
 from eval.speed import Plan, Row, add_memory, main, measure

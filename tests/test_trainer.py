@@ -17,12 +17,12 @@ import torch
 from PIL import Image
 
 from chromagan import train
-from chromagan.checkpoint import CheckpointError, load_release, load_state
+from chromagan.checkpoint.release_file import CheckpointError, load_release, load_state
 from chromagan.config import VARIANTS, ConfigError, ModelConfig, TrainConfig
-from chromagan.engines.torch_engine import cpu_multiplies_bf16
+from chromagan.inference.engines.torch_engine import cpu_multiplies_bf16
 from chromagan.release import export
-from chromagan.trainer import NonFiniteLossError, Trainer
-from chromagan.training_state import parameter_groups, rate_factor
+from chromagan.training.loop import NonFiniteLossError, Trainer
+from chromagan.training.state import parameter_groups, rate_factor
 
 REPOSITORY = Path(__file__).parent.parent
 

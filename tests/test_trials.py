@@ -11,9 +11,10 @@ from seeded_network import seeded_generator
 from skimage import color as skcolor
 from skimage.metrics import peak_signal_noise_ratio
 
-from chromagan.checkpoint import save_release
-from chromagan.colorizer import ChromaGANColorizer
+from chromagan.checkpoint.release_file import save_release
 from chromagan.images import read_image
+from chromagan.inference.colorizer import ChromaGANColorizer
+from chromagan.inference.upsampling import UPSAMPLINGS
 from chromagan.samples import sample_paths
 from chromagan.trials import (
     colour_edges,
@@ -22,7 +23,6 @@ from chromagan.trials import (
     main,
     shrunk_colours,
 )
-from chromagan.upsampling import UPSAMPLINGS
 
 
 def crop(path: Path) -> np.ndarray:

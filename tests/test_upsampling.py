@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from chromagan.upsampling import (
+from chromagan.inference.upsampling import (
     GUIDE_RADIUS,
     UPSAMPLINGS,
     ChromaUpsampler,

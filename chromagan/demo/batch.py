@@ -16,7 +16,7 @@ from chromagan.demo.photos import resized, safe_stem
 from chromagan.demo.pictures import Look
 from chromagan.demo.texts import Messages
 from chromagan.images import ImageError, image_size, read_image
-from chromagan.recolour import recolour
+from chromagan.inference.recolour import recolour
 
 _THUMB_SIDE = 640
 

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from chromagan.demo.photos import Pixels
-from chromagan.recolour import luminance
+from chromagan.inference.recolour import luminance
 
 TOLERANCE = 1.0  # mean difference in L; two different photographs of `unique_photo` differ by > 8
 PATIENCE = 120.0  # seconds for one HTTP answer; waiting in the queue is not limited

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from chromagan.demo.photos import Pixels
 
 if TYPE_CHECKING:
-    from chromagan.colorizer import ChromaGANColorizer
+    from chromagan.inference.colorizer import ChromaGANColorizer
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -81,7 +81,7 @@ class Networks:
     @classmethod
     def available(cls, *, device: str = "auto") -> Networks:
         """Every built-in checkpoint on disk, or the one on the Hub where there is none."""
-        from chromagan.colorizer import available_checkpoints
+        from chromagan.inference.colorizer import available_checkpoints
 
         sources = {name: name for name in available_checkpoints()}
         if not sources and (hub_id := _hub_id()):
@@ -101,7 +101,7 @@ class Networks:
         source = self._sources[name]
         with self._loading:
             if name not in self._loaded:
-                from chromagan.colorizer import load_colorizer
+                from chromagan.inference.colorizer import load_colorizer
 
                 colorizer = load_colorizer(source, device=self._device, engine="fastest")
                 if not os.environ.get("SPACES_ZERO_GPU"):  # there, no GPU outside of a request
@@ -145,7 +145,7 @@ def _hub_id() -> str | None:
     named = os.environ.get(HUB_ID_VARIABLE)
     if named:
         return named
-    from chromagan.checkpoint_source import checkpoint_folder
+    from chromagan.checkpoint.source import checkpoint_folder
 
     file = checkpoint_folder() / HUB_ID_FILE
     return (file.read_text(encoding="utf-8").strip() or None) if file.is_file() else None

@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from chromagan.demo.photos import Pixels
-from chromagan.png import write_png
+from chromagan.images.png import write_png
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from chromagan.demo.limits import Limits
 from chromagan.demo.networks import Colours, Networks
 from chromagan.demo.photos import Photo, Pixels, Tone, open_photo, psnr, resized
 from chromagan.images import read_image
-from chromagan.recolour import recolour
+from chromagan.inference.recolour import recolour
 
 WARMEST = 20  # CIE b units at either end of the temperature slider
 _NO_AB = np.zeros((1, 1, 2), np.float32)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-from chromagan.checkpoint_source import FILE_NAME, available_checkpoints, checkpoint_folder
+from chromagan.checkpoint.source import FILE_NAME, available_checkpoints, checkpoint_folder
 from chromagan.demo import space_texts
 from chromagan.demo.modules import needs_of
 from chromagan.demo.networks import HUB_ID_FILE

@@ -22,7 +22,7 @@ from chromagan.demo.limits import Limits
 from chromagan.demo.networks import Networks
 from chromagan.demo.photos import Pixels, safe_stem
 from chromagan.demo.pictures import Look
-from chromagan.recolour import recolour
+from chromagan.inference.recolour import recolour
 
 Chroma = npt.NDArray[np.float32]
 Plane = npt.NDArray[np.float32]

@@ -14,7 +14,7 @@ class MethodError(ValueError):
 
 @runtime_checkable
 class Method(Protocol):
-    """A `chromagan.colorizer.Colorizer` that also says where its weights come from."""
+    """A `chromagan.inference.colorizer.Colorizer` that also says where its weights come from."""
 
     name: str
     description: str

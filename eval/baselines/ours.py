@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from chromagan.colorizer import ChromaGANColorizer, load_colorizer
+from chromagan.inference.colorizer import ChromaGANColorizer, load_colorizer
 from eval.baselines.method import MethodError, check_image
 
 DESCRIPTIONS = {

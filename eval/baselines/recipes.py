@@ -1,8 +1,8 @@
 """How each compared system is trained: its network in training form, its losses, its export.
 
-A recipe sees the batches of ChromaGAN's own data pipeline (`chromagan.data`), so that systems can
-be compared under the same conditions. What the authors prescribe beyond the loss (optimiser, rate,
-crop) is in `PUBLISHED`.
+A recipe sees the batches of ChromaGAN's own data pipeline (`chromagan.training.data`), so that
+systems can be compared under the same conditions. What the authors prescribe beyond the loss
+(optimiser, rate, crop) is in `PUBLISHED`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Batch:
 
     @classmethod
     def from_codes(cls, luminance: Tensor, ab: Tensor, step: int) -> Batch:
-        """From the network encoding that `chromagan.data` delivers."""
+        """From the network encoding that `chromagan.training.data` delivers."""
         return cls(decode_l(luminance), decode_ab(ab), step)
 
     @cached_property

@@ -6,9 +6,9 @@ import argparse
 from dataclasses import dataclass
 from typing import Any
 
-from chromagan import distributed
 from chromagan.config import ConfigError, LossWeights, ModelConfig, TrainConfig
 from chromagan.model.teacher import LITE_TEACHER
+from chromagan.training import distributed
 from eval.baselines.recipes import PUBLISHED, RECIPES
 
 FORMAT = "chromagan-baseline-state-1"

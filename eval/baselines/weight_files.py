@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from chromagan.checkpoint import write_atomically
+from chromagan.files import write_atomically
 from eval.baselines.method import MethodError
 from eval.baselines.released import RELEASES, cache_folder, cached_release, file_digest
 

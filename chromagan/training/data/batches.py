@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from chromagan.color import encode_ab, encode_l, rgb_to_lab
-from chromagan.data.augment import Crop, jitter_luminance
-from chromagan.data.photos import PhotoSet
+from chromagan.training.data.augment import Crop, jitter_luminance
+from chromagan.training.data.photos import PhotoSet
 
 GREY_CHROMA = 4.0
 """Mean CIE chroma below which a photograph counts as grey."""

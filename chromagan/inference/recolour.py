@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from chromagan import color
-from chromagan.upsampling import ChromaUpsampler, Floats, Upsampling
+from chromagan.inference.upsampling import ChromaUpsampler, Floats, Upsampling
 
 DEFAULT_UPSAMPLING: Upsampling = "guided"
 """The best of `python -m chromagan.trials upsampling`, with true and with predicted colours."""
@@ -126,7 +126,7 @@ def check_image(image: Any) -> None:
 def _upsampler(image: NDArray[np.uint8], ab: Floats, method: Upsampling) -> ChromaUpsampler:
     guide = None
     if method == "guided":
-        from chromagan.resizing import shrink
+        from chromagan.images.resizing import shrink
 
         guide = luminance(shrink(image, (ab.shape[1], ab.shape[0])))
     return ChromaUpsampler(ab, (image.shape[0], image.shape[1]), method, guide)

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from chromagan import color
-from chromagan.engines.torch_engine import Engine
-from chromagan.framing import Frame, lay_out
+from chromagan.images.resizing import shrink
+from chromagan.inference.engines.torch_engine import Engine
+from chromagan.inference.framing import Frame, lay_out
 from chromagan.model import Generator, enlarge_ab
-from chromagan.resizing import shrink
 
 MAX_DELTA_E = {"fp32": 0.01, "bf16": 0.3, "fp16": 0.3, "int8": 0.7}
 """Largest mean ΔE2000 to fp32 at which a precision is used without being asked for."""

@@ -4,7 +4,7 @@
     ab = engine.run(l)                       # codes in, codes out
 
 Engines differ in speed and in the last digits. Which are near enough to fp32 to be offered without
-being asked for is measured (`chromagan.engines.parity`), and which is fastest here too
+being asked for is measured (`chromagan.inference.engines.parity`), and which is fastest here too
 (`chromagan.tune`).
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from chromagan.engines.torch_engine import Engine, TorchEngine, cpu_multiplies_bf16
+from chromagan.inference.engines.torch_engine import Engine, TorchEngine, cpu_multiplies_bf16
 from chromagan.model import Generator
 
 ENGINES = ("torch", "openvino", "onnxruntime")
@@ -87,7 +87,7 @@ def _missing_on_accelerator(spec: EngineSpec, device: str) -> str | None:
     if spec.name == "onnxruntime":
         if spec.precision != "fp32":
             return f"engine onnxruntime runs fp32 only on {device}"
-        from chromagan.engines.onnx_engines import onnxruntime_has_cuda
+        from chromagan.inference.engines.onnx_engines import onnxruntime_has_cuda
 
         if not device.startswith("cuda") or not onnxruntime_has_cuda():
             return f"the installed onnxruntime cannot use {device}: pip install onnxruntime-gpu"
@@ -98,7 +98,7 @@ def _missing_on_accelerator(spec: EngineSpec, device: str) -> str | None:
 
 def _has_bf16(name: str) -> bool:
     if name == "openvino":
-        from chromagan.engines.onnx_engines import openvino_has
+        from chromagan.inference.engines.onnx_engines import openvino_has
 
         return openvino_has("BF16")
     if name == "onnxruntime":
@@ -131,7 +131,7 @@ def build_engine(
         raise EngineError(reason)
     if name == "torch":
         return TorchEngine(generator, device=device, precision=precision)
-    from chromagan.engines import onnx_engines
+    from chromagan.inference.engines import onnx_engines
 
     model = _graph(generator, precision, calibration)
     count = threads or usable_cpus()
@@ -142,10 +142,10 @@ def build_engine(
 
 def _graph(generator: Generator, precision: str, calibration: list[Path] | None) -> bytes:
     if precision == "int8":
-        from chromagan.engines.quantization import quantized_graph
+        from chromagan.inference.engines.quantization import quantized_graph
 
         return quantized_graph(generator, calibration)
-    from chromagan.engines.onnx_graph import to_onnx
+    from chromagan.inference.engines.onnx_graph import to_onnx
 
     return bytes(to_onnx(generator).SerializeToString())
 

@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from chromagan import user_cache
-from chromagan.engines.quantization import weights_digest
-from chromagan.engines.registry import (
+from chromagan import files as user_cache
+from chromagan.inference.engines.quantization import weights_digest
+from chromagan.inference.engines.registry import (
     EngineError,
     EngineSpec,
     build_engine,
@@ -30,7 +30,7 @@ from chromagan.engines.registry import (
     missing_reason,
     usable_cpus,
 )
-from chromagan.engines.torch_engine import Engine
+from chromagan.inference.engines.torch_engine import Engine
 from chromagan.model import Generator
 
 VARIABLE = "CHROMAGAN_ENGINE"

@@ -6,11 +6,7 @@ record of its making in the file's metadata. Nothing pickled is ever read from i
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import tempfile
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from chromagan.config import ConfigError, ModelConfig, for_release
+from chromagan.files import sha256_of, write_atomically
 from chromagan.model.folding import fold_linear
 from chromagan.model.generator import Generator, build_generator
 
@@ -40,34 +37,6 @@ class Release:
     record: dict[str, Any] = field(default_factory=dict)
     """Facts of the training run (data, steps, hardware, time), as the trainer wrote them."""
     sha256: str = ""
-
-
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file beside `path`, then move it there in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically (UTF-8)."""
-
-    def write(file: Path) -> None:
-        file.write_text(text, encoding="utf-8")
-
-    write_atomically(path, write)
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def save_release(

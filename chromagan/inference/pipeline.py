@@ -16,10 +16,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from chromagan.colorizer import ChromaGANColorizer
-from chromagan.images import DEFAULT_MAX_PIXELS, ImageError, image_size, read_image, write_image
-from chromagan.jobs import Job
-from chromagan.recolour import recolour
+from chromagan.images import (
+    DEFAULT_MAX_PIXELS,
+    ImageError,
+    image_size,
+    read_image,
+    write_image,
+)
+from chromagan.inference.colorizer import ChromaGANColorizer
+from chromagan.inference.jobs import Job
+from chromagan.inference.recolour import recolour
 
 PIXEL_BUDGET = 48_000_000
 """Pixels in flight at once; each costs about seven bytes while decoded or encoded."""

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chromagan import user_cache
-from chromagan.engines.onnx_graph import INPUT, to_onnx
-from chromagan.framing import lay_out, plan_frame
+from chromagan import files as user_cache
 from chromagan.images import read_image
+from chromagan.inference.engines.onnx_graph import INPUT, to_onnx
+from chromagan.inference.framing import lay_out, plan_frame
 from chromagan.model import Generator
 from chromagan.samples import sample_paths
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from chromagan.image_header import ImageError, brief, opened, silent_pillow
-from chromagan.png import write_png
+from chromagan.images.header import ImageError, brief, opened, silent_pillow
+from chromagan.images.png import write_png
 
 if TYPE_CHECKING:
     from PIL.Image import Image

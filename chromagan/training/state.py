@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from chromagan.checkpoint import CheckpointError, load_release, load_state, save_state
+from chromagan.checkpoint.release_file import CheckpointError, load_release, load_state, save_state
 from chromagan.config import TrainConfig
 from chromagan.model import Critic, Generator, build_generator
 from chromagan.model.lite import LiteTrunk

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from chromagan.checkpoint import CheckpointError
+from chromagan.checkpoint.release_file import CheckpointError
 
 CHECKPOINTS: tuple[str, ...] = ("lite", "full", "no-class", "no-gan")
 """The names this repository gives its own checkpoints; the first is the default."""
@@ -18,7 +18,7 @@ _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*(@[\w./-]+)?")
 def checkpoint_folder() -> Path:
     """`$CHROMAGAN_CHECKPOINTS`, or the folder `checkpoints` beside the package."""
     chosen = os.environ.get("CHROMAGAN_CHECKPOINTS")
-    return Path(chosen) if chosen else Path(__file__).resolve().parents[1] / "checkpoints"
+    return Path(chosen) if chosen else Path(__file__).resolve().parents[2] / "checkpoints"
 
 
 def available_checkpoints() -> list[str]:

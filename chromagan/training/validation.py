@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from chromagan.checkpoint import write_atomically
 from chromagan.color import decode_ab, decode_l, lab_to_rgb_in_gamut
 from chromagan.config import TrainConfig
-from chromagan.data import PhotoSet
-from chromagan.data.batches import encode_squares
+from chromagan.files import write_atomically
 from chromagan.model import Generator, enlarge_ab
+from chromagan.training.data import PhotoSet
+from chromagan.training.data.batches import encode_squares
 
 SIDE = 224
 LIMIT = 200

@@ -20,15 +20,15 @@ import torch
 from numpy.typing import NDArray
 
 from chromagan import color
-from chromagan.checkpoint import CheckpointError, load_release
-from chromagan.checkpoint_source import CHECKPOINTS, available_checkpoints, find_checkpoint
-from chromagan.engines.choice import select_engine
-from chromagan.engines.torch_engine import Engine, TorchEngine, choose_device
-from chromagan.framing import FITS, Fit, Frame, cut_out, lay_out, plan_frame
-from chromagan.labels import IMAGENET_LABELS
+from chromagan.checkpoint.release_file import CheckpointError, load_release
+from chromagan.checkpoint.source import CHECKPOINTS, available_checkpoints, find_checkpoint
+from chromagan.inference.engines.choice import select_engine
+from chromagan.inference.engines.torch_engine import Engine, TorchEngine, choose_device
+from chromagan.inference.framing import FITS, Fit, Frame, cut_out, lay_out, plan_frame
+from chromagan.inference.labels import IMAGENET_LABELS
+from chromagan.inference.recolour import DEFAULT_UPSAMPLING, check_image, recolour
+from chromagan.inference.upsampling import UPSAMPLINGS, Upsampling
 from chromagan.model import Generator
-from chromagan.recolour import DEFAULT_UPSAMPLING, check_image, recolour
-from chromagan.upsampling import UPSAMPLINGS, Upsampling
 
 __all__ = [
     "CHECKPOINTS",
@@ -202,10 +202,11 @@ def load_colorizer(
     """A colorizer from a built-in name, a release file, or a Hugging Face Hub id `user/model`.
 
     `engine`: `auto` (what `chromagan.tune` found, else PyTorch), `fastest` (for many photographs: a
-    short trial where nobody tuned), or one of `chromagan.engines.registry.ENGINES`.
+    short trial where nobody tuned), or one of `chromagan.inference.engines.registry.ENGINES`.
 
-    `engine` and `precision` choose what runs the network (`chromagan.engines.choice`): `auto` is
-    what `python -m chromagan.tune` found best here, else PyTorch; `fastest` tries for two seconds.
+    `engine` and `precision` choose what runs the network (`chromagan.inference.engines.choice`):
+    `auto` is what `python -m chromagan.tune` found best here, else PyTorch; `fastest` tries for
+    two seconds.
     Raises `CheckpointError` when there is none, `ValueError` for options it cannot honour.
     """
     path = find_checkpoint(source)

@@ -16,22 +16,22 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from chromagan import distributed
-from chromagan.checkpoint import write_text
 from chromagan.config import ConfigError, TrainConfig
-from chromagan.data import Batches, PhotoSet
-from chromagan.data.augment import Crop
-from chromagan.losses import (
+from chromagan.files import write_text
+from chromagan.model import enlarge_ab
+from chromagan.model.teacher import load_teacher
+from chromagan.training import distributed
+from chromagan.training.data import Batches, PhotoSet
+from chromagan.training.data.augment import Crop
+from chromagan.training.losses import (
     adversarial_share,
     color_gradient,
     critic_losses,
     generator_losses,
     gradient_penalty,
 )
-from chromagan.model import enlarge_ab
-from chromagan.model.teacher import load_teacher
-from chromagan.training_state import TrainingState, gradients, rate_factor, set_rates
-from chromagan.validation import Validation, write_png
+from chromagan.training.state import TrainingState, gradients, rate_factor, set_rates
+from chromagan.training.validation import Validation, write_png
 
 
 class NonFiniteLossError(RuntimeError):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from chromagan.keras_file import KerasGraph, KerasImportError, Layer
+from chromagan.checkpoint.keras_file import KerasGraph, KerasImportError, Layer
 
 BN_EPSILON = 1e-3  # Keras' default, which the official code uses
 

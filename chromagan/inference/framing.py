@@ -14,8 +14,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from chromagan.recolour import luminance
-from chromagan.resizing import shrink
+from chromagan.images.resizing import shrink
+from chromagan.inference.recolour import luminance
 
 Fit = Literal["square", "aspect", "letterbox"]
 FITS: tuple[str, ...] = get_args(Fit)

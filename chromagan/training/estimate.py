@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 import torch
 
-from chromagan.trainer import Trainer
+from chromagan.training.loop import Trainer
 
 
 def describe(trainer: Trainer) -> str:

@@ -1,0 +1,1 @@
+"""Release files: reading and writing them, finding them, describing them, importing others."""
