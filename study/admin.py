@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from study.erasure import erase_participant
-from study.hub_log import open_log
-from study.registry import set_closed
-from study.status import study_status
-from study.storage import Database, StorageError
-from study.votelog import VoteLogError
+from study.store.database import Database, StorageError
+from study.store.erasure import erase_participant
+from study.store.hub_log import open_log
+from study.store.registry import set_closed
+from study.store.status import study_status
+from study.store.vote_log import VoteLogError
 
 
 def _parser() -> argparse.ArgumentParser:

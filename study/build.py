@@ -26,9 +26,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
-from study.manipulations import MANIPULATIONS
-from study.records import REAL, Kind
-from study.stimuli import MANIFEST, Stimulus, load_stimuli, write_manifest
+from study.stimuli.manipulations import MANIPULATIONS
+from study.stimuli.stimulus_set import MANIFEST, Stimulus, load_stimuli, write_manifest
+from study.store.records import REAL, Kind
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 MAX_PIXELS = 100_000_000

@@ -16,9 +16,15 @@ from typing import Any
 
 import pandas as pd
 
-from study.codebook import codebook
+from study.analysis.votes import (
+    FORMULA_MARKS,
+    StudyData,
+    VotesError,
+    add_source_arguments,
+    read_source,
+)
 from study.report import write_text
-from study.votes import FORMULA_MARKS, StudyData, VotesError, add_source_arguments, read_source
+from study.reporting.codebook import codebook
 
 _TIMES = ("started_at", "completed_at", "consented_at", "shown_at", "answered_at")
 
@@ -109,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_source_arguments(parser)
     parser.add_argument("-o", "--output", type=Path, default=Path("export"), metavar="DIR")
     arguments = parser.parse_args(argv)
-    from study.storage import StorageError
+    from study.store.database import StorageError
 
     try:
         data = read_source(arguments)

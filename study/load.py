@@ -29,8 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from study.records import StudyRecords
-from study.robot import (
+from study.rehearsal.robot import (
     Diary,
     Reply,
     Robot,
@@ -40,7 +39,8 @@ from study.robot import (
     make_transport,
 )
 from study.simulate import SharedTransport
-from study.storage import load_records
+from study.store.database import load_records
+from study.store.records import StudyRecords
 
 START_TIMEOUT_S = 120.0
 

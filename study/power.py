@@ -19,8 +19,13 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from study.contrasts import bootstrap_differences, bootstrap_p, clustered_difference, paired_counts
-from study.simulation import Design, Effects, simulate_raw
+from study.analysis.contrasts import (
+    bootstrap_differences,
+    bootstrap_p,
+    clustered_difference,
+    paired_counts,
+)
+from study.rehearsal.simulation import Design, Effects, simulate_raw
 
 RESAMPLES = 999
 MOST_PARTICIPANTS = 5_000

@@ -20,14 +20,14 @@ from typing import Any
 
 import pandas as pd
 
-from study.analysis import analyse
-from study.latex import latex_table
-from study.plan import Plan, plan_from_config, read_contrasts
-from study.presentation import contrasts_table, rates_table, versus_real_table
-from study.report_page import render, report_context, versions
-from study.results import Analysis, Results
-from study.votes import StudyData, VotesError, add_source_arguments, read_source
-from study.wording import headlines
+from study.analysis.evaluation import analyse
+from study.analysis.plan import Plan, plan_from_config, read_contrasts
+from study.analysis.results import Analysis, Results
+from study.analysis.votes import StudyData, VotesError, add_source_arguments, read_source
+from study.reporting.latex import latex_table
+from study.reporting.page import render, report_context, versions
+from study.reporting.presentation import contrasts_table, rates_table, versus_real_table
+from study.reporting.wording import headlines
 
 
 def write_report(
@@ -154,7 +154,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     from study.schema import ConfigError
     from study.settings import load_config
-    from study.storage import StorageError
+    from study.store.database import StorageError
 
     try:
         if arguments.stimuli is not None and not arguments.stimuli.is_dir():

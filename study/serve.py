@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from study.survey import SurveyOptions
+    from study.web.survey import SurveyOptions
 
 _HANDOVER = "STUDY_SERVE_ARGUMENTS"
 DEFAULT_PORT = 7860
@@ -21,8 +21,8 @@ DEFAULT_PORT = 7860
 
 def app_of_worker() -> FastAPI:
     """The application in a worker process, from the arguments `main` left in the environment."""
-    from study.app import make_app
-    from study.survey import open_survey
+    from study.web.app import make_app
+    from study.web.survey import open_survey
 
     arguments = _parser().parse_args(json.loads(os.environ[_HANDOVER]))
     return make_app(open_survey(_options(arguments)))
@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _options(arguments: argparse.Namespace) -> SurveyOptions:
     from study.schema import ConfigError
-    from study.survey import DEMO_CONFIG, SurveyOptions
+    from study.web.survey import DEMO_CONFIG, SurveyOptions
 
     base = arguments.base_path.rstrip("/")
     if base and re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", base) is None:
@@ -120,14 +120,14 @@ def main(argv: list[str] | None = None) -> int:
 
     import uvicorn
 
-    from study.app import make_app
-    from study.design import DesignError
-    from study.registry import ChangedStudyError
     from study.schema import ConfigError
-    from study.stimuli import StimulusError
-    from study.storage import StorageError
-    from study.survey import open_survey
-    from study.votelog import VoteLogError
+    from study.stimuli.design import DesignError
+    from study.stimuli.stimulus_set import StimulusError
+    from study.store.database import StorageError
+    from study.store.registry import ChangedStudyError
+    from study.store.vote_log import VoteLogError
+    from study.web.app import make_app
+    from study.web.survey import open_survey
 
     try:
         options = _options(arguments)

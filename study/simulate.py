@@ -3,7 +3,7 @@
 Over HTTP (`--url`) they see what a browser sees and recognise the pictures by their pixels with
 the help of the stimulus folder; straight into a database (`--database-url`) they use the same
 transactions as the server, thousands of times faster. The truth they follow is
-`study.simulation.AnswerModel`.
+`study.rehearsal.simulation.AnswerModel`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,22 @@ from pathlib import Path
 import httpx
 from PIL import Image
 
-from study.ballots import Ballot
-from study.records import REAL
-from study.robot import Diary, Reply, Robot, RobotRefusedError, Shown, make_client, make_transport
-from study.sessions import Sessions
+from study.rehearsal.robot import (
+    Diary,
+    Reply,
+    Robot,
+    RobotRefusedError,
+    Shown,
+    make_client,
+    make_transport,
+)
+from study.rehearsal.simulation import AnswerModel, Effects
 from study.settings import load_config
-from study.simulation import AnswerModel, Effects
-from study.stimuli import Stimulus, StimulusSet, load_stimuli
-from study.survey import DEMO_CONFIG, SurveyOptions, open_survey
+from study.stimuli.stimulus_set import Stimulus, StimulusSet, load_stimuli
+from study.store.ballots import Ballot
+from study.store.records import REAL
+from study.store.sessions import Sessions
+from study.web.survey import DEMO_CONFIG, SurveyOptions, open_survey
 
 CONCURRENT = 16
 

@@ -14,9 +14,9 @@ import yaml
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
-from study.app import make_app
 from study.build import BuildOptions, build_set
-from study.survey import Survey, SurveyOptions, open_survey
+from study.web.app import make_app
+from study.web.survey import Survey, SurveyOptions, open_survey
 
 STEADY = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 """For property tests: a slow machine is no failure."""

@@ -18,9 +18,8 @@ from scipy.special import expit, logit
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from study.agreement import agreement, krippendorff_alpha
-from study.analysis import analyse, pictures, response_times
-from study.contrasts import (
+from study.analysis.agreement import agreement, krippendorff_alpha
+from study.analysis.contrasts import (
     Counts,
     bootstrap_differences,
     bootstrap_p,
@@ -29,18 +28,20 @@ from study.contrasts import (
     paired_counts,
     paired_difference,
 )
-from study.detection import criterion, d_prime, detection, loglinear, odds_ratio
-from study.exclusions import ExclusionRules, excluded_participants
-from study.intervals import (
+from study.analysis.detection import criterion, d_prime, detection, loglinear, odds_ratio
+from study.analysis.evaluation import analyse, pictures, response_times
+from study.analysis.exclusions import ExclusionRules, excluded_participants
+from study.analysis.intervals import (
     clopper_pearson,
     clustered_shares,
     share_interval,
     wilson,
 )
-from study.order import fit_logit, order_effect
-from study.plan import Plan, plan_from_config
-from study.results import detectable_difference
-from study.simulation import (
+from study.analysis.order import fit_logit, order_effect
+from study.analysis.plan import Plan, plan_from_config
+from study.analysis.results import detectable_difference
+from study.analysis.votes import checked_votes
+from study.rehearsal.simulation import (
     AnswerModel,
     Design,
     Effects,
@@ -50,7 +51,6 @@ from study.simulation import (
     simulate_raw,
     simulate_votes,
 )
-from study.votes import checked_votes
 
 RATES = {"real": 0.87, "full": 0.77, "no-class": 0.71, "no-gan": 0.61}
 CONTRASTS = (("full", "no-class"), ("full", "no-gan"))

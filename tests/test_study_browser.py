@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 from study_site import CHROMIUM, make_study, opened, served
 
-from study.limits import RateLimiter
-from study.storage import StudyRecords, load_records
-from study.survey import Survey
+from study.store.database import StudyRecords, load_records
+from study.web.limits import RateLimiter
+from study.web.survey import Survey
 
 WAIT_MS = 120_000
 ENABLED = "#answers:not([hidden]) button[aria-disabled=false]"

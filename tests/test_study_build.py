@@ -15,8 +15,8 @@ from PIL import Image
 from study_site import STEADY, make_photos, make_study, opened
 
 from study.build import main
-from study.manipulations import MANIPULATIONS
-from study.stimuli import StimulusError, load_stimuli, pad_picture
+from study.stimuli.manipulations import MANIPULATIONS
+from study.stimuli.stimulus_set import StimulusError, load_stimuli, pad_picture
 
 LUMA = np.array([0.299, 0.587, 0.114])
 

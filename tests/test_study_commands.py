@@ -10,14 +10,14 @@ import pytest
 from study_site import make_study, opened, served
 
 from study import admin, serve, simulate
-from study.hub_log import HubVoteLog, open_log
-from study.limits import RateLimiter
 from study.load import Server, free_port
-from study.simulation import AnswerModel, Effects
-from study.stimuli import load_stimuli
-from study.storage import load_records
-from study.survey import DEMO_CONFIG, SurveyOptions, open_survey
-from study.votelog import VoteLogError
+from study.rehearsal.simulation import AnswerModel, Effects
+from study.stimuli.stimulus_set import load_stimuli
+from study.store.database import load_records
+from study.store.hub_log import HubVoteLog, open_log
+from study.store.vote_log import VoteLogError
+from study.web.limits import RateLimiter
+from study.web.survey import DEMO_CONFIG, SurveyOptions, open_survey
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -140,7 +140,7 @@ def test_simulated_participants_over_http_recognise_the_pictures(tmp_path: Path)
 def test_the_model_s_effects_are_per_person() -> None:
     model = AnswerModel({"real": 0.8}, Effects(), 1)
     person = simulate.SimulatedPerson("one", model)
-    from study.stimuli import Stimulus
+    from study.stimuli.stimulus_set import Stimulus
 
     stimulus = Stimulus("id", "real", "real", "scene", None, "0" * 64, "", "id.png")
     assert person.reply(stimulus, 3, 0.5) == person.reply(stimulus, 3, 0.5)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from study_site import STEADY
 
-from study.design import DesignError, Picture, plan_session, share_trials
+from study.stimuli.design import DesignError, Picture, plan_session, share_trials
 
 
 def pool(methods: list[str], scenes: int, attention: int = 0, practice: int = 0) -> list[Picture]:

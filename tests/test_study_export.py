@@ -12,13 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from study.codebook import MEANINGS
+from study.analysis.votes import StudyData, VotesError, checked_votes, from_database, from_export
 from study.export import as_jsonl, for_spreadsheet, main, write_export
-from study.records import ParticipantRecord, StimulusRecord, VoteRecord
+from study.rehearsal.simulation import Design, simulate_votes
 from study.report import main as report
+from study.reporting.codebook import MEANINGS
 from study.simulate import main as simulate
-from study.simulation import Design, simulate_votes
-from study.votes import StudyData, VotesError, checked_votes, from_database, from_export
+from study.store.records import ParticipantRecord, StimulusRecord, VoteRecord
 
 RATES = {"real": 0.87, "full": 0.77, "no-gan": 0.61}
 

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from study.power import Question, main, needed_participants, power_table, simulated_power
-from study.simulation import Effects
+from study.rehearsal.simulation import Effects
 
 INDEPENDENT = Effects(participant_sd=0.0, image_sd=0.0)
 

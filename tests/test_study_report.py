@@ -12,19 +12,19 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from study.analysis import analyse
-from study.background import exit_answers
-from study.contrasts import Comparison
-from study.gallery import Thumbnails, gallery
-from study.intervals import Estimate, wilson
-from study.latex import latex
-from study.plan import Plan
-from study.presentation import interval, number, p_value, percent
+from study.analysis.contrasts import Comparison
+from study.analysis.evaluation import analyse
+from study.analysis.intervals import Estimate, wilson
+from study.analysis.plan import Plan
+from study.analysis.votes import StudyData, checked_votes
+from study.rehearsal.simulation import Design, Effects, simulate_votes
 from study.report import main, write_report
-from study.report_page import tidy_markdown, unbroken
-from study.simulation import Design, Effects, simulate_votes
-from study.votes import StudyData, checked_votes
-from study.wording import contrast_sentence
+from study.reporting.background import exit_answers
+from study.reporting.gallery import Thumbnails, gallery
+from study.reporting.latex import latex
+from study.reporting.page import tidy_markdown, unbroken
+from study.reporting.presentation import interval, number, p_value, percent
+from study.reporting.wording import contrast_sentence
 
 CHROMIUM = Path("/usr/bin/chromium")
 RATES = {"real": 0.87, "full": 0.77, "no-class": 0.71, "no-gan": 0.61}

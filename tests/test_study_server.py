@@ -19,13 +19,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from study_site import STEADY, make_study, opened, served
 
-from study import storage
-from study.limits import RateLimiter
-from study.robot import Diary, Reply, Robot, Shown, make_client
+from study.rehearsal.robot import Diary, Reply, Robot, Shown, make_client
 from study.simulate import SharedTransport, pixel_hash, recognise
-from study.storage import load_records
-from study.survey import Survey
-from study.tokens import LIFETIMES, TokenError, Tokens
+from study.store import database as storage
+from study.store.database import load_records
+from study.web.limits import RateLimiter
+from study.web.survey import Survey
+from study.web.tokens import LIFETIMES, TokenError, Tokens
 
 TOKEN = re.compile(r'name="token" value="([^"]+)"')
 
@@ -611,7 +611,7 @@ def test_failing_the_plates_can_end_the_session(tmp_path: Path) -> None:
         with httpx.Client(base_url=url, follow_redirects=True) as client:
             plates = consent(client)
             row = data_of(survey).participants[-1]
-            from study.plates import digits_of
+            from study.stimuli.plates import digits_of
 
             page = submit(client, plates, plate=digits_of(row.seed, 2)[0])
             assert page.url.path == "/instructions"

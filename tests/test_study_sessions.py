@@ -17,14 +17,14 @@ from sqlalchemy.exc import OperationalError
 from study_postgres import missing_programs, postgres_server
 from study_site import make_study, opened
 
-from study import storage
-from study.ballots import Ballot
-from study.registry import ChangedStudyError, set_closed
-from study.replay import backfill, replay
-from study.sessions import Refusal, Sessions
-from study.storage import Database, StorageError, load_records
-from study.survey import Survey, SurveyOptions, open_survey
-from study.votelog import VoteLog, VoteLogError
+from study.store import database as storage
+from study.store.ballots import Ballot
+from study.store.database import Database, StorageError, load_records
+from study.store.registry import ChangedStudyError, set_closed
+from study.store.replay import backfill, replay
+from study.store.sessions import Refusal, Sessions
+from study.store.vote_log import VoteLog, VoteLogError
+from study.web.survey import Survey, SurveyOptions, open_survey
 
 
 @pytest.fixture(scope="session")
@@ -200,7 +200,7 @@ def test_expired_participants_release_their_pictures(survey: Survey) -> None:
     now = [1_000_000.0]
     sessions.clock = lambda: now[0]
     enter(sessions)
-    from study.assignment import live_counts
+    from study.store.assignment import live_counts
 
     def live() -> int:
         with survey.database.read() as connection:

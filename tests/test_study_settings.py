@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from study_site import STEADY
 
 from study.settings import ConfigError, config_from, hash_study, load_config
-from study.texts import TEXTS, load_phrases
+from study.web.phrases import TEXTS, load_phrases
 
 MANIFEST = "0" * 64
 

@@ -1,0 +1,1 @@
+"""From answers to figures: pure functions and frozen results."""

@@ -1,0 +1,1 @@
+"""Participants without people: known rates, robots over HTTP, load."""

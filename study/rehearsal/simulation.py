@@ -1,0 +1,276 @@
+"""Simulated participants with known rates: the truth against which the analysis is checked.
+
+The probability that person p calls picture b of method m realistic, at position t in [0, 1] of
+the session, is logit⁻¹(μ_m + u_p + v_b + w_mb + fatigue·(t − ½)) with independent normal effects
+of people (u), scenes (v) and pictures (w). μ_m is chosen so that the *average* over people and
+pictures is exactly the configured rate, because that average is what a study reports; the
+logistic of the average logit is a different number.
+
+`AnswerModel` answers one trial at a time and depends on names alone, so it serves simulated
+participants over HTTP in any order. `simulate_votes` draws a whole study at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.optimize import brentq
+from scipy.special import expit, logit, ndtri
+
+from study.store.records import REAL
+
+Floats = npt.NDArray[np.float64]
+
+PAPER_LIKE_RATES: Mapping[str, float] = {REAL: 0.87, "full": 0.77, "no-class": 0.71, "no-gan": 0.61}
+"""Rates for examples and tests, of the size that studies of this kind report."""
+
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(61)
+
+
+def mean_rate(intercept: float, sd: float) -> float:
+    """E[logit⁻¹(intercept + sd·Z)], Z standard normal, by 61-point Gauss–Hermite quadrature."""
+    return float(_WEIGHTS @ expit(intercept + sd * _NODES) / _WEIGHTS.sum())
+
+
+@functools.lru_cache(maxsize=1024)
+def intercept_for(rate: float, sd: float) -> float:
+    """The μ with `mean_rate(μ, sd) == rate`; rate strictly between 0 and 1."""
+    if not 0.0 < rate < 1.0:
+        raise ValueError(f"a simulated rate must lie strictly between 0 and 1, not {rate}")
+    reach = abs(float(logit(rate))) * (1.0 + sd) + 8.0 * sd + 1.0
+    return float(brentq(lambda mu: mean_rate(mu, sd) - rate, -reach, reach, xtol=1e-12))
+
+
+@dataclass(frozen=True)
+class Effects:
+    """Standard deviations on the logit scale, and the rest of a simulated participant.
+
+    participant_sd, image_sd: effects shared by all answers of a person, to a scene.
+    picture_sd: effect of one method's result on one scene (interaction).
+    fatigue: change of the logit from the first to the last trial.
+    careless: share of participants who answer by coin, quickly.
+    rt_median_ms, rt_log_sd: response times are log-normal.
+    """
+
+    participant_sd: float = 0.8
+    image_sd: float = 0.8
+    picture_sd: float = 0.0
+    fatigue: float = 0.0
+    careless: float = 0.0
+    rt_median_ms: float = 1400.0
+    rt_log_sd: float = 0.45
+
+    def __post_init__(self) -> None:
+        spreads = (self.participant_sd, self.image_sd, self.picture_sd, self.rt_log_sd)
+        if min(spreads) < 0.0:
+            raise ValueError("standard deviations must not be negative")
+        if not 0.0 <= self.careless <= 1.0:
+            raise ValueError(f"the careless share must lie in [0, 1], not {self.careless}")
+
+    @property
+    def total_sd(self) -> float:
+        """Standard deviation of the sum of all effects on one answer (fatigue apart)."""
+        return math.hypot(self.participant_sd, self.image_sd, self.picture_sd)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One simulated answer: True for "realistic", and the response time in milliseconds."""
+
+    realistic: bool
+    rt_ms: float
+
+
+@dataclass(frozen=True)
+class AnswerModel:
+    """Answers to single trials that depend only on the seed and on names.
+
+    The same seed, participant, method and scene always give the same answer, whatever was asked
+    before, so a repeated run or a resumed participant is reproducible.
+    """
+
+    rates: Mapping[str, float] = field(default_factory=lambda: dict(PAPER_LIKE_RATES))
+    effects: Effects = field(default_factory=Effects)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for rate in self.rates.values():
+            intercept_for(rate, self.effects.total_sd)
+
+    def careless(self, participant: str) -> bool:
+        """Whether this participant answers by coin."""
+        return self._uniform("careless", participant) < self.effects.careless
+
+    def probability(
+        self, participant: str, method: str, base_image: str, position: float = 0.5
+    ) -> float:
+        """Probability of "realistic"; position runs from 0 (first trial) to 1 (last)."""
+        if method not in self.rates:
+            raise KeyError(f"no simulated rate for method {method!r}; known: {sorted(self.rates)}")
+        if self.careless(participant):
+            return 0.5
+        e = self.effects
+        return float(
+            expit(
+                intercept_for(self.rates[method], e.total_sd)
+                + e.participant_sd * self._normal("participant", participant)
+                + e.image_sd * self._normal("image", base_image)
+                + e.picture_sd * self._normal("picture", method, base_image)
+                + e.fatigue * (position - 0.5)
+            )
+        )
+
+    def answer(
+        self, participant: str, method: str, base_image: str, position: float = 0.5
+    ) -> Answer:
+        """One answer with its response time."""
+        chance = self.probability(participant, method, base_image, position)
+        realistic = self._uniform("answer", participant, method, base_image) < chance
+        return Answer(realistic, self.rt_ms(participant, method, base_image))
+
+    def rt_ms(self, participant: str, *trial: str) -> float:
+        """A log-normal response time; careless participants are about eight times faster."""
+        median = self.effects.rt_median_ms / (8.0 if self.careless(participant) else 1.0)
+        spread = self.effects.rt_log_sd * self._normal("rt", participant, *trial)
+        return median * math.exp(spread)
+
+    def passes_attention(self, participant: str, trial: str) -> bool:
+        """Whether an attention trial is answered as expected: 97 %, or a coin if careless."""
+        chance = 0.5 if self.careless(participant) else 0.97
+        return self._uniform("attention", participant, trial) < chance
+
+    def _uniform(self, *key: str) -> float:
+        text = "\0".join((str(self.seed), *key)).encode()
+        number = int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 11
+        return (number + 0.5) / 2.0**53
+
+    def _normal(self, *key: str) -> float:
+        return float(ndtri(self._uniform(*key)))
+
+
+@dataclass(frozen=True)
+class Design:
+    """A study to simulate: who sees how much.
+
+    trials: data trials per participant. images: scenes in the pool; each participant sees a
+    scene at most once, methods are balanced within a participant to ±1.
+    attention: attention trials per participant, on top.
+    """
+
+    rates: Mapping[str, float] = field(default_factory=lambda: dict(PAPER_LIKE_RATES))
+    participants: int = 62
+    trials: int = 50
+    images: int = 200
+    attention: int = 0
+    effects: Effects = field(default_factory=Effects)
+
+    def __post_init__(self) -> None:
+        if self.participants < 1 or self.trials < 1:
+            raise ValueError("a study needs at least one participant and one trial")
+        if self.trials > self.images:
+            raise ValueError(
+                f"{self.trials} trials need as many different scenes; the pool has {self.images}"
+            )
+        if not self.rates:
+            raise ValueError("a study needs at least one method")
+
+
+@dataclass(frozen=True)
+class RawVotes:
+    """A simulated study as integer codes, all arrays of one length: the fast form."""
+
+    participant: npt.NDArray[np.int64]
+    position: npt.NDArray[np.int64]
+    method: npt.NDArray[np.int64]
+    image: npt.NDArray[np.int64]
+    answer: npt.NDArray[np.bool_]
+    careless: npt.NDArray[np.bool_]
+
+
+def simulate_raw(design: Design, rng: np.random.Generator) -> RawVotes:
+    """Draw one study; people, scenes and pictures are drawn anew."""
+    e, methods = design.effects, list(design.rates)
+    people, trials, count = design.participants, design.trials, len(methods)
+    scenes = rng.permuted(np.tile(np.arange(design.images), (people, 1)), axis=1)[:, :trials]
+    # each person starts the rotation elsewhere, so that left-over trials even out over people
+    rotation = (np.arange(trials)[None, :] + rng.integers(count, size=(people, 1))) % count
+    shown = rng.permuted(rotation, axis=1)
+    mu = np.array([intercept_for(rate, e.total_sd) for rate in design.rates.values()])
+    person = e.participant_sd * rng.standard_normal((people, 1))
+    scene = e.image_sd * rng.standard_normal(design.images)
+    picture = e.picture_sd * rng.standard_normal((count, design.images))
+    position = np.arange(trials) / max(trials - 1, 1) - 0.5
+    chance = expit(
+        mu[shown] + person + scene[scenes] + picture[shown, scenes] + e.fatigue * position
+    )
+    careless = rng.random(people) < e.careless
+    chance = np.where(careless[:, None], 0.5, chance)
+    answers = rng.random((people, trials)) < chance
+    return RawVotes(
+        np.repeat(np.arange(people), trials),
+        np.tile(np.arange(trials), people),
+        shown.ravel(),
+        scenes.ravel(),
+        answers.ravel(),
+        np.repeat(careless, trials),
+    )
+
+
+def simulate_votes(design: Design | None = None, *, seed: int = 0) -> pd.DataFrame:
+    """One study as a votes table with the columns of `study.store.records.VoteRecord`."""
+    design = design or Design()
+    rng = np.random.default_rng(seed)
+    raw = simulate_raw(design, rng)
+    e, n = design.effects, len(raw.answer)
+    median = np.where(raw.careless, e.rt_median_ms / 8.0, e.rt_median_ms)
+    names = np.array(list(design.rates), dtype=object)[raw.method]
+    rows = pd.DataFrame(
+        {
+            "participant": [f"p{code:04d}" for code in raw.participant],
+            "trial": raw.position,
+            "kind": np.where(names == REAL, "real", "method"),
+            "method": names,
+            "base_image": [f"b{code:04d}" for code in raw.image],
+            "answer": raw.answer,
+            "correct": None,
+            "rt_ms": median * np.exp(e.rt_log_sd * rng.standard_normal(n)),
+        }
+    )
+    if design.attention:
+        rows = pd.concat([rows, _attention_rows(design, raw, rng)], ignore_index=True)
+    rows = rows.sort_values(["participant", "trial"], kind="stable", ignore_index=True)
+    rows.insert(0, "vote_id", [f"v{code:06d}" for code in range(len(rows))])
+    rows.insert(6, "stimulus", rows["method"] + "-" + rows["base_image"])
+    start = 1_750_000_000.0 + 600.0 * rows["participant"].str[1:].astype(int)
+    rows["answered_at"] = start + 6.0 * (rows["trial"] + 1)
+    rows["shown_at"] = rows["answered_at"] - rows["rt_ms"] / 1000.0
+    rows["focus_lost"] = 0
+    rows["participant_completed"] = True
+    rows["config_hash"] = "simulated"
+    return rows
+
+
+def _attention_rows(design: Design, raw: RawVotes, rng: np.random.Generator) -> pd.DataFrame:
+    """Attention trials after the data trials: an obvious fake, "not realistic" is expected."""
+    people, each = design.participants, design.attention
+    careless = raw.careless.reshape(people, design.trials)[:, 0]
+    correct = rng.random((people, each)) < np.where(careless, 0.5, 0.97)[:, None]
+    return pd.DataFrame(
+        {
+            "participant": np.repeat([f"p{code:04d}" for code in range(people)], each),
+            "trial": np.tile(design.trials + np.arange(each), people),
+            "kind": "attention",
+            "method": "attention",
+            "base_image": np.tile([f"a{code:04d}" for code in range(each)], people),
+            "answer": ~correct.ravel(),
+            "correct": correct.ravel(),
+            "rt_ms": 900.0 * np.exp(0.3 * rng.standard_normal(people * each)),
+        }
+    )

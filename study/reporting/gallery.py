@@ -1,0 +1,131 @@
+"""The most and the least convincing pictures of each method, as thumbnails inside the report."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from study.analysis.results import Results
+from study.store.records import REAL
+
+THUMBNAIL = 240
+"""Longest side of a thumbnail in pixels."""
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+@dataclass(frozen=True)
+class GalleryPicture:
+    """image, original: data URIs, "" where there is no file; original is the photograph."""
+
+    base_image: str
+    stimulus: str
+    yes: int
+    votes: int
+    image: str
+    original: str
+    licence: str
+
+
+@dataclass(frozen=True)
+class GalleryRow:
+    """One method's extremes; neither list repeats a picture of the other."""
+
+    method: str
+    most: tuple[GalleryPicture, ...]
+    least: tuple[GalleryPicture, ...]
+
+
+class Thumbnails:
+    """Thumbnails of a stimulus folder; pictures that cannot be read are "" and counted.
+
+    files: file name by stimulus id, as in the manifest; other stimuli are looked up as
+    ID.png, ID.jpg and so on. Nothing outside the folder is ever opened.
+    """
+
+    def __init__(self, folder: Path | None, files: Mapping[str, str]) -> None:
+        self.folder, self.files = folder, files
+        self.missing: set[str] = set()
+
+    def __call__(self, stimulus: str) -> str:
+        """A JPEG data URI, or ""."""
+        if self.folder is None:
+            return ""
+        path = self._path(stimulus)
+        try:
+            if path is None:
+                raise FileNotFoundError(stimulus)
+            return _data_uri(path)
+        except (OSError, ValueError):
+            self.missing.add(stimulus)
+            return ""
+
+    def _path(self, stimulus: str) -> Path | None:
+        assert self.folder is not None
+        named = self.files.get(stimulus)
+        names = [named] if named else [stimulus + suffix for suffix in _SUFFIXES]
+        for name in names:
+            if name == Path(name).name and (self.folder / name).is_file():
+                return self.folder / name
+        return None
+
+
+def _data_uri(path: Path) -> str:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as opened:
+            opened.draft("RGB", (2 * THUMBNAIL, 2 * THUMBNAIL))
+            picture = opened.convert("RGB")
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{path.name} is too large") from error
+    picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=82)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def gallery(
+    results: Results, thumbnails: Thumbnails, stimuli: pd.DataFrame, each: int = 3
+) -> tuple[GalleryRow, ...]:
+    """Extremes per method.
+
+    Most convincing: highest lower end of the picture's Wilson interval, so that 19 of 20 ranks
+    above 1 of 1; least convincing: lowest upper end.
+    """
+    licences: dict[str, str] = {}
+    originals: dict[str, str] = {}
+    if len(stimuli):
+        licences = dict(zip(stimuli["stimulus"], stimuli["licence"], strict=True))
+        real = stimuli[stimuli["method"] == REAL]
+        originals = dict(zip(real["base_image"], real["stimulus"], strict=True))
+    rows = []
+    for entry in results.methods:
+        table = results.pictures[results.pictures["method"] == entry.method]
+        count = min(each, len(table) // 2) if len(table) > 1 else len(table)
+        best = table.sort_values(["low", "base_image"], ascending=[False, True])[:count]
+        rest = table.drop(index=best.index)
+        worst = rest.sort_values(["high", "base_image"])[:count]
+
+        def shown(chosen: pd.DataFrame, real: bool = entry.is_real) -> tuple[GalleryPicture, ...]:
+            return tuple(
+                GalleryPicture(
+                    row["base_image"],
+                    row["stimulus"],
+                    row["yes"],
+                    row["votes"],
+                    thumbnails(row["stimulus"]),
+                    ""
+                    if real or row["base_image"] not in originals
+                    else thumbnails(originals[row["base_image"]]),
+                    licences.get(row["stimulus"], ""),
+                )
+                for row in chosen.to_dict("records")
+            )
+
+        rows.append(GalleryRow(entry.method, shown(best), shown(worst)))
+    return tuple(rows)

@@ -1,0 +1,228 @@
+"""What the report page shows: the context of its templates, and how they are rendered."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from study.analysis.plan import Plan
+from study.analysis.results import Analysis, VersusReal
+from study.analysis.votes import StudyData
+from study.reporting.background import exit_answers
+from study.reporting.gallery import Thumbnails, gallery
+from study.reporting.plots import contrasts_figure, pictures_figure, progress_figure, shares_figure
+from study.reporting.presentation import (
+    interval,
+    joined_notes,
+    milliseconds,
+    number,
+    p_value,
+    percent,
+    shown_name,
+)
+from study.reporting.wording import headlines, p_equals, sample_statement
+
+TEMPLATES = Path(__file__).parent / "templates"
+_SECTIONS = (
+    ("methods", "Shares"),
+    ("versus", "Against photographs"),
+    ("contrasts", "Comparisons"),
+    ("pictures", "Pictures"),
+    ("exclusions", "Exclusions"),
+    ("quality", "Agreement, times, order"),
+    ("sample", "Sample"),
+    ("how", "Methods"),
+    ("configuration", "Configuration"),
+)
+_MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]<>#|~"})
+
+
+def report_context(
+    data: StudyData,
+    analysis: Analysis,
+    *,
+    stimuli: Path | None = None,
+    title: str = "",
+    warnings: Sequence[str] = (),
+) -> dict[str, Any]:
+    """What the templates show; warnings come on top of the analysis's own notes."""
+    main, plan = analysis.main, analysis.plan
+    files: dict[str, str] = {}
+    if len(data.stimuli):
+        files = dict(zip(data.stimuli["stimulus"], data.stimuli["file"], strict=True))
+    thumbnails = Thumbnails(stimuli, files)
+    rows = gallery(main, thumbnails, data.stimuli)
+    shown = [picture for row in rows for picture in (*row.most, *row.least)]
+    versus = [entry for entry in main.methods if entry.versus_real is not None]
+    return {
+        "title": title or study_title(data.config),
+        "source": data.source,
+        "period": period(data.votes),
+        "sections": _SECTIONS,
+        "headlines": headlines(analysis),
+        "warnings": [*warnings, *analysis.notes, *_warnings(data, thumbnails)],
+        "main": main,
+        "everyone": analysis.everyone,
+        "plan": plan,
+        "versus": versus,
+        "versus_notes": {entry.method: _versus_note(entry.versus_real) for entry in versus},
+        "contrasts_source": _contrasts_source(plan),
+        "rules_source": "Rules as declared in the study’s configuration."
+        if plan.rules_declared
+        else "The study’s configuration declares no rules; these are the program’s own, the same "
+        "for every study.",
+        "rules": plan.rules.describe(),
+        "people": analysis.people,
+        "excluded": analysis.excluded,
+        "reasons": Counter(r for why in analysis.excluded.values() for r in why).most_common(),
+        "flow": _flow(data.participants),
+        "background": exit_answers(data.participants, data.config),
+        "gallery": rows,
+        "with_images": any(picture.image for picture in shown),
+        "with_originals": any(picture.original for picture in shown),
+        "shares_svg": shares_figure(main.methods) if main.methods else "",
+        "contrasts_svg": contrasts_figure(main.contrasts) if main.contrasts else "",
+        "pictures_svg": pictures_figure(main, plan.seed) if main.methods else "",
+        "progress_svg": progress_figure(data.votes),
+        "sample": sample_statement(analysis),
+        "facts": _facts(data, plan),
+        "config_text": _config_text(data.config),
+    }
+
+
+def render(template: str, context: Mapping[str, Any]) -> str:
+    """A template with its context; HTML is escaped, Markdown through its `md` filter."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=template.endswith(".html.j2"),
+        undefined=StrictUndefined,
+        trim_blocks=template.endswith(".md.j2"),
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "interval": interval,
+        "md": lambda text: " ".join(str(text).split()).translate(_MARKDOWN),
+        "milliseconds": milliseconds,
+        "number": number,
+        "p_equals": p_equals,
+        "p_value": p_value,
+        "percent": percent,
+        "shown_name": shown_name,
+        "unbroken": unbroken,
+    }
+    text = environment.get_template(template).render(context)
+    return tidy_markdown(text) if template.endswith(".md.j2") else text
+
+
+def unbroken(text: str) -> str:
+    """The text with no-break spaces inside figures: “87.8 %”, “p = 0.01”, “[1.0, 2.0]”."""
+    return re.sub(r"(?<=\d) (?=%)|(?<=[p=<]) (?=[=<\d])|(?<=\d,) (?=[\d−])", "\u00a0", text)
+
+
+def tidy_markdown(text: str) -> str:
+    """Blank lines around headings and after tables and lists, never two together."""
+    lines: list[str] = []
+    for line in (raw.rstrip() for raw in text.splitlines()):
+        before = lines[-1] if lines else ""
+        kinds = [
+            entry[:1] if entry[:1] in {"#", "|"} or entry[:2] == "- " else ""
+            for entry in (before, line)
+        ]
+        if before and line and (kinds[0] != kinds[1] or kinds[1] == "#"):
+            lines.append("")
+        if line or before:
+            lines.append(line)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def study_title(config: Mapping[str, Any]) -> str:
+    """The study's title, in English where there is a choice."""
+    title = config.get("title")
+    if isinstance(title, Mapping) and title:
+        title = title.get("en") or title.get("*") or next(iter(title.values()))
+    return str(title) if title else "Perceptual realism study"
+
+
+def period(votes: pd.DataFrame) -> str:
+    """First and last day (UTC) on which answers came in; "" if unknown."""
+    times = votes["answered_at"].dropna()
+    if times.empty:
+        return ""
+    days = [datetime.fromtimestamp(t, UTC).date().isoformat() for t in (times.min(), times.max())]
+    return days[0] if days[0] == days[1] else f"{days[0]} to {days[1]}"
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computed the figures."""
+    found = {"python": platform.python_version()}
+    for package in ("chromagan", "numpy", "scipy", "pandas", "matplotlib"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "source tree"
+    return found
+
+
+def _versus_note(versus: VersusReal | None) -> str:
+    assert versus is not None
+    estimates = (versus.difference, versus.odds_ratio)
+    return joined_notes((*estimates, versus.detection.d_prime, versus.detection.criterion))
+
+
+def _contrasts_source(plan: Plan) -> str:
+    if plan.contrasts_declared:
+        return "Comparisons as declared in the study’s configuration."
+    return (
+        "These comparisons are not declared in the study’s configuration: read them as planned "
+        "only if they were fixed elsewhere before the answers came in."
+    )
+
+
+def _warnings(data: StudyData, thumbnails: Thumbnails) -> list[str]:
+    said = []
+    if data.votes["config_hash"].nunique() > 1:
+        said.append(
+            "The answers come from several versions of the study and are pooled here; "
+            "analyse the versions one by one to be safe."
+        )
+    if thumbnails.missing:
+        said.append(f"{len(thumbnails.missing)} pictures to be shown were not found or unreadable.")
+    return said
+
+
+def _flow(participants: pd.DataFrame) -> str:
+    if participants.empty or "outcome" not in participants:
+        return ""
+    counts = Counter(participants["outcome"])
+    parts = ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common())
+    return f"Of {len(participants)} who gave consent: {parts}."
+
+
+def _facts(data: StudyData, plan: Plan) -> list[tuple[str, str]]:
+    facts = [
+        ("study version (hash)", data.config_hash or "unknown"),
+        ("seed", str(plan.seed)),
+        ("bootstrap resamples", str(plan.resamples)),
+    ]
+    if len(data.stimuli):
+        facts.append(("stimuli in the set", str(len(data.stimuli))))
+    return facts + [(f"version of {name}", version) for name, version in versions().items()]
+
+
+def _config_text(config: Mapping[str, Any]) -> str:
+    if not config:
+        return ""
+    import yaml
+
+    return yaml.safe_dump(json.loads(json.dumps(config, default=str)), sort_keys=False)

@@ -1,0 +1,94 @@
+"""The report's sentences, each made from figures that stand beside it."""
+
+from __future__ import annotations
+
+from study.analysis.contrasts import Comparison
+from study.analysis.results import Analysis, detectable_difference
+from study.reporting.presentation import interval, number, p_value, percent
+from study.store.records import REAL
+
+
+def headlines(analysis: Analysis) -> list[str]:
+    """The result in sentences, each supported by a figure of the report."""
+    main, said = analysis.main, []
+    real = main.method(REAL)
+    methods = [entry for entry in main.methods if not entry.is_real]
+    if real is not None:
+        said.append(
+            f"Real photographs were called realistic in {percent(real.share.value)} of answers "
+            f"{interval(real.share, 100.0, 1)}."
+        )
+    if methods:
+        top = methods[0]
+        subject = f"The most convincing method, {top.method}," if len(methods) > 1 else top.method
+        said.append(
+            f"{subject} was called realistic in {percent(top.share.value)} "
+            f"{interval(top.share, 100.0, 1)}."
+        )
+    said += [sentence for entry in main.contrasts if (sentence := contrast_sentence(entry))]
+    return said
+
+
+def contrast_sentence(entry: Comparison) -> str:
+    """One planned comparison in words; empty if nothing could be estimated."""
+    if entry.paired.value is None:
+        return ""
+    points = number(100.0 * entry.paired.value, 1, sign=True)
+    text = f"{entry.method} against {entry.against}: {points} points"
+    if entry.p_holm is None or not entry.paired.has_interval:
+        return f"{text}; {entry.paired.note}."
+    text += f" {interval(entry.paired, 100.0, 1)}, Holm-corrected p {p_equals(entry.p_holm)}"
+    same = entry.p_holm < 0.05
+    text += ", a difference on these pictures" if same else ", no difference established"
+    if entry.p_clustered_holm is not None and same:
+        wider = entry.p_clustered_holm < 0.05
+        verdict = "it holds" if wider else "it is not established"
+        text += (
+            f"; {verdict} when the pictures, too, are taken as a sample "
+            f"{interval(entry.clustered, 100.0, 1)}, p {p_equals(entry.p_clustered_holm)}"
+        )
+    return text + "."
+
+
+def p_equals(p: float) -> str:
+    """“= 0.012” or “< 0.001”."""
+    text = p_value(p)
+    return text if text.startswith("<") else f"= {text}"
+
+
+def sample_statement(analysis: Analysis) -> list[str]:
+    """What this sample can and cannot show."""
+    main, plan = analysis.main, analysis.plan
+    if not main.votes:
+        return ["No answers, hence nothing can be said."]
+    per_picture = main.pictures["votes"]
+    said = [
+        f"{main.votes} answers of {main.participants} participants on {main.images} scenes "
+        f"({len(per_picture)} pictures), {main.votes / main.participants:.0f} answers per "
+        f"participant on average, {per_picture.median():g} per picture in the median."
+    ]
+    widths = [
+        100.0 * (entry.share.high - entry.share.low) / 2.0
+        for entry in main.methods
+        if entry.share.low is not None and entry.share.high is not None
+    ]
+    if widths:
+        said.append(
+            f"A method's share is known to ± {min(widths):.1f} to {max(widths):.1f} points "
+            "(half the 95 % interval)."
+        )
+    effects = [e.design_effect for e in main.methods if e.design_effect is not None]
+    if effects:
+        said.append(
+            f"Because answers of one person and on one scene go together, an answer here is worth "
+            f"{1.0 / max(effects):.2f} to {1.0 / min(effects):.2f} independent ones."
+        )
+    for entry in main.contrasts:
+        detectable = detectable_difference(entry, len(plan.contrasts))
+        if detectable is not None:
+            said.append(
+                f"{entry.method} against {entry.against}: a study of this size finds a true "
+                f"difference of {100 * detectable:.1f} points with 80 % power; smaller ones it "
+                "will often miss, so “not established” is not “no difference”."
+            )
+    return said

@@ -1,0 +1,93 @@
+"""Which study a database runs: one current version, which cannot change by accident."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.exc import IntegrityError
+
+from study.settings import StudyConfig, hash_study
+from study.stimuli.stimulus_set import StimulusSet
+from study.store import tables
+from study.store.database import Database, current_study
+
+
+class ChangedStudyError(RuntimeError):
+    """The database runs another configuration or stimulus set than the one given."""
+
+
+def describe_study(config: StudyConfig, stimuli: StimulusSet) -> dict[str, Any]:
+    """A study as plain JSON values, as the vote log keeps it."""
+    rows = [asdict(entry) for entry in stimuli.stimuli]
+    return {
+        "config_hash": hash_study(config, stimuli.manifest_sha256),
+        "config": config.as_dict(),
+        "stimuli": rows,
+        "created_at": time.time(),
+    }
+
+
+def register_study(
+    database: Database, config: StudyConfig, stimuli: StimulusSet, *, new_version: bool = False
+) -> str:
+    """Make this study the current one of the database and return its hash.
+
+    Raises:
+        ChangedStudyError: another study is running and `new_version` was not asked for.
+    """
+    description = describe_study(config, stimuli)
+    chosen = str(description["config_hash"])
+    try:
+        with database.write() as connection:
+            running = current_study(connection)
+            if running is not None and running.config_hash != chosen and not new_version:
+                raise ChangedStudyError(
+                    f"the database runs study {running.config_hash[:12]}, but this configuration "
+                    f"with its stimuli is {chosen[:12]}: answers would not be comparable. "
+                    "Restore the configuration, use another --database-url, or start a new "
+                    "version with --new-version (the answers so far are kept)"
+                )
+            store_study(connection, description)
+            studies = tables.studies
+            connection.execute(update(studies).values(is_current=studies.c.config_hash == chosen))
+    except IntegrityError:  # another worker registers the same study just now
+        return register_study(database, config, stimuli, new_version=new_version)
+    return chosen
+
+
+def store_study(connection: Connection, description: Mapping[str, Any]) -> None:
+    """Insert a study and its stimuli unless they are there."""
+    chosen = description["config_hash"]
+    known = select(tables.studies.c.config_hash).where(tables.studies.c.config_hash == chosen)
+    if connection.execute(known).first() is not None:
+        return
+    connection.execute(
+        tables.studies.insert().values(
+            config_hash=chosen,
+            config=json.dumps(description["config"]),
+            created_at=description["created_at"],
+            is_current=False,
+            is_closed=False,
+        )
+    )
+    rows = [{**entry, "config_hash": chosen} for entry in description["stimuli"]]
+    connection.execute(tables.stimuli.insert(), rows)
+
+
+def set_closed(database: Database, closed: bool) -> str | None:
+    """Close or reopen the current study; returns its hash, or None without a study."""
+    with database.write() as connection:
+        running = current_study(connection)
+        if running is None:
+            return None
+        connection.execute(
+            update(tables.studies)
+            .where(tables.studies.c.config_hash == running.config_hash)
+            .values(is_closed=closed)
+        )
+        return str(running.config_hash)

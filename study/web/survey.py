@@ -1,0 +1,141 @@
+"""A survey ready to be served: configuration, stimuli, database, log, texts and keys together."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from study.schema import ConfigError
+from study.settings import StudyConfig, load_config
+from study.stimuli.stimulus_set import StimulusSet, load_stimuli
+from study.store.database import Database
+from study.store.hub_log import open_log
+from study.store.registry import describe_study, register_study
+from study.store.replay import backfill, replay
+from study.store.sessions import Sessions
+from study.store.vote_log import VoteLog
+from study.web.limits import RateLimiter
+from study.web.phrases import Phrases, load_phrases
+from study.web.tokens import Tokens
+
+DEMO = Path(__file__).parents[1] / "demo"
+DEMO_CONFIG = DEMO / "study.yaml"
+
+
+@dataclass(frozen=True)
+class SurveyOptions:
+    """Where and how a study runs; nothing here changes what participants see.
+
+    secret: signing key; None keeps one in the database. admin_token: None turns admin pages off.
+    frame_ancestors: origins that may show the survey in a frame. texts: folder of languages.
+    """
+
+    config: Path = DEMO_CONFIG
+    database_url: str = "sqlite:///study.sqlite"
+    vote_log: str | None = None
+    base_path: str = ""
+    secret: str | None = None
+    admin_token: str | None = None
+    frame_ancestors: tuple[str, ...] = ()
+    texts: Path | None = None
+    new_version: bool = False
+    new_per_minute: float = 600.0
+
+
+@dataclass
+class Survey:
+    """What the pages need. votes, entries, logins: rate limits."""
+
+    config: StudyConfig
+    config_hash: str
+    stimuli: StimulusSet
+    database: Database
+    sessions: Sessions
+    tokens: Tokens
+    phrases: Mapping[str, Phrases]
+    log: VoteLog | None
+    base_path: str
+    admin_token: str | None
+    frame_ancestors: tuple[str, ...]
+    entries: RateLimiter
+    requests: RateLimiter = field(default_factory=lambda: RateLimiter(20.0, 60.0))
+    logins: RateLimiter = field(default_factory=lambda: RateLimiter(0.2, 10.0))
+
+    def close(self) -> None:
+        """Close the database."""
+        if self.log is not None:
+            self.log.close()
+        self.database.close()
+
+
+def open_survey(options: SurveyOptions) -> Survey:
+    """Load and check everything, register the study, replay the vote log.
+
+    Raises:
+        ConfigError, StimulusError, DesignError, StorageError, VoteLogError,
+        ChangedStudyError: each with a sentence for the user.
+    """
+    config = load_config(options.config)
+    stimuli = load_stimuli((options.config.parent / config.stimuli).resolve())
+    unknown = sorted(set(config.methods) - set(stimuli.methods()))
+    if unknown:
+        raise ConfigError(
+            f"{options.config}: methods: {', '.join(unknown)} not in the stimulus set, "
+            f"which has {', '.join(stimuli.methods())}"
+        )
+    _check_analysis(options.config, config, stimuli)
+    phrases = load_phrases(config, options.texts)
+    database = Database(options.database_url)
+    try:
+        database.create()
+        log = open_log(options.vote_log) if options.vote_log else None
+        if log is not None:
+            log.prepare()
+            restored = replay(database, log)
+            if restored:
+                print(f"study: restored {restored} votes from the vote log", file=sys.stderr)
+        sessions = Sessions(database, config, "", stimuli.pictures(), log)
+        sessions.plan({}, 0)
+        description = describe_study(config, stimuli)
+        sessions.config_hash = register_study(
+            database, config, stimuli, new_version=options.new_version
+        )
+        if log is not None:
+            log.write_study(sessions.config_hash, description)
+            backfill(database, log)
+        secret = options.secret or database.secret()
+    except BaseException:
+        database.close()
+        raise
+    return Survey(
+        config=config,
+        config_hash=sessions.config_hash,
+        stimuli=stimuli,
+        database=database,
+        sessions=sessions,
+        tokens=Tokens(secret),
+        phrases=phrases,
+        log=log,
+        base_path=options.base_path,
+        admin_token=options.admin_token,
+        frame_ancestors=options.frame_ancestors,
+        entries=RateLimiter(options.new_per_minute / 60, max(options.new_per_minute, 1.0)),
+    )
+
+
+def _check_analysis(path: Path, config: StudyConfig, stimuli: StimulusSet) -> None:
+    """A declared analysis that cannot be read must fail before the answers come in."""
+    if not config.analysis:
+        return
+    from study.analysis.plan import plan_from_config
+
+    try:
+        plan = plan_from_config(config.as_dict(), stimuli.methods())
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    named = {name for contrast in plan.contrasts for name in contrast}
+    unknown = sorted(named - set(config.methods or stimuli.methods()))
+    if unknown:
+        raise ConfigError(f"{path}: analysis.contrasts: {', '.join(unknown)} is not in the study")
