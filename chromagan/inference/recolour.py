@@ -1,7 +1,7 @@
 """Join a photograph's own luminance with predicted chroma, at full size in flat memory.
 
-The same colour mathematics as `chromagan.color` (which owns it, on tensors), arranged for 8-bit
-photographs of any size: bands of rows that fit the cache, tables for the sRGB curve and the cube
+The colour mathematics of `chromagan.color` (which owns it), arranged for 8-bit photographs of
+any size: bands of rows that fit the cache, tables for the sRGB curve and the cube
 root, one thread per core. Tests hold both within one 8-bit step of each other.
 """
 
@@ -13,7 +13,6 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from chromagan import color
@@ -40,21 +39,24 @@ class _Tables(NamedTuple):
 
 @cache
 def _tables() -> _Tables:
-    bytes_ = torch.arange(256, dtype=torch.float64) / 255
-    steps = torch.arange(_STEPS, dtype=torch.float64) / (_STEPS - 1)
-    grey_l = color.rgb_to_lab(bytes_.expand(3, 1, 256))[0, 0]
-    to_xyz = torch.tensor(color._RGB_TO_XYZ, dtype=torch.float64)
+    steps = np.arange(_STEPS) / (_STEPS - 1)
     # f(Y) of any Y: a grey of that linear light has that Y
-    grey = color.linear_to_srgb(steps).expand(3, 1, _STEPS)
-    root = (color.rgb_to_lab(grey)[0, 0] + 16) / 116
+    roots = [_grey_root(grey) for grey in (np.arange(256) / 255, color.linear_to_srgb(steps))]
     return _Tables(
-        linear=color.srgb_to_linear(bytes_).float().numpy(),
-        luminance=to_xyz[1].float().numpy(),
-        root=root.float().numpy(),
-        byte=(color.linear_to_srgb(steps) * 255 + 0.5).to(torch.uint8).numpy(),
-        grey_root=((grey_l + 16) / 116).float().numpy(),
-        to_rgb=torch.linalg.inv(to_xyz).float().numpy(),
+        linear=color.LINEAR_OF_BYTE,
+        luminance=color.RGB_TO_XYZ[1].astype(np.float32),
+        root=roots[1],
+        byte=color.to_bytes(color.linear_to_srgb(steps)),
+        grey_root=roots[0],
+        to_rgb=color.XYZ_TO_RGB.astype(np.float32),
     )
+
+
+def _grey_root(grey: NDArray[np.float64]) -> Floats:
+    """f(Y) = (L + 16) / 116 of grey sRGB in [0, 1]."""
+    lab = color.rgb_to_lab(np.stack((grey, grey, grey)), axis=0)
+    root: Floats = ((lab[0] + 16) / 116).astype(np.float32)
+    return root
 
 
 def luminance(image: NDArray[np.uint8]) -> Floats:
