@@ -129,7 +129,7 @@ def whole_steps(trainer: Trainer, steps: int) -> list[float]:
 def part_seconds(trainer: Trainer) -> dict[str, float]:
     """Seconds of each part of a step on its own. `data` is a batch decoded in one thread."""
     device, config, state = trainer.device, trainer.config, trainer.state
-    seen, luminance, ab = trainer.batches(0)
+    seen, luminance, ab, _ = trainer.batches(0)
     size = (config.crop, config.crop)
     assert state.critic is not None
     critic = state.critic

@@ -18,7 +18,9 @@ PANELS: dict[str, str] = {
     "penalty": "gradient penalty",
     "adversarial": "L_g of the generator",
     "adversarial_share": "L_g's share of the pull on ab",
-    "val_gain": "validation: dB below grey's ab error",
+    "val_psnr_gain": "validation: mean PSNR above grey, dB",
+    "val_gain": "validation: pooled ab error below grey's, dB",
+    "val_pooled_factor": "validation: best chroma factor (pooled)",
     "val_chroma": "validation: chroma, share of the truth's",
 }
 COLUMNS = 4

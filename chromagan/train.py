@@ -27,7 +27,7 @@ from chromagan.training.data import DataError
 
 HELP: dict[str, str] = {
     "data": "image folders, ImageNet trees, tar shards, or globs of them",
-    "validation": "photographs to validate on, in the same forms",
+    "validation": "photographs to validate on, in the same forms; each source is a set of its own",
     "variant": "the paper's ablation: full, no-class, no-gan",
     "preset": "paper: section 4 of the paper; fast: modern hardware",
     "epochs": "passes over the data",
@@ -35,6 +35,7 @@ HELP: dict[str, str] = {
     "batch": "images per step and process",
     "crop": "side of the training squares in pixels",
     "zoom": "smallest share of the short side that a crop may show",
+    "stretch": "how much longer or shorter a crop's long side may be before it is squashed",
     "flip": "mirror half of the crops",
     "jitter": "strength of old-photograph luminance, 0 = off",
     "drop_grey": "leave out grey photographs (the paper keeps them)",
@@ -48,7 +49,8 @@ HELP: dict[str, str] = {
     "warmup": "steps of linear warm-up",
     "freeze_trunk": "keep the trunk as it starts",
     "frozen_stages": "keep so many of the trunk's first stages as they start",
-    "criterion": "L_e: l2 (the paper's) or huber",
+    "criterion": "L_e: l2 (the paper's), huber, or log (per picture, what mean PSNR measures)",
+    "log_eps": "log: squared error in ab code from which a picture weighs less",
     "critic_steps": "critic steps per generator step",
     "clip_gradient": "largest norm of the generator's gradient, 0 = off",
     "ema": "decay of the weights' running average, 0 = off",

@@ -44,7 +44,8 @@ class BaselineTrainer:
             train.data, shortest=int(train.crop / train.zoom * 1.1), cache_gib=train.cache_gib
         )
         self.batches = Batches(
-            photos, Crop(train.crop, train.zoom, train.flip), batch=train.batch, seed=train.seed,
+            photos, Crop(train.crop, train.zoom, train.stretch, train.flip), batch=train.batch,
+            seed=train.seed,
             rank=distributed.rank(), world=distributed.world_size(), workers=train.workers,
             device=self.device,
         )  # fmt: skip
@@ -85,7 +86,7 @@ class BaselineTrainer:
         with interrupts() as interrupted, bar:
             while self.step < last:
                 started = time.perf_counter()
-                _, luminance, ab = next(stream)
+                _, luminance, ab, _ = next(stream)
                 terms = self._one_step(Batch.from_codes(luminance, ab, self.step))
                 self.step += 1
                 self.seconds += time.perf_counter() - started

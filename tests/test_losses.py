@@ -36,6 +36,23 @@ def test_huber_is_l2_when_close_and_linear_when_far() -> None:
     assert far[2] - far[1] == pytest.approx(far[1] - far[0], rel=1e-4)
 
 
+def test_the_logarithmic_loss_is_per_picture() -> None:
+    """By hand, and with the gradient it documents: eq. (2)'s over 1 + mse / eps."""
+    a, b, eps = torch.rand(3, 2, 5, 5), torch.rand(3, 2, 5, 5), 0.02
+    mse = ((a - b).numpy().astype(np.float64) ** 2).mean(axis=(1, 2, 3))
+    expected = (eps * np.log(1 + mse / eps)).mean()
+    assert losses.log_color(a, b, eps).item() == pytest.approx(expected, rel=1e-5)
+    pulls = []
+    for criterion in ("log", "l2"):
+        ab_hat = a.clone().requires_grad_()
+        losses.color_loss(ab_hat, b, criterion, eps).backward()  # type: ignore[arg-type]
+        assert ab_hat.grad is not None
+        pulls.append(ab_hat.grad.flatten(1).norm(dim=1).numpy())
+    np.testing.assert_allclose(pulls[0], pulls[1] / (1 + mse / eps), rtol=1e-4)
+    near = b + 1e-4
+    assert losses.log_color(near, b, eps).item() == pytest.approx(1e-8, rel=1e-2)
+
+
 def test_kl_agrees_with_scipy() -> None:
     logits, teacher = torch.randn(3, 10), torch.randn(3, 10).softmax(1)
     student = logits.softmax(1).numpy()

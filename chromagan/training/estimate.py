@@ -36,7 +36,7 @@ def describe(trainer: Trainer) -> str:
 def _step_seconds(trainer: Trainer, step: int) -> float:
     """Forward and backward of the generator on a real batch, without changing any weight."""
     started = time.perf_counter()
-    seen, _, ab = trainer.batches(step)
+    seen, _, ab, _ = trainer.batches(step)
     trainer.state.train_mode()
     with trainer.autocast():
         if trainer.teacher:

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from chromagan.config import ConfigError, TrainConfig
 from chromagan.files import write_text
+from chromagan.inference.engines.torch_engine import cpu_multiplies_bf16
 from chromagan.model import enlarge_ab
 from chromagan.model.teacher import load_teacher
 from chromagan.training import distributed
@@ -30,6 +31,7 @@ from chromagan.training.losses import (
     generator_losses,
     gradient_penalty,
 )
+from chromagan.training.seeding import torch_draws
 from chromagan.training.state import TrainingState, gradients, rate_factor, set_rates
 from chromagan.training.validation import Validation, write_png
 
@@ -56,7 +58,7 @@ class Trainer:
             cache_gib=config.cache_gib,
         )
         self.batches = Batches(
-            photos, Crop(config.crop, config.zoom, config.flip), batch=config.batch,
+            photos, Crop(config.crop, config.zoom, config.stretch, config.flip), batch=config.batch,
             seed=config.seed, rank=distributed.rank(), world=distributed.world_size(),
             workers=config.workers, jitter=config.jitter, drop_grey=config.drop_grey,
             device=self.device,
@@ -64,7 +66,10 @@ class Trainer:
         self.teacher = None
         if config.weights.classes:
             self.teacher = load_teacher(config.teacher, config.model.compat).to(self.device)
-        self.validation = Validation(config, self.device) if config.validation else None
+        side = config.model.image_size if config.model.architecture == "vgg16" else 224
+        self.validation = (
+            Validation(config.validation, side, self.device) if config.validation else None
+        )
         self.total = config.max_steps or round(config.epochs * self.batches.steps_per_epoch)
         self.board = _open_board(self.run) if config.tensorboard else None
         network = self.state.generator
@@ -88,7 +93,7 @@ class Trainer:
         with interrupts() as interrupted, bar:
             while state.step < last:
                 started = time.perf_counter()
-                seen, luminance, ab = next(stream)
+                seen, luminance, ab, _ = next(stream)
 
                 set_rates(state.optimizer, rate_factor(state.step, self.total, config))
                 with self.autocast():
@@ -109,7 +114,7 @@ class Trainer:
                 terms |= generator_losses(
                     ab_hat=ab_hat, ab=ab, class_logits=output.class_logits,
                     teacher_probs=teacher_probs, fake_scores=fake_scores,
-                    weights=config.weights, criterion=config.criterion,
+                    weights=config.weights, criterion=config.criterion, log_eps=config.log_eps,
                 )  # fmt: skip
                 self._check_finite(terms)
                 state.optimizer.zero_grad(set_to_none=True)
@@ -154,8 +159,8 @@ class Trainer:
         """One step of the critic: scores in bf16 where asked, the penalty always in fp32."""
         state, config = self.state, self.config
         assert state.critic is not None and state.critic_optimizer is not None
-        seed = (config.seed * 1_000_003 + state.step) * 64 + turn * 8 + distributed.rank() % 8
-        mix = torch.rand((ab.shape[0], 1, 1, 1), generator=torch.Generator().manual_seed(seed))
+        draws = torch_draws(config.seed, "critic", state.step, turn, distributed.rank())
+        mix = torch.rand((ab.shape[0], 1, 1, 1), generator=draws)
         with self.autocast():
             real_scores, fake_scores = state.critic(
                 luminance.repeat(2, 1, 1, 1), torch.cat((ab, fake))
@@ -208,8 +213,9 @@ class Trainer:
 
     def _validate(self, bar: tqdm[Any]) -> None:
         if self.validation and distributed.is_main():
-            scores = self.validation(self.state.ema)
-            grid = self.validation.grid(self.state.ema)
+            self.state.ema.eval()
+            scores = self.validation(self._predict)
+            grid = self.validation.grid(self._predict)
             write_png(self.run / "samples" / f"{self.state.step:07d}.png", grid)
             if self.board is not None:
                 self.board.add_image("validation", grid, self.state.step, dataformats="HWC")
@@ -218,6 +224,15 @@ class Trainer:
                 "  ".join([f"step {self.state.step}"] + [f"{k} {v:.4g}" for k, v in scores.items()])
             )
         distributed.barrier()
+
+    def _predict(self, l_B1HW: Tensor) -> Tensor:
+        """The averaged generator's ab code at the input's size."""
+        on_cpu = self.device.type == "cpu"
+        bf16 = self.config.bf16 or (on_cpu and cpu_multiplies_bf16())
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+            output = self.state.ema(l_B1HW, classes=False)
+        size = (l_B1HW.shape[-2], l_B1HW.shape[-1])
+        return enlarge_ab(output.ab.float(), size, self.config.model)
 
     def _write_config(self) -> None:
         self.run.mkdir(parents=True, exist_ok=True)

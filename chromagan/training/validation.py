@@ -1,7 +1,13 @@
-"""What a run says of itself on photographs it never trains on: losses, and a grid to look at."""
+"""What a run says of itself on photographs it never trains on: figures, and a grid to look at.
+
+Two kinds of figures, which must not be mixed. Mean PSNR averages logarithms over pictures, as the
+paper does; pictures with little colour rule it. The pooled error is one mean over all pixels of all
+pictures; it tells whether colours are too strong or too weak.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,73 +16,117 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from chromagan.color import decode_ab, decode_l, lab_to_rgb_in_gamut
-from chromagan.config import TrainConfig
+from chromagan.color import decode_ab, decode_l, lab_to_rgb, lab_to_rgb_in_gamut
 from chromagan.files import write_atomically
-from chromagan.model import Generator, enlarge_ab
 from chromagan.training.data import PhotoSet
 from chromagan.training.data.batches import encode_squares
 
-SIDE = 224
 LIMIT = 200
 GRID = 8
+CHUNK = 20
+FACTORS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)
+"""Chroma factors among which the best for mean PSNR is looked for."""
+
+Predict = Callable[[Tensor], Tensor]
+"""Luminance code `(B, 1, S, S)` -> ab code `(B, 2, S, S)`."""
 
 
 class Validation:
-    """Fixed photographs, squashed to 224 x 224. Quality numbers come from `eval/psnr.py` alone."""
+    """Fixed photographs, squashed to squares. Quality numbers come from `eval/psnr.py` alone.
 
-    def __init__(self, config: TrainConfig, device: torch.device) -> None:
-        self.config = config
+    Every source is a set of its own; figures of the second and later ones carry its name.
+    """
+
+    def __init__(self, sources: tuple[str, ...], side: int, device: torch.device) -> None:
         self.device = device
-        photos = PhotoSet(config.validation, shortest=2 * SIDE, cache_gib=0)
-        side = config.model.image_size if config.model.architecture == "vgg16" else SIDE
-        count = min(LIMIT, len(photos))
-        numbers = np.linspace(0, len(photos) - 1, count).astype(int)
-        self.squares = np.stack([_squash(photos[int(n)], side) for n in numbers])
+        self.sets = {source: _squares(source, side) for source in sources}
+
+    def __call__(self, predict: Predict) -> dict[str, float]:
+        """Figures of all sets, see `figures`."""
+        named: dict[str, float] = {}
+        for number, (source, squares) in enumerate(self.sets.items()):
+            prefix = f"{Path(source).stem}/" if number else ""
+            rows = figures(self._predictions(predict, squares))
+            named |= {f"{prefix}val_{name}": value for name, value in rows.items()}
+        return named
 
     @torch.no_grad()
-    def _predict(self, generator: Generator, squares: NDArray[np.uint8]) -> tuple[Tensor, ...]:
-        l_B1HW, ab_B2HW = encode_squares(squares, self.device)
-        output = generator(l_B1HW, classes=False)
-        size = (squares.shape[1], squares.shape[2])
-        return l_B1HW, ab_B2HW, enlarge_ab(output.ab, size, self.config.model)
+    def _predictions(
+        self, predict: Predict, squares: NDArray[np.uint8]
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        for start in range(0, len(squares), CHUNK):
+            l_B1HW, ab_B2HW = encode_squares(squares[start : start + CHUNK], self.device)
+            yield decode_l(l_B1HW), decode_ab(ab_B2HW), decode_ab(predict(l_B1HW))
 
-    def __call__(self, generator: Generator) -> dict[str, float]:
-        """`val_color`: eq. (2) in ab code. `val_gain`: how much lower than grey's, in dB of pooled
-        squared ab error. `val_chroma`: mean predicted chroma over the true one."""
-        generator.eval()
-        errors, greys, chroma, true_chroma = [], [], [], []
-        for start in range(0, len(self.squares), 20):
-            _, ab, ab_hat = self._predict(generator, self.squares[start : start + 20])
-            error, truth, guess = ab_hat - ab, decode_ab(ab), decode_ab(ab_hat)
-            errors.append(error.square().mean())
-            greys.append((truth / 255).square().mean())
-            chroma.append(guess.norm(dim=1).mean())
-            true_chroma.append(truth.norm(dim=1).mean())
-        color, grey = torch.stack(errors).mean(), torch.stack(greys).mean()
-        ratio = torch.stack(chroma).mean() / torch.stack(true_chroma).mean()
-        return {
-            "val_color": color.item(),
-            "val_gain": (10 * torch.log10(grey / color)).item(),
-            "val_chroma": ratio.item(),
-        }
-
-    def grid(self, generator: Generator) -> NDArray[np.uint8]:
+    def grid(self, predict: Predict) -> NDArray[np.uint8]:
         """Rows of grey, prediction, truth as one uint8 picture `(3 * side, 8 * side, 3)`."""
-        generator.eval()
-        l_B1HW, ab, ab_hat = self._predict(generator, self.squares[:GRID])
-        rows = [torch.full_like(ab, 128 / 255), ab_hat, ab]
-        pictures = [
-            lab_to_rgb_in_gamut(torch.cat((decode_l(l_B1HW), decode_ab(row)), dim=1))
-            for row in rows
-        ]
+        first = next(iter(self.sets.values()))[:GRID]
+        luminance, ab, ab_hat = next(self._predictions(predict, first))
+        rows = [torch.zeros_like(ab), ab_hat, ab]
+        pictures = [lab_to_rgb_in_gamut(torch.cat((luminance, row), dim=1)) for row in rows]
         grid = torch.cat([torch.cat(list(p), dim=2) for p in pictures], dim=1)
         pixels: NDArray[np.uint8] = (grid * 255).round().byte().permute(1, 2, 0).cpu().numpy()
         return pixels
 
 
+@torch.no_grad()
+def figures(batches: Iterator[tuple[Tensor, Tensor, Tensor]]) -> dict[str, float]:
+    """Figures over batches of (L, true ab, predicted ab), CIE units `(B, ., H, W)`.
+
+    `color`: pooled squared error, eq. (2), in ab code. `gain`: how far it lies below grey's, dB.
+    `pooled_factor`: the factor on chroma at which it would be lowest; below 1 is overconfidence.
+    `chroma`: mean predicted chroma over the true one. `psnr_gain`: mean over pictures of PSNR
+    above grey's, 8-bit RGB, dB. `psnr_factor`: the factor on chroma that is best for it (one of
+    `FACTORS`, on every fourth pixel); `psnr_best`: the gain there.
+    """
+    sums, gains, coarse = [], [], []
+    for luminance, ab, ab_hat in batches:
+        moments = (ab_hat - ab).square(), ab.square(), ab_hat.square(), ab * ab_hat
+        chroma = ab_hat.norm(dim=1), ab.norm(dim=1)
+        sums.append(torch.stack([t.sum() for t in (*moments, *chroma)]).double().cpu())
+        gains.append(psnr_gains(luminance, ab, ab_hat, (1.0,)))
+        few = [t[..., ::2, ::2] for t in (luminance, ab, ab_hat)]
+        coarse.append(psnr_gains(few[0], few[1], few[2], FACTORS))
+        count = ab.shape[-1] * ab.shape[-2] * ab.shape[1]
+    error, grey, power, product, chroma_hat, chroma_true = torch.stack(sums).sum(0).tolist()
+    gain = torch.cat(gains, dim=1).mean().item()
+    by_factor = torch.cat(coarse, dim=1).mean(dim=1)
+    best = int(by_factor.argmax())
+    pictures = sum(g.shape[1] for g in gains)
+    return {
+        "color": error / 255**2 / (pictures * count),
+        "gain": 10 * float(np.log10(max(grey, 1e-9) / max(error, 1e-9))),
+        "pooled_factor": product / max(power, 1e-9),
+        "chroma": chroma_hat / max(chroma_true, 1e-9),
+        "psnr_gain": gain,
+        "psnr_best": gain + (by_factor[best] - by_factor[FACTORS.index(1.0)]).item(),
+        "psnr_factor": FACTORS[best],
+    }
+
+
+def psnr_gains(luminance: Tensor, ab: Tensor, ab_hat: Tensor, factors: tuple[float, ...]) -> Tensor:
+    """`(factors, B)`: PSNR above grey's in 8-bit RGB with the predicted chroma times a factor."""
+
+    def picture(chroma: Tensor) -> Tensor:
+        return (lab_to_rgb(torch.cat((luminance, chroma), dim=1)) * 255).round()
+
+    def error(chroma: Tensor) -> Tensor:
+        return (picture(chroma) - truth).square().mean(dim=(1, 2, 3)).clamp_min(1e-3).log10()
+
+    truth = picture(ab)
+    grey = error(torch.zeros_like(ab))
+    return 10 * torch.stack([grey - error(factor * ab_hat) for factor in factors]).cpu()
+
+
 def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
     write_atomically(path, lambda file: Image.fromarray(pixels).save(file, "PNG"))
+
+
+def _squares(source: str, side: int) -> NDArray[np.uint8]:
+    """Up to `LIMIT` photographs, evenly chosen, `(N, side, side, 3)`."""
+    photos = PhotoSet((source,), shortest=2 * side, cache_gib=0)
+    numbers = np.linspace(0, len(photos) - 1, min(LIMIT, len(photos))).astype(int)
+    return np.stack([_squash(photos[int(number)], side) for number in numbers])
 
 
 def _squash(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

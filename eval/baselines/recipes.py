@@ -279,7 +279,7 @@ RECIPES: dict[str, type[Recipe]] = {
     for recipe in (Zhang16Recipe, IizukaRecipe, LarssonRecipe, IsolaRecipe, Zhang17Recipe)
 }
 
-Source = Callable[[int], tuple[Tensor, Tensor, Tensor]]  # step -> (seen, luminance, ab) codes
+Source = Callable[[int], tuple[Any, ...]]  # step -> (seen, luminance, ab) codes
 
 
 def measure(batches: Source, steps: int) -> dict[str, Tensor]:
@@ -287,7 +287,7 @@ def measure(batches: Source, steps: int) -> dict[str, Tensor]:
     prior = torch.zeros(COUNT, dtype=torch.float64)
     luma_sum = torch.zeros((), dtype=torch.float64)
     for step in range(steps):
-        _, luminance, ab_code = batches(step)
+        _, luminance, ab_code, *_ = batches(step)
         batch = Batch.from_codes(luminance.cpu(), ab_code.cpu(), step)
         pixels = batch.ab[..., ::4, ::4].permute(0, 2, 3, 1).reshape(-1, 2)
         prior += objectives.bin_shares(*objectives.soft_encode(pixels))

@@ -78,7 +78,7 @@ def resolve(args: argparse.Namespace) -> BaselineConfig:
     values: dict[str, Any] = {
         "batch": 16, "crop": 256 if fixed else 128, "lr": 1e-3, "schedule": "cosine",
         "warmup": min(100, args.steps // 10), "ema": 0.999, "betas": (0.9, 0.99),
-        "weight_decay": 0.01, "clip_gradient": 1.0, "zoom": 0.8,
+        "weight_decay": 0.01, "clip_gradient": 1.0, "zoom": 0.8, "stretch": 0.15,
     }  # fmt: skip
     optimizer = "adamw"
     if fixed:

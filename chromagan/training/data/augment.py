@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+JITTER_SHARE = 0.5
+"""Share of the pictures whose luminance is changed where `--jitter` is on."""
+
 
 @dataclass(frozen=True)
 class Crop:
@@ -17,16 +21,18 @@ class Crop:
 
     size: int
     zoom: float = 1.0
+    """Smallest share of the short side that a window shows; 1 shows all of it."""
+    stretch: float = 0.0
+    """A window's long side may be longer or shorter by up to this share, and is squashed to a
+    square, as pictures are at inference."""
     flip: bool = True
 
     def __call__(self, pixels: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
         """uint8 `(H, W, 3)` -> uint8 `(size, size, 3)`."""
         height, width = pixels.shape[:2]
         side = min(height, width) * random.uniform(self.zoom, 1.0)
-        # up to a sixth wider or taller than square, as squashed pictures are at inference
-        stretch = random.uniform(1 / 1.15, 1.15)
-        box_w = min(width, side * stretch**0.5)
-        box_h = min(height, side / stretch**0.5)
+        other = side * random.uniform(1 / (1 + self.stretch), 1 + self.stretch)
+        box_w, box_h = (min(width, other), side) if width >= height else (side, min(height, other))
         left = random.uniform(0, width - box_w)
         top = random.uniform(0, height - box_h)
         square = Image.fromarray(pixels).resize(
@@ -39,24 +45,20 @@ class Crop:
         return np.asarray(square)
 
 
-def jitter_luminance(l_B1HW: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+def jitter_luminance(l_1HW: Tensor, strength: float, draws: torch.Generator) -> Tensor:
     """Old-photograph luminance: random tone curve, lifted blacks, dimmed whites, grain, softness.
 
-    Codes in [0, 1] in and out; each image gets its own draw, half of them none. Only what the
+    One picture's code in [0, 1] in and out; half of the draws change nothing. Only what the
     network sees is changed, never the colour it must predict.
     """
-    if not strength:
-        return l_B1HW
-    count = l_B1HW.shape[0]
-    draw = torch.rand((count, 6), generator=generator).to(l_B1HW)
-    applies = (draw[:, 0] < 0.5).to(l_B1HW).view(-1, 1, 1, 1) * strength
-    gamma, black, white, grain, soft = (t.view(-1, 1, 1, 1) for t in draw[:, 1:].unbind(1))
-    x = l_B1HW.clamp(0, 1) ** torch.exp((2 * gamma - 1) * 0.7 * applies)
-    low, high = 0.25 * black * applies, 1 - 0.25 * white * applies
+    applies, gamma, black, white, grain, soft = torch.rand(6, generator=draws).tolist()
+    if not strength or applies >= JITTER_SHARE:
+        return l_1HW
+    x = l_1HW.clamp(0, 1) ** math.exp((2 * gamma - 1) * 0.7 * strength)
+    low, high = 0.25 * black * strength, 1 - 0.25 * white * strength
     x = low + (high - low) * x
-    blurred = torch.nn.functional.avg_pool2d(
-        torch.nn.functional.pad(x, (1, 1, 1, 1), mode="replicate"), 3, stride=1
-    )
-    x = torch.lerp(x, blurred, soft * applies)
-    noise = torch.randn(l_B1HW.shape, generator=generator).to(l_B1HW)
-    return (x + 0.06 * grain * applies * noise).clamp(0, 1)
+    padded = torch.nn.functional.pad(x[None], (1, 1, 1, 1), mode="replicate")
+    x = torch.lerp(x, torch.nn.functional.avg_pool2d(padded, 3, stride=1)[0], soft * strength)
+    noise = torch.randn(l_1HW.shape, generator=draws).to(l_1HW)
+    grainy: Tensor = x + 0.06 * grain * strength * noise
+    return grainy.clamp(0, 1)

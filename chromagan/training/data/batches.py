@@ -1,13 +1,15 @@
-"""Batches by step number: what a step sees depends on seed, step and rank alone.
+"""Batches by step number: which photographs a step sees depends on seed, step and rank alone.
 
 That is what makes a resumed run equal to an uninterrupted one: nothing but the step is saved.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ from torch import Tensor
 from chromagan.color import encode_ab, encode_l, rgb_to_lab
 from chromagan.training.data.augment import Crop, jitter_luminance
 from chromagan.training.data.photos import PhotoSet
+from chromagan.training.seeding import numpy_draws, torch_draws
 
 GREY_CHROMA = 4.0
 """Mean CIE chroma below which a photograph counts as grey."""
@@ -24,11 +27,37 @@ GREY_CHROMA = 4.0
 
 def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
     """The order of one pass over the data."""
-    return np.random.default_rng((seed, epoch)).permutation(count)
+    return numpy_draws(seed, "order", epoch).permutation(count)
+
+
+class View(NamedTuple):
+    """One crop of one photograph."""
+
+    square: NDArray[np.uint8]
+    """`(S, S, 3)`."""
+    photo: int
+    """Which photograph, by `PhotoSet.identity`."""
+    number: int
+    """Which of its crops."""
+
+
+class Batch(NamedTuple):
+    """What a step learns from; codes in [0, 1] (see `chromagan.color`)."""
+
+    seen: Tensor
+    """Luminance as the network sees it, `(B, 1, S, S)`: that of an old photograph in some."""
+    luminance: Tensor
+    """True luminance, `(B, 1, S, S)`."""
+    ab: Tensor
+    """`(B, 2, S, S)`."""
+    views: list[tuple[int, int]]
+    """Photograph and view of every picture: what cached features go by."""
 
 
 class Batches:
-    """Photographs -> endless (luminance code, ab code) batches on a device.
+    """Photographs -> endless batches on a device.
+
+    A view is one way of cropping a photograph; every epoch takes another, up to `cycle` of them.
 
     A global batch of `batch * world` consecutive places in the shuffled order is dealt out so that
     no photograph is read twice in an epoch, whatever the number of processes.
@@ -36,7 +65,7 @@ class Batches:
 
     def __init__(
         self, photos: PhotoSet, crop: Crop, *, batch: int, seed: int, rank: int = 0, world: int = 1,
-        workers: int = 2, jitter: float = 0.0, drop_grey: bool = False,
+        workers: int = 2, jitter: float = 0.0, drop_grey: bool = False, cycle: int | None = None,
         device: torch.device | None = None,
     ) -> None:  # fmt: skip
         self.photos = photos
@@ -48,6 +77,7 @@ class Batches:
         self.workers = workers
         self.jitter = jitter
         self.drop_grey = drop_grey
+        self.cycle = cycle
         self.device = device or torch.device("cpu")
         self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
 
@@ -55,65 +85,67 @@ class Batches:
     def steps_per_epoch(self) -> int:
         return max(1, len(self.photos) // (self.batch * self.world))
 
-    def numbers(self, step: int) -> list[int]:
-        """Which photographs this rank reads at a step."""
+    def numbers(self, step: int) -> list[tuple[int, int]]:
+        """(photograph, view) of this rank at a step; the view is the epoch, modulo `cycle`."""
         first = (step * self.world + self.rank) * self.batch
-        return [self._number(first + i) for i in range(self.batch)]
+        places = (self._place(first + i) for i in range(self.batch))
+        return [(number, epoch % self.cycle if self.cycle else epoch) for epoch, number in places]
 
-    def _number(self, place: int) -> int:
+    def _place(self, place: int) -> tuple[int, int]:
         used = self.steps_per_epoch * self.batch * self.world  # a ragged end moves to later epochs
         if used > len(self.photos):  # fewer photographs than one batch: repeat them
-            return place % len(self.photos)
+            return divmod(place, len(self.photos))
         epoch, position = divmod(place, used)
         if self._order[0] != epoch:
             self._order = (epoch, epoch_order(len(self.photos), self.seed, epoch))
-        return int(self._order[1][position])
+        return epoch, int(self._order[1][position])
 
-    def _square(self, number: int, place: tuple[int, ...]) -> NDArray[np.uint8]:
-        random = np.random.default_rng((self.seed, *place))
+    def _view(self, number: int, view: int) -> View:
+        """A crop of a photograph: the same for the same photograph and view, whoever asks."""
         for attempt in range(10):
-            square = self.crop(self.photos[(number + attempt * 7919) % len(self.photos)], random)
-            if not self.drop_grey or not _is_grey(square):
+            used, pixels = self.photos.read((number + attempt * 7919) % len(self.photos))
+            identity = self.photos.identity(used)
+            square = self.crop(pixels, numpy_draws(self.seed, "crop", identity, view))
+            if not self.drop_grey or not is_grey(square):
                 break
-        return square
+        return View(square, identity, view)
 
-    def squares(self, step: int) -> NDArray[np.uint8]:
-        """The uint8 crops `(B, S, S, 3)` of a step."""
-        return np.stack(
-            [
-                self._square(number, (step, self.rank, i))
-                for i, number in enumerate(self.numbers(step))
-            ]
-        )
+    def views(self, step: int) -> list[View]:
+        """The crops of a step."""
+        return [self._view(number, view) for number, view in self.numbers(step)]
 
-    def __call__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Batch of a step: what the network sees, the true luminance, the true ab (codes)."""
-        return self.encode(self.squares(step), step)
+    def __call__(self, step: int) -> Batch:
+        """The batch of a step."""
+        return self.encode(self.views(step))
 
-    def encode(self, squares: NDArray[np.uint8], step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """uint8 squares -> (jittered luminance, luminance, ab) codes on the device."""
-        l_B1HW, ab_B2HW = encode_squares(squares, self.device)
-        generator = torch.Generator().manual_seed(hash((self.seed, step, self.rank)) % 2**63)
-        return jitter_luminance(l_B1HW, self.jitter, generator), l_B1HW, ab_B2HW
+    def encode(self, views: list[View]) -> Batch:
+        """Crops -> codes on the device."""
+        l_B1HW, ab_B2HW = encode_squares(np.stack([view.square for view in views]), self.device)
+        seen = [
+            jitter_luminance(
+                l_1HW, self.jitter,
+                torch_draws(self.seed, "luminance", view.photo, view.number),
+            )
+            for l_1HW, view in zip(l_B1HW, views, strict=True)
+        ]  # fmt: skip
+        return Batch(torch.stack(seen), l_B1HW, ab_B2HW, [(v.photo, v.number) for v in views])
 
-    def stream(self, start: int) -> Generator[tuple[Tensor, Tensor, Tensor], None, None]:
+    def stream(self, start: int) -> Generator[Batch, None, None]:
         """Batches from a step on, decoded ahead in background threads; `workers` 0: in the loop."""
         while self.workers == 0:
             yield self(start)
             start += 1
         ahead = max(2, self.workers)
         with ThreadPoolExecutor(max(1, self.workers), thread_name_prefix="decode") as pool:
-            queue: deque[tuple[int, Future[NDArray[np.uint8]]]] = deque()
-            step = start
+            queue: deque[Future[list[View]]] = deque()
+            steps = itertools.count(start)
             try:
                 while True:
                     while len(queue) < ahead:
-                        queue.append((step, pool.submit(self.squares, step)))
-                        step += 1
-                    number, future = queue.popleft()
-                    yield self.encode(future.result(), number)
+                        queue.append(pool.submit(self.views, next(steps)))
+                    yield self.encode(queue.popleft().result())
             finally:
-                for _, future in queue:
+                for future in queue:
                     future.cancel()
 
 
@@ -124,6 +156,7 @@ def encode_squares(squares: NDArray[np.uint8], device: torch.device) -> tuple[Te
     return encode_l(lab[:, :1]), encode_ab(lab[:, 1:])
 
 
-def _is_grey(square: NDArray[np.uint8]) -> bool:
+def is_grey(square: NDArray[np.uint8]) -> bool:
+    """Whether a picture has no colour to learn from."""
     rgb = torch.from_numpy(square.copy()).permute(2, 0, 1).float() / 255
     return bool(rgb_to_lab(rgb)[1:].norm(dim=0).mean() < GREY_CHROMA)
