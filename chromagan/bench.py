@@ -24,8 +24,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from chromagan.config import VARIANTS, ConfigError, ModelConfig, TrainConfig, preset_settings
-from chromagan.inference.engines.torch_engine import cpu_multiplies_bf16
 from chromagan.model import Critic, build_generator, enlarge_ab
+from chromagan.model.device import cpu_multiplies_bf16
 from chromagan.training.distributed import local_device
 from chromagan.training.loop import Trainer
 from chromagan.training.losses import gradient_penalty

@@ -20,7 +20,7 @@ from chromagan.config import (
     Variant,
     preset_settings,
 )
-from chromagan.inference.engines.torch_engine import cpu_multiplies_bf16
+from chromagan.model.device import cpu_multiplies_bf16
 from chromagan.model.pretrained import WeightsError
 from chromagan.training import distributed
 from chromagan.training.data import DataError

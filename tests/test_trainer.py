@@ -19,7 +19,7 @@ from PIL import Image
 from chromagan import train
 from chromagan.checkpoint.release_file import CheckpointError, load_release, load_state
 from chromagan.config import VARIANTS, ConfigError, ModelConfig, TrainConfig
-from chromagan.inference.engines.torch_engine import cpu_multiplies_bf16
+from chromagan.model.device import cpu_multiplies_bf16
 from chromagan.release import export
 from chromagan.training.loop import NonFiniteLossError, Trainer
 from chromagan.training.state import parameter_groups, rate_factor

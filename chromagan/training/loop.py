@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from chromagan.config import ConfigError, TrainConfig
 from chromagan.files import write_text
-from chromagan.inference.engines.torch_engine import cpu_multiplies_bf16
 from chromagan.model import enlarge_ab
+from chromagan.model.device import cpu_multiplies_bf16
 from chromagan.model.teacher import load_teacher
 from chromagan.training import distributed
 from chromagan.training.data import Batches, PhotoSet

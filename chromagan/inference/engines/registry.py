@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from chromagan.inference.engines.torch_engine import Engine, TorchEngine, cpu_multiplies_bf16
+from chromagan.inference.engines.torch_engine import Engine, TorchEngine
 from chromagan.model import Generator
+from chromagan.model.device import cpu_multiplies_bf16
 
 ENGINES = ("torch", "openvino", "onnxruntime")
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")

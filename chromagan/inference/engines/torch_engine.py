@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from chromagan.model import Generator
 from chromagan.model.folding import fold_batch_norm
 
-# x86 units that multiply bf16; without them PyTorch emulates it, many times slower than fp32
-_BF16_UNITS = ("avx512_bf16", "amx_tile")
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -72,9 +70,3 @@ class TorchEngine:
             ab = self._network(codes.to(memory_format=torch.channels_last)).ab
         result: NDArray[np.float32] = ab.float().cpu().numpy()
         return result
-
-
-def cpu_multiplies_bf16() -> bool:
-    """Whether this machine's processor has bf16 arithmetic that PyTorch uses."""
-    checks = (getattr(torch.cpu, f"_is_{unit}_supported", None) for unit in _BF16_UNITS)
-    return any(check is not None and check() for check in checks)
