@@ -10,24 +10,80 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Callable
+import platform
+import re
+import secrets
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+_PART_NAME_BYTES = 120
+_PART_MARK = re.compile(r"\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.part$")
+
+
+@contextlib.contextmanager
+def complete_file(path: Path) -> Iterator[BinaryIO]:
+    """A stream whose content appears under `path` when the block ends well, else nowhere."""
+    part = part_of(path)
+    try:
+        with part.open("xb") as stream:
+            yield stream
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file beside `path`, then move it there in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    part = part_of(path)
     try:
-        write(temporary)
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
+        part.touch(exist_ok=False)
+        write(part)
+        os.replace(part, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
+
+
+def part_of(path: Path) -> Path:
+    """A hidden name beside `path` for what is not complete yet: machine, process and a number.
+
+    File systems count a name's bytes, not its characters: the longest legal name still has one.
+    """
+    name = os.fsencode(path.name)[:_PART_NAME_BYTES].decode("utf-8", "ignore")
+    mark = f"{_machine():08x}-{os.getpid()}-{secrets.token_hex(4)}"
+    return path.with_name(f".{name}.{mark}.part")
+
+
+def remove_parts(folder: Path) -> int:
+    """Delete what killed processes of this machine left unfinished in a folder; returns how many.
+
+    Another machine's, or those of a process that still runs, stay.
+    """
+    removed = 0
+    for part in folder.glob(".*.part"):
+        mark = _PART_MARK.search(part.name)
+        if mark and int(mark[1], 16) == _machine() and not _runs(int(mark[2])):
+            part.unlink(missing_ok=True)
+            removed += 1
+    return removed
+
+
+def _machine() -> int:
+    return zlib.crc32(platform.node().encode())
+
+
+def _runs(process: int) -> bool:
+    if os.name != "posix":  # there the same call would end the process
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

@@ -101,9 +101,12 @@ def test_saturation_zero_is_the_grey_photograph(album: Path, checkpoint: str) ->
     ],
 )
 def test_wrong_usage_is_explained(
-    album: Path, checkpoint: str, capsys: pytest.CaptureFixture[str],
-    arguments: tuple[str, ...], words: str,
-) -> None:  # fmt: skip
+    album: Path,
+    checkpoint: str,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    words: str,
+) -> None:
     (album / "empty").mkdir()
     assert main(["--checkpoint", checkpoint, *arguments]) == 2
     assert words in capsys.readouterr().err
@@ -171,11 +174,15 @@ def test_two_processes_share_the_files(album: Path, checkpoint: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "WORLD_SIZE": "2"}
     processes = [
         subprocess.Popen(
-            arguments, env={**environment, "RANK": str(rank)}, cwd=album, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            arguments,
+            env={**environment, "RANK": str(rank)},
+            cwd=album,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         for rank in range(2)
-    ]  # fmt: skip
+    ]
     said = [process.communicate(timeout=250) for process in processes]
     assert tree(album / "out") == ["a.png", "deep/b.png", *(f"n{i}.png" for i in range(4))]
     assert sorted(process.returncode for process in processes) == [0, 1]  # one met the broken file

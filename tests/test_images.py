@@ -54,9 +54,15 @@ def reason(source: object, **options: int) -> str:
 
 @pytest.mark.parametrize(
     ("suffix", "options"),
-    [("png", {}), ("webp", {"lossless": True}), ("tiff", {}), ("bmp", {}),
-     ("tiff", {"compression": "tiff_lzw"}), ("tiff", {"compression": "tiff_adobe_deflate"})],
-)  # fmt: skip
+    [
+        ("png", {}),
+        ("webp", {"lossless": True}),
+        ("tiff", {}),
+        ("bmp", {}),
+        ("tiff", {"compression": "tiff_lzw"}),
+        ("tiff", {"compression": "tiff_adobe_deflate"}),
+    ],
+)
 def test_lossless_kinds_come_back_exactly(
     tmp_path: Path, suffix: str, options: dict[str, object]
 ) -> None:
@@ -122,8 +128,11 @@ def test_palette_and_one_bit(tmp_path: Path) -> None:
     palette.putdata([0, 1, 1, 0])
     palette.save(tmp_path / "p.png")
     assert read_image(tmp_path / "p.png")[0].tolist() == [
-        [255, 0, 0], [0, 9, 200], [0, 9, 200], [255, 0, 0]
-    ]  # fmt: skip
+        [255, 0, 0],
+        [0, 9, 200],
+        [0, 9, 200],
+        [255, 0, 0],
+    ]
     bits = Image.fromarray(np.array([[0, 255, 255, 0]], np.uint8)).convert("1")
     for name in ("b.png", "b.tif", "b.bmp"):
         bits.save(tmp_path / name)
@@ -164,8 +173,17 @@ def test_sixteen_bit_big_endian_tiff(tmp_path: Path) -> None:
 
 def tiff_big_endian(values: list[int]) -> bytes:
     """A Motorola-order 16-bit grey TIFF with one row."""
-    tags = [(256, 3, len(values)), (257, 3, 1), (258, 3, 16), (259, 3, 1), (262, 3, 1),
-            (273, 4, 8), (277, 3, 1), (278, 3, 1), (279, 4, 2 * len(values))]  # fmt: skip
+    tags = [
+        (256, 3, len(values)),
+        (257, 3, 1),
+        (258, 3, 16),
+        (259, 3, 1),
+        (262, 3, 1),
+        (273, 4, 8),
+        (277, 3, 1),
+        (278, 3, 1),
+        (279, 4, 2 * len(values)),
+    ]
     data = struct.pack(f">{len(values)}H", *values)
     offset = 8 + len(data)
     entries = b"".join(
@@ -174,9 +192,13 @@ def tiff_big_endian(values: list[int]) -> bytes:
         for tag, kind, value in tags
     )
     return (
-        b"MM\0*" + struct.pack(">I", offset) + data
-        + struct.pack(">H", len(tags)) + entries + b"\0\0\0\0"
-    )  # fmt: skip
+        b"MM\0*"
+        + struct.pack(">I", offset)
+        + data
+        + struct.pack(">H", len(tags))
+        + entries
+        + b"\0\0\0\0"
+    )
 
 
 def test_float_tiff(tmp_path: Path) -> None:
@@ -208,9 +230,12 @@ def icc_profile(space: bytes, tags: dict[bytes, bytes]) -> bytes:
         data += content
     header = (
         struct.pack(">III4s4s4s", offset + len(data), 0, 0x02100000, b"mntr", space, b"XYZ ")
-        + struct.pack(">6H", 2020, 1, 1, 0, 0, 0) + b"acsp" + b"\0" * 28
-        + struct.pack(">3i", 63190, 65536, 54061) + b"\0" * 48
-    )  # fmt: skip
+        + struct.pack(">6H", 2020, 1, 1, 0, 0, 0)
+        + b"acsp"
+        + b"\0" * 28
+        + struct.pack(">3i", 63190, 65536, 54061)
+        + b"\0" * 48
+    )
     return header + struct.pack(">I", len(tags)) + table + data
 
 
@@ -223,8 +248,10 @@ def gamma_tag(gamma: float) -> bytes:
 
 
 SRGB_RED, SRGB_GREEN, SRGB_BLUE = (
-    (0.4360, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7139)
-)  # fmt: skip
+    (0.4360, 0.2225, 0.0139),
+    (0.3851, 0.7169, 0.0971),
+    (0.1431, 0.0606, 0.7139),
+)
 TEXTS = {b"desc": b"desc\0\0\0\0" + struct.pack(">I", 2) + b"x\0" + b"\0" * 78}
 
 

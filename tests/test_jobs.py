@@ -45,8 +45,9 @@ def test_files_and_globs() -> None:
     assert pairs(["one.jpg"], "out") == {"one.jpg": "out/one.png"}
     assert pairs(["one.jpg"], "out.v2") == {"one.jpg": "out.v2/one.png"}
     assert pairs(["*.tif", "one.jpg"], "out") == {
-        "two.tif": "out/two.png", "one.jpg": "out/one.png"
-    }  # fmt: skip
+        "two.tif": "out/two.png",
+        "one.jpg": "out/one.png",
+    }
     assert pairs(["album/**/*.png"], "out") == {"album/b/c.png": "out/c.png"}
     assert pairs(["x.txt"], "out") == {
         "x.txt": "out/x.png"
@@ -112,10 +113,12 @@ def test_outputs_that_cannot_be_right(inputs: list[str], output: str, words: str
 @given(
     names=st.lists(
         st.tuples(st.sampled_from("aAbé"), st.sampled_from([".jpg", ".png", ".JPG", ".jpg.png"])),
-        min_size=1, max_size=12, unique=True,
+        min_size=1,
+        max_size=12,
+        unique=True,
     ),
     folders=st.integers(1, 3),
-)  # fmt: skip
+)
 def test_no_two_inputs_ever_share_a_result(
     tmp_path_factory: pytest.TempPathFactory, names: list[tuple[str, str]], folders: int
 ) -> None:

@@ -108,8 +108,13 @@ def huge_header(data: bytearray, rng: random.Random) -> None:
 
 
 MUTATIONS: tuple[Callable[[bytearray, random.Random], None], ...] = (
-    truncated, bits_flipped, header_bits_flipped, piece_repeated, piece_zeroed, huge_header
-)  # fmt: skip
+    truncated,
+    bits_flipped,
+    header_bits_flipped,
+    piece_repeated,
+    piece_zeroed,
+    huge_header,
+)
 
 
 def write_mutants(folder: Path) -> None:
@@ -139,11 +144,24 @@ def test_damaged_files_never_break_the_run(tmp_path: Path) -> None:
         (mixed / f"valid.{name}").write_bytes(data)
 
     with subprocess.Popen(
-        [sys.executable, "-m", "chromagan.colorize", str(mixed), "-o", str(tmp_path / "out"),
-         "--checkpoint", str(checkpoint), "--working-size", "32"],
-        cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [
+            sys.executable,
+            "-m",
+            "chromagan.colorize",
+            str(mixed),
+            "-o",
+            str(tmp_path / "out"),
+            "--checkpoint",
+            str(checkpoint),
+            "--working-size",
+            "32",
+        ],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         env={**os.environ, "OMP_NUM_THREADS": "2"},
-    ) as process:  # fmt: skip
+    ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         errors = process.stderr.read()

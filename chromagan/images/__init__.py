@@ -1,23 +1,22 @@
 """Pictures in and out of files."""
 
-from chromagan.images.files import (
-    DEFAULT_MAX_PIXELS,
-    IMAGE_SUFFIXES,
-    WRITABLE_SUFFIXES,
-    ImageError,
-    find_images,
-    image_size,
-    read_image,
-    write_image,
-)
+from chromagan.images.errors import ImageError
+from chromagan.images.finding import expand, find_images, survey
+from chromagan.images.kinds import IMAGE_SUFFIXES
+from chromagan.images.reading import DEFAULT_MAX_PIXELS, Photo, image_size, read_image, read_photo
+from chromagan.images.writing import WRITABLE_SUFFIXES, write_image
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",
     "IMAGE_SUFFIXES",
     "WRITABLE_SUFFIXES",
     "ImageError",
+    "Photo",
+    "expand",
     "find_images",
     "image_size",
     "read_image",
+    "read_photo",
+    "survey",
     "write_image",
 ]

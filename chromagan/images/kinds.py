@@ -1,0 +1,139 @@
+"""What kind of file this is, told by its first bytes; names are only hints.
+
+The one list of formats that are read, each with the names its files usually have, and the one list
+of things that people take for photographs and that have no pixels to colour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+SNIFF_BYTES = 4096
+"""So much of a file's beginning is enough for `kind_of`."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A format: its name, the Pillow plugin (module, class) and Pillow's name of its codec."""
+
+    name: str
+    module: str
+    reader: str
+    codec: str | None = None
+    suffixes: tuple[str, ...] = ()
+
+    def pillow_class(self) -> Any | None:
+        """The reader, None where this installation has not got it.
+
+        The class itself, not `Image.open`: no guessing among sixty formats, and the limit on
+        pixels is a parameter instead of a global variable.
+        """
+        from PIL import features
+
+        if self.codec is not None and not features.check(self.codec):
+            return None
+        try:
+            return getattr(import_module(self.module), self.reader)
+        except ImportError:
+            return None
+
+
+JPEG = Kind(
+    "JPEG",
+    "PIL.JpegImagePlugin",
+    "JpegImageFile",
+    suffixes=(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+)
+PNG = Kind("PNG", "PIL.PngImagePlugin", "PngImageFile", suffixes=(".png",))
+TIFF = Kind("TIFF", "PIL.TiffImagePlugin", "TiffImageFile", suffixes=(".tif", ".tiff"))
+WEBP = Kind("WebP", "PIL.WebPImagePlugin", "WebPImageFile", "webp", (".webp",))
+GIF = Kind("GIF", "PIL.GifImagePlugin", "GifImageFile", suffixes=(".gif",))
+BMP = Kind("BMP", "PIL.BmpImagePlugin", "BmpImageFile", suffixes=(".bmp", ".dib"))
+AVIF = Kind("AVIF", "PIL.AvifImagePlugin", "AvifImageFile", "avif", (".avif",))
+HEIC = Kind("HEIC", "pillow_heif", "HeifImageFile", suffixes=(".heic", ".heif", ".hif"))
+JPEG_2000 = Kind(
+    "JPEG 2000",
+    "PIL.Jpeg2KImagePlugin",
+    "Jpeg2KImageFile",
+    "jpg_2000",
+    (".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc"),
+)
+PNM = Kind("PNM", "PIL.PpmImagePlugin", "PpmImageFile", suffixes=(".ppm", ".pgm", ".pbm", ".pnm"))
+
+KINDS = (JPEG, PNG, TIFF, WEBP, GIF, BMP, AVIF, HEIC, JPEG_2000, PNM)
+IMAGE_SUFFIXES = frozenset(suffix for kind in KINDS for suffix in kind.suffixes)
+"""Names by which photographs are found without opening them (lower case, with the dot)."""
+
+_MAGIC: tuple[tuple[bytes, Kind], ...] = (
+    (b"\xff\xd8\xff", JPEG),
+    (b"\x89PNG\r\n\x1a\n", PNG),
+    (b"II*\0", TIFF),
+    (b"MM\0*", TIFF),
+    (b"II+\0", TIFF),
+    (b"MM\0+", TIFF),
+    (b"GIF87a", GIF),
+    (b"GIF89a", GIF),
+    (b"BM", BMP),
+    (b"\x00\x00\x00\x0cjP  ", JPEG_2000),
+    (b"\xff\x4f\xff\x51", JPEG_2000),
+)
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"mif2"}
+_OTHERS: tuple[tuple[bytes, str], ...] = (
+    (b"%PDF", "a PDF document"),
+    (b"%!PS", "a PostScript document"),
+    (b"8BPS", "a Photoshop document"),
+    (b"PK\x03\x04", "a ZIP archive or office document"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"\xff\x0a", "a JPEG XL image, which is not supported"),
+    (b"\x00\x00\x00\x0cJXL ", "a JPEG XL image, which is not supported"),
+    (b"FUJIFILMCCD-RAW", "a camera raw file, which is not supported"),
+    (b"IIU\0", "a camera raw file, which is not supported"),
+    (b"IIRO", "a camera raw file, which is not supported"),
+    (b"\x1aE\xdf\xa3", "a video"),
+    (b"\x00\x05\x16\x07", "macOS's notes about another file"),
+)
+
+
+def kind_of(head: bytes) -> Kind | None:
+    """The format that a file with these first bytes has; None where it is no image we read."""
+    for magic, kind in _MAGIC:
+        if head.startswith(magic):
+            return kind
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return WEBP
+    if head[:1] == b"P" and head[1:2] in b"123456fF" and head[2:3] in b" \t\r\n#" and head[2:3]:
+        return PNM
+    if head[4:8] == b"ftyp":
+        return _boxed_kind(head)
+    return None
+
+
+def _boxed_kind(head: bytes) -> Kind | None:
+    """HEIC and AVIF share their container with video: the brands tell."""
+    size = min(int.from_bytes(head[:4], "big"), len(head))
+    brands = {head[8:12], *(head[i : i + 4] for i in range(16, size - 3, 4))}
+    if head[8:12] in {b"avif", b"avis"} or (head[8:12] in _HEIF_BRANDS and b"avif" in brands):
+        return AVIF
+    return HEIC if head[8:12] in _HEIF_BRANDS else None
+
+
+def other_kind(head: bytes) -> str:
+    """What a file that is no photograph looks like, with its article: `a PDF document`."""
+    for magic, name in _OTHERS:
+        if head.startswith(magic):
+            return name
+    if head[4:8] == b"ftyp":
+        raw = head[8:12] == b"crx "
+        return "a camera raw file, which is not supported" if raw else "a video"
+    if not head.strip(b"\0"):
+        return "nothing but zero bytes" if head else "an empty file"
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if b"<svg" in text:
+        return "an SVG drawing, which has no pixels"
+    if text.startswith((b"<!doctype html", b"<html")):
+        return "a web page"
+    if not set(head) & {*range(9), *range(14, 32)}:
+        return "a text file"
+    return "an unknown kind of file"

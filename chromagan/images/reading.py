@@ -1,0 +1,257 @@
+"""Image files -> RGB pixels: whatever people have, rightly, or one sentence on what is wrong.
+
+Conversion runs in bands of rows, so a large scan costs its decoded size plus its result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chromagan.images.errors import ImageError, brief
+from chromagan.images.kinds import GIF, JPEG, PNG
+from chromagan.images.opening import Opened, Source, opened, silent_pillow
+from chromagan.images.profiles import band_transform, png_gamma
+from chromagan.images.samples import Samples, Space, to_rgb
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+DEFAULT_MAX_PIXELS = 64_000_000
+_BAND_PIXELS = 1 << 20
+_ORIENTATION_TAG = 0x0112
+_ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
+_DEEP_PNG_SPACES: dict[int, tuple[Space, str | None]] = {
+    2: ("rgb", None),
+    4: ("grey", "straight"),
+    6: ("rgb", "straight"),
+}
+_END_OF_JPEG = b"\xff\xd9"
+_MAX_FILLS = 1000
+_JPEG_HINT = "; what is left of it can be used with --accept-damaged"
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photograph as read.
+
+    `pixels`: sRGB `(H, W, 3)`, upright; uint16 where the file has more than 8 bits and they were
+    asked for, else uint8. `kind`: the file's format. `notes`: what its owner should know.
+    """
+
+    pixels: NDArray[Any]
+    kind: str
+    notes: tuple[str, ...] = ()
+
+
+def read_image(
+    source: Source, *, max_pixels: int = DEFAULT_MAX_PIXELS, accept_damaged: bool = False
+) -> NDArray[np.uint8]:
+    """One image file -> uint8 RGB `(H, W, 3)`, writable and contiguous.
+
+    EXIF orientation is applied, transparency laid over white, an embedded colour profile (or a
+    PNG's gamma) converted to sRGB; 16-bit, float and 1-bit images are scaled to 8 bits; of several
+    frames the first counts, of several pages the largest. `max_pixels` is compared with the header
+    before decoding. `accept_damaged` takes a JPEG that was cut off; what is missing is grey.
+
+    Raises `ImageError` for everything that is wrong with the file.
+    """
+    return read_photo(source, max_pixels=max_pixels, accept_damaged=accept_damaged).pixels
+
+
+def read_photo(
+    source: Source,
+    *,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    accept_damaged: bool = False,
+    deep: bool = False,
+) -> Photo:
+    """`read_image` with what else is to be said; `deep` keeps 16 bits where the file has them."""
+    with opened(source, max_pixels) as file:
+        try:
+            pixels, orientation, cut = _pixels(file, accept_damaged, deep)
+            notes = _notes(file, cut)
+        except ImageError:
+            raise
+        except MemoryError:
+            raise ImageError(file.name, "decoding it needs more memory than there is") from None
+        except Exception as error:  # decoders raise anything on damaged data
+            hint = "" if file.kind is not JPEG or accept_damaged else _JPEG_HINT
+            text = f"the image is damaged or truncated ({brief(error)}){hint}"
+            raise ImageError(file.name, text) from None
+    return Photo(np.ascontiguousarray(_oriented(pixels, orientation)), file.kind.name, notes)
+
+
+def image_size(source: Source, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> tuple[int, int]:
+    """(width, height) as stored, from the header alone; the same errors as `read_image`."""
+    with opened(source, max_pixels) as file:
+        return file.size
+
+
+def _pixels(file: Opened, accept_damaged: bool, deep: bool) -> tuple[NDArray[Any], int, bool]:
+    """(pixels as stored, EXIF orientation, whether the file was cut off)."""
+    dtype = np.uint16 if deep else np.uint8
+    if file.image is None:
+        assert file.page is not None
+        from chromagan.images.tiff import read_samples
+
+        return to_rgb(read_samples(file.page, file.name), dtype), file.page.orientation, False
+    if file.kind is PNG and file.head[24] == 16 and file.head[25] in _DEEP_PNG_SPACES:
+        return to_rgb(_deep_png(file), dtype), _orientation(file.image), False
+    cut = _fill_up(file.image) if accept_damaged and file.kind is JPEG else None
+    file.image.load()
+    with silent_pillow():
+        orientation = _orientation(file.image)
+        samples = _deep_samples(file.image)
+        to_bytes = None if samples is not None else _band_converter(file.image)
+    if samples is not None:
+        return to_rgb(samples, dtype), orientation, False
+    assert to_bytes is not None
+    return _convert_in_bands(file.image, to_bytes), orientation, bool(cut)
+
+
+def _notes(file: Opened, cut: bool) -> tuple[str, ...]:
+    notes = ["the file was cut off; what is missing stays grey"] if cut else []
+    if file.page is not None and file.page.count > 1:
+        which = "below a page" if file.page.index is None else f"number {file.page.index + 1}"
+        notes.append(f"the largest of {file.page.count} pages taken ({which})")
+    elif file.page is None and _frames(file) > 1:
+        notes.append("the first frame taken")
+    return tuple(notes)
+
+
+def _frames(file: Opened) -> int:
+    """More than one for an animation; a GIF tells no more than that (counting decodes it all)."""
+    if file.kind is GIF:
+        return 2 if getattr(file.image, "is_animated", False) else 1
+    return int(getattr(file.image, "n_frames", 1))
+
+
+def _fill_up(image: Image) -> list[bool]:
+    """Let the decoder meet an end-of-image marker where the file ends; not empty: it was needed.
+
+    Pillow's own switch for this is global to the process.
+    """
+    read = image.load_read  # type: ignore[attr-defined]
+    filled: list[bool] = []
+
+    def load_read(count: int) -> bytes:
+        data: bytes = read(count)
+        if data or len(filled) >= _MAX_FILLS:
+            return data
+        filled.append(True)
+        return _END_OF_JPEG
+
+    image.load_read = load_read  # type: ignore[attr-defined]
+    return filled
+
+
+def _orientation(image: Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except Exception:  # damaged EXIF must not cost the photograph
+        return 1
+
+
+def _oriented(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Apply the EXIF orientation 1..8 (anything else counts as 1)."""
+    if orientation in {5, 6, 7, 8}:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in {3, 4, 7, 8}:
+        pixels = pixels[::-1]
+    if orientation in {2, 3, 6, 7}:
+        pixels = pixels[:, ::-1]
+    return pixels
+
+
+def _deep_png(file: Opened) -> Samples:
+    """16-bit colour and grey with alpha, which Pillow would cut to 8."""
+    import imagecodecs
+
+    assert file.image is not None
+    space, alpha = _DEEP_PNG_SPACES[file.head[25]]
+    file.image.load()  # Pillow checks the checksums; the other decoder does not say what is wrong
+    file.stream.seek(0)
+    values = imagecodecs.png_decode(file.stream.read())
+    info = file.image.info
+    return Samples(
+        values,
+        space,
+        alpha,
+        0.0,
+        65535.0,
+        icc=info.get("icc_profile"),
+        gamma=png_gamma(info),
+    )
+
+
+def _deep_samples(image: Image) -> Samples | None:
+    """Pillow's deep grey modes; None for the 8-bit ones."""
+    if not image.mode.startswith("I") and image.mode != "F":
+        return None
+    white = 65535.0 if image.mode.startswith("I;16") else None
+    values = np.asarray(image)[..., None]
+    if image.format == "PPM" and image.mode == "I":  # Pillow scales every maxval to 16 bits
+        white = 65535.0
+    return Samples(
+        values,
+        "grey",
+        None,
+        None if white is None else 0.0,
+        white,
+        icc=image.info.get("icc_profile"),
+        gamma=png_gamma(image.info),
+    )
+
+
+def _bands(image: Image) -> Iterator[tuple[slice, Image]]:
+    width, height = image.size
+    rows = max(1, _BAND_PIXELS // width)
+    for top in range(0, height, rows):
+        bottom = min(height, top + rows)
+        yield slice(top, bottom), image.crop((0, top, width, bottom))
+
+
+def _convert_in_bands(
+    image: Image, to_rgb: Callable[[Image], NDArray[np.uint8]]
+) -> NDArray[np.uint8]:
+    width, height = image.size
+    out = np.empty((height, width, 3), dtype=np.uint8)
+    for rows, band in _bands(image):
+        out[rows] = to_rgb(band)
+    return out
+
+
+def _band_converter(image: Image) -> Callable[[Image], NDArray[np.uint8]]:
+    """The function that turns a band of this image into uint8 RGB."""
+    transparent = "transparency" in image.info or image.mode in _ALPHA_MODES
+    base = _base_mode(image)
+    profile = band_transform(image, base)
+
+    def over_white(band: Image) -> NDArray[np.uint8]:
+        band = band.convert("RGBA")
+        rgb = _rgb_bytes(band.convert(base), profile).astype(np.uint16)
+        alpha = np.asarray(band.getchannel("A")).astype(np.uint16)[..., None]
+        return ((rgb * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+    def opaque(band: Image) -> NDArray[np.uint8]:
+        return _rgb_bytes(band if band.mode == base else band.convert(base), profile)
+
+    return over_white if transparent else opaque
+
+
+def _base_mode(image: Image) -> str:
+    """The mode whose values an embedded profile describes."""
+    if image.mode in {"CMYK", "LAB"}:
+        return str(image.mode)
+    return "L" if image.mode in {"1", "L", "LA", "La"} else "RGB"
+
+
+def _rgb_bytes(band: Image, change: Callable[[Image], Image] | None) -> NDArray[np.uint8]:
+    if change is not None:
+        band = change(band)
+    return np.asarray(band if band.mode == "RGB" else band.convert("RGB"))

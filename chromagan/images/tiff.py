@@ -1,0 +1,157 @@
+"""TIFF as scanners and archives write it: which page is the photograph, and its samples.
+
+Pillow decodes what it knows well (8 bits and less, through libtiff); everything deeper goes through
+tifffile: each polarity, byte order, planar layout, float and extra channel as the tags say.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from chromagan.images.errors import ImageError, brief
+from chromagan.images.samples import Samples, Space
+
+_MAX_PAGES = 1000
+_MAX_CHANNELS = 8
+_REDUCED, _MASK = 1, 4  # bits of NewSubfileType
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _MASK_PHOTOMETRIC, _SEPARATED = range(6)
+_YCBCR, _CIELAB, _ICCLAB = 6, 8, 9
+_RAW = {32803, 34892}  # colour filter array, linear raw
+_SPACES: dict[int, Space] = {
+    _WHITE_IS_ZERO: "grey",
+    _BLACK_IS_ZERO: "grey",
+    _RGB: "rgb",
+    _SEPARATED: "cmyk",
+    _CIELAB: "lab",
+    _ICCLAB: "lab",
+}
+_CHANNELS = {"grey": 1, "rgb": 3, "cmyk": 4, "lab": 3}
+_UINT, _INT, _FLOAT = 1, 2, 3
+_JPEG_COMPRESSIONS = {6, 7}
+
+
+@dataclass(frozen=True)
+class Page:
+    """The page of a TIFF that is the photograph.
+
+    `index`: among all pages of the main chain, None for one that hangs below another. `count`:
+    pages that are no reduced copies. `plain`: Pillow reads this kind rightly.
+    """
+
+    raw: Any = field(repr=False)
+    index: int | None
+    count: int
+    plain: bool
+    width: int
+    height: int
+
+    @property
+    def orientation(self) -> int:
+        tag = self.raw.tags.get(274)
+        return int(tag.value) if tag is not None and isinstance(tag.value, int) else 1
+
+    def value(self, code: int) -> Any:
+        """The value of a tag, None where the page has not got it."""
+        tag = self.raw.tags.get(code)
+        return None if tag is None else tag.value
+
+
+def choose_page(stream: BinaryIO, name: str) -> Page:
+    """The largest page, the first among equals; thumbnails, previews and masks lose."""
+    import tifffile
+
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it reports odd tags to stderr
+    stream.seek(0)
+    try:
+        main: list[Any] = list(islice(tifffile.TiffFile(stream).pages, _MAX_PAGES))
+        pages = [(index, page) for index, page in enumerate(main)]
+        below = [(None, sub) for page in main[:20] for sub in page.pages or ()]
+        candidates = [*pages, *below]
+        if any(int(page.photometric) in _RAW for _, page in candidates):
+            raise ImageError(name, "this is a camera raw file: export it as TIFF or JPEG first")
+        index, page = max(candidates, key=_rank)
+        width, height = int(page.imagewidth), int(page.imagelength)
+    except ImageError:
+        raise
+    except Exception as error:  # header parsers raise anything on damaged data
+        raise ImageError(name, f"the image header is damaged ({brief(error)})") from None
+    if width < 1 or height < 1:
+        raise ImageError(name, f"the header says {width}×{height} pixels")
+    plain = index is not None and _is_plain(page)
+    scans = sum(not int(page.subfiletype) & (_REDUCED | _MASK) for page in main)
+    return Page(page, index, scans, plain, width, height)
+
+
+def _rank(candidate: tuple[int | None, Any]) -> tuple[bool, int, int]:
+    index, page = candidate
+    mask = bool(int(page.subfiletype) & _MASK) or int(page.photometric) == _MASK_PHOTOMETRIC
+    order = -_MAX_PAGES if index is None else -index
+    return not mask, int(page.imagewidth) * int(page.imagelength), order
+
+
+def _bits(page: Any) -> int:
+    bits = page.bitspersample
+    return int(max(bits)) if isinstance(bits, tuple) else int(bits)
+
+
+def _is_plain(page: Any) -> bool:
+    return _bits(page) <= 8 and int(page.sampleformat or _UINT) == _UINT
+
+
+def read_samples(page: Page, name: str) -> Samples:
+    """Decode a page that is not plain; `ImageError` says what cannot be read."""
+    raw = page.raw
+    space = _SPACES.get(int(raw.photometric))
+    if space is None and int(raw.photometric) == _YCBCR and raw.compression in _JPEG_COMPRESSIONS:
+        space = "rgb"  # tifffile asks the JPEG decoder for RGB
+    if space is None or int(raw.imagedepth) > 1 or int(raw.samplesperpixel) > _MAX_CHANNELS:
+        kind = f"{_bits(raw)}-bit {getattr(raw.photometric, 'name', raw.photometric)}"
+        raise ImageError(name, f"TIFF images of this kind ({kind}) are not supported")
+    channels = _CHANNELS[space]
+    if raw.dtype is None or raw.dtype.kind not in "uif" or raw.samplesperpixel < channels:
+        raise ImageError(name, f"TIFF samples of this kind ({_bits(raw)} bits) are not supported")
+    values = _decoded(page, name)
+    alpha = _alpha(raw, channels)
+    black, white = (0.0, float(2 ** _bits(raw) - 1)) if raw.dtype.kind == "u" else (None, None)
+    return Samples(
+        values[..., : channels + 1] if alpha else values[..., :channels],
+        space,
+        alpha=alpha,
+        black=black if _bits(raw) <= 16 else None,
+        white=white if _bits(raw) <= 16 else None,
+        inverted=int(raw.photometric) == _WHITE_IS_ZERO,
+        signed_lab=int(raw.photometric) == _CIELAB,
+        icc=page.value(34675),
+    )
+
+
+def _decoded(page: Page, name: str) -> np.ndarray[Any, Any]:
+    """`(H, W, C)` in the page's own type; a file that ends early is an error, not zeros."""
+    raw = page.raw
+    size = raw.parent.filehandle.size
+    if any(o + n > size for o, n in zip(raw.dataoffsets, raw.databytecounts, strict=False)):
+        raise ImageError(name, "the image is damaged or truncated (its pixels end too early)")
+    try:
+        values = raw.asarray(maxworkers=1)
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders raise anything on damaged data
+        text = brief(error)
+        raise ImageError(name, f"the image is damaged or truncated ({text})") from None
+    planes = (raw.samplesperpixel, page.height, page.width)
+    if int(raw.planarconfig or 1) == 2 and raw.samplesperpixel > 1:
+        return np.moveaxis(values.reshape(planes), 0, -1)
+    return np.asarray(values).reshape(page.height, page.width, raw.samplesperpixel)
+
+
+def _alpha(raw: Any, channels: int) -> str | None:
+    """`straight`, `premultiplied` or None; a single channel without a word about it is alpha."""
+    extra = [int(kind) for kind in raw.extrasamples]
+    if not extra:
+        return "straight" if raw.samplesperpixel == channels + 1 else None
+    return {1: "premultiplied", 2: "straight"}.get(extra[0])
