@@ -10,120 +10,42 @@ methods of a run can be compared with `--methods A,B,…`.
 from __future__ import annotations
 
 import argparse
-import base64
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from chromagan.images import ImageError
-from eval.comparison import Comparison, ComparisonError, Difference, compare
-from eval.folder import RunFolder, write_bytes, write_text
-from eval.intervals import estimate
-from eval.plots import differences_figure, encode_png, read_output, read_truth
-from eval.protocol import BETTER, COLOURED, METRICS, TITLES
-from eval.published import published
-from eval.sheet import Style, contact_sheet, encode
-from eval.summary import Row, column
-from eval.tables import describe
+from eval.measures.intervals import estimate
+from eval.measures.protocol import METRICS
+from eval.report.comparison import Comparison, ComparisonError, Difference, compare
+from eval.report.page import Picture, Section, write_page
+from eval.report.plots import comparison_sheet, encode_png, intervals_figure, psnr_label
+from eval.report.psnr_report import describe, with_error
+from eval.report.published import published
+from eval.report.summary import coloured, column
+from eval.report.tables import TextTable
+from eval.run.folder import RunFolder
 
 VARIANTS = ("full", "no-class", "no-gan")
-TEMPLATE = Path(__file__).with_name("ablation.html.j2")
 
 
-def context(ablation: Comparison) -> dict[str, Any]:
-    """What both templates are filled with: text and numbers, already formatted."""
-    seed = int(ablation.summary.get("seed", 0))
-    known = published("psnr")
-    first = ablation.rows[ablation.methods[0]]
-    colour = column(first, "truth_chroma") >= COLOURED
-    means = [
-        [TITLES[metric], *(_mean(rows, metric, seed) for rows in ablation.rows.values())]
-        for metric in METRICS
-    ]
-    only_colour = [_mean(rows, "psnr224", seed, colour) for rows in ablation.rows.values()]
-    means.insert(1, [f"PSNR 224², {colour.sum()} colour photographs (dB)", *only_colour])
-    about = ablation.summary.get("methods", {})
-    return {
-        "methods": ablation.methods,
-        "missing": ablation.missing,
-        "about": [(name, describe(about.get(name, {}))) for name in ablation.methods],
-        "means": means,
-        "published": [str(known.get(name, "–")) for name in ablation.methods],
-        "differences": [_difference_cells(item) for item in ablation.differences],
-        "winners": ablation.winners,
-        "pictures": [_picture_label(ablation, index) for index in ablation.disagreements],
-        "images": ablation.summary.get("images", {}),
-        "count": len(first),
-        "colour_count": int(colour.sum()),
-        "caption": ablation.summary.get("protocol", {}).get("caption", ""),
-        "published_note": _published_note(ablation.methods),
-    }
-
-
-def disagreement_sheet(folder: RunFolder, ablation: Comparison) -> bytes:
-    """WebP: truth and every method on the images where the methods differ most."""
-    pictures, labels = [], []
-    for index in ablation.disagreements:
-        rows = [ablation.rows[name][index] for name in ablation.methods]
-        pictures.append([read_truth(folder, rows[0]), *(read_output(folder, row) for row in rows)])
-        labels.append(_picture_label(ablation, index))
-    sheet = contact_sheet(pictures, ["truth", *ablation.methods], labels, Style(cell=220))
-    return encode(sheet, ".webp", quality=80)
-
-
-def render_html(values: dict[str, Any], figure: bytes, sheet: bytes) -> str:
-    """The stand-alone page: styles and pictures inside, no scripts, nothing fetched."""
-    import jinja2
-
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(
-        **values,
-        figure="data:image/png;base64," + base64.b64encode(figure).decode(),
-        sheet="data:image/webp;base64," + base64.b64encode(sheet).decode(),
-    )
-
-
-def render_markdown(values: dict[str, Any]) -> str:
-    """The same report for a repository; its pictures are files beside it."""
-    published_row = ["Published PSNR (dB), on other images", *values["published"]]
-    keys = ("metric", "pair", "difference", "interval", "wins", "verdict")
-    titles = ["Metric", "Difference", "Mean", "95 % interval", "First better in", "Verdict"]
-    names = [*values["methods"], "tie"]
-    parts = [
-        "# Ablation",
-        _opening(values),
-        "\n".join(f"- **{name}**: {text}" for name, text in values["about"]),
-        "## Means ± standard error\n\n"
-        + _markdown_table(["Measured", *values["methods"]], values["means"]),
-        "Published:\n\n" + _markdown_table(["Published", *values["methods"]], [published_row]),
-        values["published_note"],
-        "## Paired differences\n\n"
-        + _markdown_table(titles, [[d[k] for k in keys] for d in values["differences"]]),
-        "![Paired differences with 95 % intervals](ablation.png)",
-        "## Where each wins (images, by PSNR 224²)\n\n"
-        + _markdown_table(
-            ["Photographs", *names],
-            [[band, *(str(row[n]) for n in names)] for band, row in values["winners"].items()],
+def sections(folder: RunFolder, ablation: Comparison) -> list[Section]:
+    """The report. Raises ImageError and FileNotFoundError where pictures are damaged or gone."""
+    return [
+        Section(texts=[_opening(ablation), *_about(ablation)]),
+        Section("Means ± standard error", table=_means(ablation)),
+        _published(ablation.methods),
+        Section("Paired differences", picture=_intervals(ablation), table=_differences(ablation)),
+        Section(
+            "Where each wins",
+            ["Images won by PSNR at 224², in thirds of the photographs' own chroma."],
+            table=_winners(ablation),
         ),
-        "## Largest disagreements\n\n![Truth and every method](ablation.webp)",
-        values["caption"],
+        Section(
+            "Largest disagreements",
+            ["The photographs with the widest range of PSNR between the methods."],
+            picture=_disagreements(folder, ablation),
+        ),
+        Section(texts=[ablation.summary.get("protocol", {}).get("caption", "")]),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def write_report(folder: RunFolder, ablation: Comparison) -> list[Path]:
-    """Write `ablation.{html,md,png,webp}`. Raises ImageError where pictures are damaged."""
-    values = context(ablation)
-    figure = encode_png(differences_figure(ablation.differences))
-    sheet = disagreement_sheet(folder, ablation)
-    write_bytes(folder.path / "ablation.png", figure)
-    write_bytes(folder.path / "ablation.webp", sheet)
-    write_text(folder.path / "ablation.md", render_markdown(values))
-    write_text(folder.path / "ablation.html", render_html(values, figure, sheet))
-    return [folder.path / "ablation.html", folder.path / "ablation.md"]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -138,79 +60,105 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--pictures must be at least 1")
     try:
         ablation = compare(folder, tuple(dict.fromkeys(args.methods.split(","))), args.pictures)
-        written = write_report(folder, ablation)
+        title = f"Ablation: {', '.join(ablation.methods)}"
+        written = write_page(folder.path, "ablation", title, sections(folder, ablation))
     except (ComparisonError, ImageError) as error:
         parser.error(str(error))
     except FileNotFoundError as error:
         parser.error(f"{error.filename} is missing; run python eval/psnr.py again to restore it")
     for item in ablation.differences:
         if item.metric == "psnr224":
-            cells = _difference_cells(item)
-            print(f"{cells['pair']}: {cells['difference']} dB ({cells['interval']}), "
-                  f"{cells['verdict']}")  # fmt: skip
+            _, pair, mean, interval, _, verdict = _cells(item)
+            print(f"{pair}: {mean} dB ({interval}), {verdict}")
     print("\n".join(str(path) for path in written))
     return 0
 
 
-def _opening(values: dict[str, Any]) -> str:
-    images = values["images"]
+def _opening(ablation: Comparison) -> str:
+    images = ablation.summary.get("images", {})
+    first = next(iter(ablation.rows.values()))
     text = (
-        f"{values['count']} images from {images.get('source', '?')}, list hash "
-        f"{images.get('list_hash', '?')}, {values['colour_count']} of them colour photographs. "
+        f"{len(first)} images from {images.get('source', '?')}, list hash "
+        f"{images.get('list_hash', '?')}, {coloured(first).sum()} of them colour photographs. "
         "Differences are paired image by image; an interval that excludes zero would do so by "
         "chance in one comparison of twenty."
     )
-    if values["missing"]:
-        text += f" Not in this run: {', '.join(values['missing'])}."
-    return text
+    missing = f" Not in this run: {', '.join(ablation.missing)}." if ablation.missing else ""
+    return text + missing
 
 
-def _published_note(methods: tuple[str, ...]) -> str:
-    notes = {
-        f"{n.source} ({n.protocol}; {n.reliability})"
-        for name, n in published("psnr").items()
-        if name in methods
-    }
-    return f"Published figures: {'; '.join(sorted(notes))}." if notes else ""
+def _about(ablation: Comparison) -> list[str]:
+    about = ablation.summary.get("methods", {})
+    return [f"{name}: {describe(about.get(name, {}))}" for name in ablation.methods]
 
 
-def _difference_cells(item: Difference) -> dict[str, str]:
-    digits = _digits(item.metric)
-    value = item.difference
-    wins = f"{item.wins} of {value.n}" + (f", {item.ties} equal" if item.ties else "")
-    return {
-        "metric": TITLES[item.metric],
-        "pair": f"{item.first} − {item.second}",
-        "difference": f"{value.mean:+.{digits}f}",
-        "interval": f"{value.low:+.{digits}f} … {value.high:+.{digits}f}",
-        "wins": wins if BETTER[item.metric] else "–",
-        "verdict": item.verdict,
-    }
+def _means(ablation: Comparison) -> TextTable:
+    def mean(values: object, digits: int = 2) -> str:
+        return with_error(estimate(values, ablation.seed).as_dict(), digits)  # type: ignore[arg-type]
+
+    body = [
+        [metric.title, *(mean(column(r, name), metric.digits) for r in ablation.rows.values())]
+        for name, metric in METRICS.items()
+    ]
+    chosen = coloured(next(iter(ablation.rows.values())))
+    title = f"PSNR 224², {chosen.sum()} colour photographs (dB)"
+    only = [mean(column(rows, "psnr224")[chosen]) for rows in ablation.rows.values()]
+    body.insert(1, [title, *only])
+    return TextTable("Means", ["Measured", *ablation.methods], body)
 
 
-def _picture_label(ablation: Comparison, index: int) -> str:
-    values = ", ".join(
-        f"{name} {ablation.rows[name][index]['psnr224']:.1f}" for name in ablation.methods
+def _published(methods: tuple[str, ...]) -> Section:
+    known = published("psnr")
+    sources = sorted(
+        {f"{n.source} ({n.protocol}; {n.reliability})" for m, n in known.items() if m in methods}
     )
-    return f"{ablation.rows[ablation.methods[0]][index]['key']} ({values} dB)"
+    row = ["PSNR (dB)", *(str(known.get(name, "–")) for name in methods)]
+    return Section(
+        "Published figures, on other images",
+        [f"Published figures: {'; '.join(sources)}."] if sources else [],
+        TextTable("Published", ["Published", *methods], [row]),
+    )
 
 
-def _mean(
-    rows: list[Row], metric: str, seed: int, chosen: npt.NDArray[np.bool_] | None = None
-) -> str:
-    values = column(rows, metric)
-    value = estimate(values if chosen is None else values[chosen], seed)
-    return f"{value.mean:.{_digits(metric)}f} ± {value.se:.{_digits(metric)}f}"
+def _differences(ablation: Comparison) -> TextTable:
+    header = ["Metric", "Difference", "Mean", "95 % interval", "First better in", "Verdict"]
+    return TextTable("Differences", header, [_cells(item) for item in ablation.differences])
 
 
-def _digits(metric: str) -> int:
-    return 3 if metric in {"ssim224", "auc", "auc_rebalanced"} else 2
+def _cells(item: Difference) -> list[str]:
+    metric, value = METRICS[item.metric], item.difference
+    wins = f"{item.wins} of {value.n}" + (f", {item.ties} equal" if item.ties else "")
+    return [
+        metric.title,
+        f"{item.first} − {item.second}",
+        f"{value.mean:+.{metric.digits}f}",
+        f"{value.low:+.{metric.digits}f} … {value.high:+.{metric.digits}f}",
+        wins if metric.better else "–",
+        item.verdict,
+    ]
 
 
-def _markdown_table(header: list[str], body: list[list[str]]) -> str:
-    rule = ["---", *["---:"] * (len(header) - 1)]
-    escaped = [[cell.replace("|", "\\|") for cell in row] for row in (header, rule, *body)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in escaped)
+def _intervals(ablation: Comparison) -> Picture:
+    shown = {
+        f"{d.first} − {d.second}": d.difference.as_dict()
+        for d in reversed(ablation.differences)
+        if d.metric == "psnr224"
+    }
+    figure = intervals_figure(shown, "difference in PSNR at 224² in dB, paired, 95 % interval")
+    return Picture("ablation.png", encode_png(figure), "Paired differences with 95 % intervals")
+
+
+def _winners(ablation: Comparison) -> TextTable:
+    names = [*ablation.methods, "tie"]
+    body = [[band, *(str(row[n]) for n in names)] for band, row in ablation.winners.items()]
+    return TextTable("Wins", ["Photographs", *names], body)
+
+
+def _disagreements(folder: RunFolder, ablation: Comparison) -> Picture:
+    indices = ablation.disagreements
+    data = comparison_sheet(folder, ablation.rows, indices, [""] * len(indices), cell=220)
+    labels = [psnr_label([rows[index] for rows in ablation.rows.values()]) for index in indices]
+    return Picture("ablation.webp", data, f"Truth and every method: {'; '.join(labels)}")
 
 
 if __name__ == "__main__":

@@ -19,16 +19,16 @@ from typing import Any
 
 from chromagan.inference.engines.torch_engine import choose_device
 from chromagan.samples import sample_paths
-from eval.baselines import METHODS
-from eval.contestants import Contestant, ContestantError, available, network, outputs
-from eval.folder import RunFolder
-from eval.perceptual import check_extras
-from eval.photos import PhotosError, open_photos
-from eval.plots import write_plots
-from eval.run import Run
-from eval.summary import summarise, write_per_image, write_summary
-from eval.table_files import write_tables
-from eval.tables import LEGEND, metrics_table, notes, plain, psnr_table
+from eval.baselines import method_names
+from eval.report.plots import write_plots
+from eval.report.psnr_report import LEGEND, metrics_table, notes, psnr_table, write_tables
+from eval.report.summary import summarise, write_per_image, write_summary
+from eval.report.tables import plain
+from eval.run.entries import Entry, EntryError, available, network, outputs
+from eval.run.extras import Extras
+from eval.run.folder import RunFolder
+from eval.run.photos import PhotosError, open_photos, readable
+from eval.run.run import Run
 
 RESULTS = Path("results")
 
@@ -41,8 +41,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--images", type=Path, metavar="DIR|TAR", help="colour photographs (default: the samples)")
-    add("--methods", metavar="A,B,…", help=f"of {', '.join(METHODS)} (default: all that can run); "
-        "METHOD@TAG takes part once more with other weights")  # fmt: skip
+    add("--methods", metavar="A,B,…", help=f"of {', '.join(method_names())} (default: all that "
+        "can run); METHOD@TAG takes part once more with other weights")  # fmt: skip
     add("--weights", action="append", default=[], metavar="NAME=FILE", help="weights of a method")
     add("--outputs", action="append", default=[], metavar="NAME=DIR",
         help="pictures of another program, same names and sizes as the photographs")  # fmt: skip
@@ -54,36 +54,37 @@ def build_parser() -> argparse.ArgumentParser:
     add("--limit", type=int, metavar="N", help="only the first N images by name")
     add("--seed", type=int, default=0, help="of the bootstrap (default 0)")
     add("--workers", type=int, default=2, help="threads that measure and write (default 2)")
-    add("--extra", default="", metavar="lpips,fid", help="further metrics, from optional packages")
+    add("--extra", default="", metavar="lpips,lpips_vgg,fid", help="from optional packages")
+    add("--lpips-weights", type=Path, metavar="FILE", help="VGG-16's convolutions for lpips_vgg")
     add("--no-plots", action="store_true", help="numbers and tables only")
     return parser
 
 
-def prepare(args: argparse.Namespace) -> Run:
+def prepare(args: argparse.Namespace) -> tuple[Run, Extras]:
     """Check everything that can be checked before hours of work. Raises one-sentence errors."""
     if args.limit is not None and args.limit < 1:
         raise ValueError("--limit must be at least 1")
     if args.workers < 1:
         raise ValueError("--workers must be at least 1")
-    args.device = choose_device(args.device)
-    extras = _extras(args)
-    check_extras(extras)
-    source = args.images or sample_paths("color")[0].parent
-    photos = open_photos(source, args.limit)
+    device = choose_device(args.device)
+    extras = Extras(
+        [name.strip() for name in args.extra.split(",") if name.strip()], device, args.lpips_weights
+    )
+    photos = open_photos(args.images or sample_paths("color")[0].parent, args.limit)
     weights = {name: Path(file) for name, file in _pairs(args.weights, "--weights")}
     folders = {name: Path(path) for name, path in _pairs(args.outputs, "--outputs")}
-    contestants, skipped = _networks(args, weights, only_outputs=bool(folders))
+    entries, skipped = _networks(args.methods, weights, device, only_outputs=bool(folders))
     for name, path in folders.items():
-        if name in {c.name for c in contestants} or name in METHODS or not _plain_name(name):
+        taken = {*(entry.name for entry in entries), *method_names()}
+        if name in taken or not _plain_name(name):
             raise ValueError(f"--outputs {name}={path}: choose another name, {name!r} is not free")
-        contestants.append(outputs(name, path, photos, args.luminance))
-    name = "samples" if args.images is None else args.images.resolve().name.removesuffix(".tar")
-    folder = RunFolder(args.out or RESULTS / name)
-    folder.create()
-    return Run(
-        _shown(args.images), photos, contestants, folder, args.seed, args.workers,
-        args.device, skipped, extras=extras,
-    )  # fmt: skip
+        entries.append(outputs(name, path, photos, args.luminance))
+    images = Path("samples") if args.images is None else args.images.resolve()
+    shown = "chromagan/samples/color" if args.images is None else readable(images.name)
+    folder = RunFolder(args.out or RESULTS / images.name.removesuffix(".tar"))
+    folder.path.mkdir(parents=True, exist_ok=True)
+    run = Run(shown, photos, entries, folder, args.seed, args.workers, device, skipped)
+    return run, extras
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -91,8 +92,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = build_parser()
     args = parser.parse_args(argv)
     try:
-        run = prepare(args)
-    except (PhotosError, ContestantError, ValueError, OSError) as error:
+        run, extras = prepare(args)
+    except (PhotosError, EntryError, ValueError, OSError) as error:
         parser.error(str(error))
     try:
         table = run.execute()
@@ -104,7 +105,8 @@ def main(argv: list[str] | None = None) -> int:
     if not any(table.values()):
         print("no image could be measured with every method", file=sys.stderr)
         return 1
-    summary = summarise(table, run.seed, run.about(table), run.measure_extras(table))
+    whole = extras.measure(run.folder, run.entries, table)
+    summary = summarise(table, run.seed, run.about(table), whole)
     write_per_image(run.folder, table)
     write_summary(run.folder, summary)
     write_tables(run.folder, summary)
@@ -114,21 +116,16 @@ def main(argv: list[str] | None = None) -> int:
     return 1 if run.excluded else 0
 
 
-def _extras(args: argparse.Namespace) -> list[str]:
-    return [name.strip() for name in args.extra.split(",") if name.strip()]
-
-
 def _networks(
-    args: argparse.Namespace, weights: dict[str, Path], only_outputs: bool
-) -> tuple[list[Contestant], dict[str, str]]:
-    if args.methods is None:
+    listed: str | None, weights: dict[str, Path], device: str, *, only_outputs: bool
+) -> tuple[list[Entry], dict[str, str]]:
+    if listed is None:
         if only_outputs and not weights:
-            return [network("grey", None, args.device)], {}
-        unknown = set(weights) - set(METHODS)
-        if unknown:
+            return [network("grey", None, device)], {}
+        if unknown := set(weights) - set(method_names()):
             raise ValueError(f"--weights {unknown.pop()}=…: name it in --methods too")
-        return available(args.device, weights)
-    names = list(dict.fromkeys(name.strip() for name in args.methods.split(",") if name.strip()))
+        return available(device, weights)
+    names = list(dict.fromkeys(name.strip() for name in listed.split(",") if name.strip()))
     if not names:
         raise ValueError("--methods names no method")
     for name in names:
@@ -136,7 +133,7 @@ def _networks(
             raise ValueError(f"--methods: {name!r} cannot be the name of a folder")
     if unused := set(weights) - set(names):
         raise ValueError(f"--weights {unused.pop()}=…: --methods does not name it")
-    return [network(name, weights.get(name), args.device) for name in names], {}
+    return [network(name, weights.get(name), device) for name in names], {}
 
 
 def _pairs(values: Sequence[str], flag: str) -> list[tuple[str, str]]:
@@ -159,10 +156,6 @@ def _plain_name(name: str) -> bool:
     )
 
 
-def _shown(images: Path | None) -> str:
-    return "chromagan/samples/color" if images is None else images.name or str(images)
-
-
 def _print_report(run: Run, summary: dict[str, Any]) -> None:
     print(plain(psnr_table(summary)), LEGEND, sep="\n", end="\n\n")
     print(plain(metrics_table(summary, errors=False)), end="\n\n")
@@ -175,9 +168,8 @@ def _print_report(run: Run, summary: dict[str, Any]) -> None:
             f"is {timing.overhead:.0%} of the network's)"
         )
     images = summary["images"]
-    print(
-        f"  {images['count']} images, list hash {images['list_hash']}; files in {run.folder.path}"
-    )
+    where = readable(str(run.folder.path))
+    print(f"  {images['count']} images, list hash {images['list_hash']}; files in {where}")
 
 
 if __name__ == "__main__":

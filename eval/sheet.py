@@ -7,109 +7,20 @@
 from __future__ import annotations
 
 import argparse
-import io
 import random
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageDraw, ImageFont
-
+from chromagan.color import Rgb8, grey8, rgb8_to_lab
 from chromagan.images import ImageError
 from chromagan.samples import sample_paths
-from eval.contestants import Contestant, ContestantError, network, shortened
-from eval.folder import write_bytes
-from eval.lab import Rgb8, grey_of, rgb_to_lab
-from eval.photos import Photo, PhotosError, open_photos
-
-FORMATS = {".webp": "WEBP", ".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
+from eval.report.contact_sheet import FORMATS, Style, encode, side_by_side
+from eval.run.entries import Entry, EntryError, network, shortened
+from eval.run.folder import write_bytes
+from eval.run.photos import PhotoFile, PhotosError, open_photos
 
 
-@dataclass(frozen=True)
-class Style:
-    """Sizes in pixels; colours as hexadecimal sRGB."""
-
-    cell: int = 192
-    gap: int = 6
-    label: int = 22
-    background: str = "#ffffff"
-    ink: str = "#222222"
-
-
-def contact_sheet(
-    rows: Sequence[Sequence[Rgb8]],
-    columns: Sequence[str],
-    labels: Sequence[str] | None = None,
-    style: Style | None = None,
-) -> Image.Image:
-    """Compose pictures (any sizes, aspect kept) into a grid.
-
-    `rows[i][j]` belongs under `columns[j]`; `labels[i]`, where given, stands below row i. A row's
-    pictures share one height: the tallest of them when each is fitted into a `cell` wide square.
-    """
-    style = style or Style()
-    if any(len(row) != len(columns) for row in rows) or not rows:
-        raise ValueError("every row of a sheet needs one picture per column")
-    fitted = [[_fit(picture, style.cell) for picture in row] for row in rows]
-    heights = [max(picture.height for picture in row) for row in fitted]
-    below = style.label if labels else 0
-    width = len(columns) * (style.cell + style.gap) + style.gap
-    height = style.label + style.gap + sum(h + style.gap + below for h in heights)
-    sheet = Image.new("RGB", (width, height), style.background)
-    pen = ImageDraw.Draw(sheet)
-    for column, name in enumerate(columns):
-        _text(pen, name, column, 0, style)
-    top = style.label
-    for index, row in enumerate(fitted):
-        for column, picture in enumerate(row):
-            left = style.gap + column * (style.cell + style.gap)
-            sheet.paste(picture, (left + (style.cell - picture.width) // 2, top))
-        top += heights[index]
-        if labels:
-            left = style.gap
-            pen.text((left, top + 2), labels[index], fill=style.ink, font=_font(style))
-        top += style.gap + below
-    return sheet
-
-
-def side_by_side(
-    rows: Sequence[Sequence[Rgb8]],
-    columns: Sequence[str],
-    labels: Sequence[str] | None,
-    style: Style,
-    blocks: int,
-) -> Image.Image:
-    """`contact_sheet` in blocks beside one another, for pages that are wider than high."""
-    size = -(-len(rows) // blocks)
-    sheets = [
-        contact_sheet(rows[i : i + size], columns, labels and labels[i : i + size], style)
-        for i in range(0, len(rows), size)
-    ]
-    width, height = sum(s.width for s in sheets), max(s.height for s in sheets)
-    joined = Image.new("RGB", (width, height), style.background)
-    left = 0
-    for sheet in sheets:
-        joined.paste(sheet, (left, 0))
-        left += sheet.width
-    return joined
-
-
-def encode(sheet: Image.Image, suffix: str, quality: int = 82) -> bytes:
-    """The sheet as a WebP, JPEG or PNG file. Raises ValueError for another suffix."""
-    kind = FORMATS.get(suffix.lower())
-    if kind is None:
-        raise ValueError(f"a sheet is written as {', '.join(FORMATS)}, not {suffix!r}")
-    buffer = io.BytesIO()
-    options = {} if kind == "PNG" else {"quality": quality}
-    if kind == "WEBP":
-        options["method"] = 6
-    sheet.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def choose(photos: list[Photo], count: int, seed: int) -> list[Photo]:
+def choose(photos: list[PhotoFile], count: int, seed: int) -> list[PhotoFile]:
     """`count` photographs drawn without replacement, in their own order."""
     drawn = random.Random(seed).sample(range(len(photos)), min(count, len(photos)))
     return [photos[index] for index in sorted(drawn)]
@@ -117,7 +28,7 @@ def choose(photos: list[Photo], count: int, seed: int) -> list[Photo]:
 
 def grey_version(image: Rgb8) -> Rgb8:
     """The photograph as the networks see it: its CIE L, no chroma."""
-    return grey_of(rgb_to_lab(image)[0])
+    return grey8(rgb8_to_lab(image)[0])
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -137,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
             network(name, Path(weights[name]) if name in weights else None, args.device)
             for name in args.methods.split(",")
         ]
-    except (PhotosError, ContestantError, ValueError) as error:
+    except (PhotosError, EntryError, ValueError) as error:
         parser.error(str(error))
     chosen, truths, failed = _read(photos, args)
     for line in failed:
@@ -174,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _named(photos: list[Photo], names: list[str]) -> list[Photo]:
+def _named(photos: list[PhotoFile], names: list[str]) -> list[PhotoFile]:
     by_key = {photo.key: photo for photo in photos}
     if missing := [name for name in names if name not in by_key]:
         raise ValueError(f"--names: no photograph called {shortened(missing)}")
@@ -182,8 +93,8 @@ def _named(photos: list[Photo], names: list[str]) -> list[Photo]:
 
 
 def _read(
-    photos: list[Photo], args: argparse.Namespace
-) -> tuple[list[Photo], list[Rgb8], list[str]]:
+    photos: list[PhotoFile], args: argparse.Namespace
+) -> tuple[list[PhotoFile], list[Rgb8], list[str]]:
     chosen, truths, failed = [], [], []
     for photo in photos if args.names else choose(photos, args.count, args.seed):
         try:
@@ -195,7 +106,7 @@ def _read(
 
 
 def _columns(
-    photos: list[Photo], truths: list[Rgb8], methods: list[Contestant], args: argparse.Namespace
+    photos: list[PhotoFile], truths: list[Rgb8], methods: list[Entry], args: argparse.Namespace
 ) -> dict[str, list[Rgb8]]:
     columns: dict[str, list[Rgb8]] = {}
     if args.grey:
@@ -206,22 +117,6 @@ def _columns(
     if args.truth:
         columns["truth"] = truths
     return columns
-
-
-def _fit(picture: Rgb8, cell: int) -> Image.Image:
-    height, width = picture.shape[:2]
-    scale = cell / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return Image.fromarray(np.ascontiguousarray(picture)).resize(size, Image.Resampling.LANCZOS)
-
-
-def _text(pen: ImageDraw.ImageDraw, text: str, column: int, top: int, style: Style) -> None:
-    center = style.gap + column * (style.cell + style.gap) + style.cell // 2
-    pen.text((center, top + 4), text, fill=style.ink, font=_font(style), anchor="ma")
-
-
-def _font(style: Style) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size=style.label * 0.62)
 
 
 if __name__ == "__main__":

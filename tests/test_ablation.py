@@ -15,17 +15,17 @@ from PIL import Image
 from scipy import stats
 
 from eval.ablation import main
-from eval.comparison import ComparisonError, compare, difference, spread, winners_by_chroma
-from eval.folder import RunFolder
-from eval.protocol import METRICS
-from eval.summary import FIELDS, Row, summarise, write_per_image, write_summary
+from eval.measures.protocol import METRICS
+from eval.report.comparison import ComparisonError, compare, difference, spread, winners_by_chroma
+from eval.report.summary import FIELDS, summarise, write_per_image, write_summary
+from eval.run.folder import ImageScores, RunFolder
 
 COUNT = 12
 SHIFTS = {"full": 0.0, "no-class": -0.5, "no-gan": 1.0}
 EVIL = "<script>alert(1)</script>|"
 
 
-def rows(method: str, shift: float, seed: int) -> list[Row]:
+def rows(method: str, shift: float, seed: int) -> list[ImageScores]:
     """Shared difficulty per image plus a method's shift: differences are known, noise is small."""
     difficulty = np.random.default_rng(0).uniform(15, 30, COUNT)
     noise = np.random.default_rng(seed).normal(0, 0.05, (COUNT, len(METRICS)))

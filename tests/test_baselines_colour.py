@@ -16,7 +16,8 @@ from skimage.color import hsv2rgb, lab2rgb, rgb2lab
 
 from eval.baselines import larsson, larsson_colour, torch7
 from eval.baselines.iizuka import round_to_eight, sigma_to_rgb
-from eval.baselines.pictures import join_lab, lightness, resize_bilinear, squash
+from eval.baselines.pictures import join_lab, lightness, resize_bilinear
+from eval.measures.quality import squash
 
 sides = st.integers(1, 40)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from chromagan.images import ImageError
-from eval.photos import PhotosError, list_hash, open_photos, unique_keys
+from eval.run.photos import PhotosError, list_hash, open_photos, unique_keys
 
 names = st.from_regex(r"([ab]{1,2}/){0,2}[ab_]{1,3}(\.png|\.jpg|\.JPG)", fullmatch=True)
 

@@ -25,14 +25,15 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
 from chromagan.checkpoint.release_file import save_release
+from chromagan.color import rgb8_to_lab
 from chromagan.config import ModelConfig
 from chromagan.model import build_generator
 from chromagan.samples import sample_paths
-from eval import metrics
-from eval.contestants import ContestantError, available, network
-from eval.photos import open_photos
-from eval.protocol import METRICS
+from eval.measures.protocol import METRICS
+from eval.measures.quality import PSNR_CAP, psnr, rebuild, squash
 from eval.psnr import main
+from eval.run.entries import EntryError, available, network
+from eval.run.photos import open_photos
 
 ROOT = Path(__file__).resolve().parent.parent
 STEMS = ["coloured-caps", "kitten-tortoiseshell", "macaws", "tea-gardens"]
@@ -158,7 +159,9 @@ def test_psnr224_of_every_row_restated_from_the_saved_pictures(
     for row in rows_of(out):
         truth = read(photos / row["image"])
         method = out / row["method"] / f"{row['key']}.png"
-        value = min(metrics.psnr_squashed(truth, read(method)), metrics.PSNR_CAP)
+        small, output = (squash(p, 224) for p in (truth, read(method)))
+        rebuilt = rebuild(rgb8_to_lab(small), rgb8_to_lab(output)[1:])
+        value = min(psnr(small, rebuilt), PSNR_CAP)
         assert float(row["psnr224"]) == pytest.approx(value, abs=1e-3)
         assert (int(row["width"]), int(row["height"])) == truth.shape[1::-1]
 
@@ -409,7 +412,7 @@ def test_wrong_calls_get_one_clear_sentence(
     assert "'tpu9' cannot be used here" in complaint(capsys, *base, "--device", "tpu9")
     if importlib.util.find_spec("lpips") is None:
         assert "needs the package lpips" in complaint(capsys, *base, "--extra", "lpips")
-    assert "choose from lpips, fid" in complaint(capsys, *base, "--extra", "ssim")
+    assert "choose from lpips, lpips_vgg, fid" in complaint(capsys, *base, "--extra", "ssim")
     assert "not free" in complaint(capsys, *base, "--outputs", f"grey={small}")
     (tmp_path / "x.tar").write_bytes(b"not a tar")
     assert "uncompressed .tar" in complaint(capsys, "--images", tmp_path / "x.tar")
@@ -422,7 +425,7 @@ def test_misfitting_outputs_are_refused_before_anything_runs(
     folder.mkdir()
     words = ("--images", small, "--outputs", f"other={folder}", "--out", out)
     text = complaint(capsys, *words)
-    assert "2 of 2 photographs lack one matching picture" in text
+    assert "needs a picture of its own" in text
     assert f"{STEMS[0]} (missing)" in text
     for stem in STEMS[:2]:
         Image.new("RGB", (9, 8)).save(folder / f"{stem}.png")
@@ -471,11 +474,11 @@ def test_methods_without_weights_are_listed_with_their_reason(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("CHROMAGAN_CHECKPOINTS", str(tmp_path))
-    ready, missing = available("cpu", {})
-    assert "grey" in {contestant.name for contestant in ready}
-    assert {"full", "lite", "no-gan"} <= missing.keys()
-    assert "no checkpoint named 'lite'" in missing["lite"]
-    with pytest.raises(ContestantError, match="no checkpoint named"):
+    monkeypatch.setattr("eval.baselines.weight_files.BUNDLED", tmp_path)
+    ready, missing = available("cpu")
+    assert {entry.name for entry in ready} == {"grey"}
+    assert "run `python -m eval.fetch zhang16`" in missing["zhang16"]
+    with pytest.raises(EntryError, match=r"no method 'lite'.*--weights lite=FILE"):
         network("lite", None, "cpu")
 
 

@@ -12,9 +12,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from eval.folder import RunFolder, write_bytes
-from eval.photos import Photo
-from eval.sheet import Style, choose, contact_sheet, encode, grey_version, main, side_by_side
+from eval.report.contact_sheet import Style, contact_sheet, encode, side_by_side
+from eval.run.folder import RunFolder, write_bytes
+from eval.run.photos import PhotoFile
+from eval.sheet import choose, grey_version, main
 
 STYLE = Style(cell=40, gap=4, label=20)
 
@@ -55,7 +56,7 @@ def test_a_sheet_is_encoded_as_its_name_says(suffix: str, kind: str) -> None:
 
 
 def test_the_draw_depends_on_the_seed_alone() -> None:
-    photos = [Photo(f"{i}.png", str(i), Path("x")) for i in range(30)]
+    photos = [PhotoFile(f"{i}.png", str(i), Path("x")) for i in range(30)]
     first = choose(photos, 5, 3)
     assert first == choose(photos, 5, 3) != choose(photos, 5, 4)
     assert [int(photo.key) for photo in first] == sorted(int(photo.key) for photo in first)
@@ -108,7 +109,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(
 
 def test_the_journal_survives_torn_lines_and_many_threads(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    folder.create()
+    folder.path.mkdir()
     assert folder.rows() == []
     (folder.path / "journal.jsonl").write_bytes('{"method": "a", "key": "ö'.encode()[:-1])
 

@@ -11,8 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
@@ -20,40 +18,40 @@ from chromagan.config import ModelConfig
 from chromagan.images import read_image
 from chromagan.inference.engines.registry import build_engine
 from chromagan.model import build_generator
-from eval import speed
-from eval.speed import Plan, Row, add_memory, main, measure
-from eval.speed_contestants import (
-    BASELINES,
-    Contestant,
+from eval.baselines import PUBLISHED
+from eval.speed.__main__ import main
+from eval.speed.candidates import (
+    Candidate,
     NetworkClock,
     OfficialEngine,
-    _contestant,
-    all_contestants,
+    all_candidates,
+    as_candidate,
 )
-from eval.speed_files import FolderRun, PhotoRun, make_photo
-from eval.speed_floor import count_flops, energy_joules, matmul_rate, peak_mb_of
-from eval.speed_report import Floor, floors, markdown, plot
+from eval.speed.files import FolderRun, PhotoRun, make_photo
+from eval.speed.floor import Floor, count_flops, floors, matmul_rate, peak_mb_of
+from eval.speed.measurement import Plan, SpeedRecord, add_memory, measure
+from eval.speed.report import markdown, plot
 
 ROOT = Path(__file__).resolve().parents[1]
 MINIATURE = ModelConfig("vgg16", divisor=16, image_size=64, classes=10)
 
 
 @pytest.fixture(scope="module")
-def contestants() -> list[Contestant]:
+def candidates() -> list[Candidate]:
     torch.manual_seed(0)
     generator = build_generator(MINIATURE).eval()
     return [
-        _contestant("official", OfficialEngine(generator, "cpu"), generator, "seeded"),
-        _contestant("full", build_engine(generator), generator, "seeded"),
+        as_candidate("official", OfficialEngine(generator, "cpu"), generator, "seeded"),
+        as_candidate("full", build_engine(generator), generator, "seeded"),
     ]
 
 
 @pytest.fixture(scope="module")
-def rows(contestants: list[Contestant]) -> list[Row]:
-    return measure(contestants, Plan(sizes=(0.02,), batches=(1, 3), seconds=0, rounds=9))
+def rows(candidates: list[Candidate]) -> list[SpeedRecord]:
+    return measure(candidates, Plan(sizes=(0.02,), batches=(1, 3), seconds=0, rounds=9))
 
 
-def test_every_combination_has_its_row(rows: list[Row]) -> None:
+def test_every_combination_has_its_row(rows: list[SpeedRecord]) -> None:
     found = {(r.name, r.scope, r.megapixels, r.batch) for r in rows}
     side = 64 * 64 / 1e6
     network = {(n, "network", side, b) for n in ("official", "full") for b in (1, 3)}
@@ -76,13 +74,6 @@ def test_official_runs_the_whole_published_network() -> None:
         assert np.array_equal(answer, generator(torch.from_numpy(codes)).ab.numpy())
 
 
-@settings(deadline=None)
-@given(st.lists(st.floats(0, 100), min_size=1, max_size=20), st.floats(0, 1))
-def test_quantiles_are_numpys(values: list[float], share: float) -> None:
-    ordered = sorted(values)
-    assert speed._quantile(ordered, share) == pytest.approx(float(np.quantile(ordered, share)))
-
-
 def test_flops_are_counted_by_the_book() -> None:
     conv = nn.Conv2d(3, 8, 3, padding=1)
     assert count_flops(conv, torch.rand(2, 3, 10, 12)) == 2 * 2 * 10 * 12 * 8 * 3 * 9
@@ -95,8 +86,8 @@ def test_rates_exist_for_floating_point_only() -> None:
     assert matmul_rate("int8", seconds=0.01) is None
 
 
-def test_floors_belong_to_names_and_precisions(contestants: list[Contestant]) -> None:
-    found = floors(contestants, "cpu")
+def test_floors_belong_to_names_and_precisions(candidates: list[Candidate]) -> None:
+    found = floors(candidates, "cpu")
     assert set(found) == {"official", "full"}
     floor = Floor(gflop=2.0, rates={"fp32": 100.0})
     assert floor.seconds("fp32") == pytest.approx(0.02)
@@ -117,16 +108,11 @@ def test_peak_memory_sees_what_was_used_and_given_back() -> None:
 
 
 def test_memory_is_measured_in_a_process_of_its_own() -> None:
-    row = Row("lite", "torch", "fp32", "network", 0.05, 1, 1, 1, 1, None, 3, None, "seeded")
-    (lite,) = all_contestants(exactly="lite/torch-fp32")
+    row = SpeedRecord("lite", "torch", "fp32", "network", 0.05, 1, 1, 1, 1, 3, "seeded")
+    (lite,) = all_candidates(exactly="lite/torch-fp32")
     (measured,) = add_memory([row], [lite])
     assert measured.peak_mb is not None and 50 < measured.peak_mb < 8000
     assert measured.median_s == row.median_s
-
-
-def test_energy_is_a_number_or_unknown() -> None:
-    joules = energy_joules()
-    assert joules is None or joules >= 0
 
 
 class Slow(nn.Module):
@@ -151,14 +137,14 @@ def test_the_network_clock_leaves_out_what_is_around() -> None:
 
 
 def test_photos_have_their_size_and_runs_their_results(
-    tmp_path: Path, contestants: list[Contestant]
+    tmp_path: Path, candidates: list[Candidate]
 ) -> None:
     photo = make_photo(tmp_path, 0.06)
     with Image.open(photo) as image:
         assert image.size == (300, 200)
     assert PhotoRun(lambda pixels: 255 - pixels, photo)() > 0
     assert np.array_equal(read_image(photo.with_suffix(".png")), 255 - read_image(photo))
-    pipeline = contestants[1].pipeline
+    pipeline = candidates[1].pipeline
     assert pipeline is not None
     assert FolderRun(pipeline, photo, 3)() > 0
     results = sorted(tmp_path.glob("*-?.png"))
@@ -166,12 +152,12 @@ def test_photos_have_their_size_and_runs_their_results(
     assert np.array_equal(read_image(results[0]), pipeline(read_image(photo)))
 
 
-def _row(name: str, precision: str, ms: float, **more: object) -> Row:
+def _row(name: str, precision: str, ms: float, **more: object) -> SpeedRecord:
     values = {"engine": "torch", "scope": "network", "megapixels": 0.05, "batch": 1}
     s = ms / 1000
     times = {"median_s": s, "low_s": s * 0.9, "high_s": s * 1.2, "peak_mb": None}
-    rest = {"runs": 5, "energy_j": None, "weights": "seeded"}
-    return Row(name=name, precision=precision, **{**values, **times, **rest, **more})  # type: ignore[arg-type]
+    rest = {"runs": 5, "weights": "seeded"}
+    return SpeedRecord(name=name, precision=precision, **{**values, **times, **rest, **more})  # type: ignore[arg-type]
 
 
 def test_the_table_puts_ratios_and_floors_right() -> None:
@@ -192,7 +178,7 @@ def test_the_table_puts_ratios_and_floors_right() -> None:
     assert "- lite: 2.00 GFLOP, 20.0 ms fp32" in lines
 
 
-def test_the_plot_is_a_picture(tmp_path: Path, rows: list[Row]) -> None:
+def test_the_plot_is_a_picture(tmp_path: Path, rows: list[SpeedRecord]) -> None:
     path = tmp_path / "deep" / "speed.png"
     plot(rows, path)
     with Image.open(path) as image:
@@ -200,12 +186,12 @@ def test_the_plot_is_a_picture(tmp_path: Path, rows: list[Row]) -> None:
 
 
 def test_baselines_run_with_seeded_weights() -> None:
-    (zhang,) = all_contestants(only=["zhang16"])
+    (zhang,) = all_candidates(only=["zhang16"])
     assert "random" in zhang.weights
     call = zhang.network(1)
     assert call is not None and call() > 0
     assert zhang.network(16) is None
-    assert {"zhang16", "iizuka", "larsson", "isola", "zhang17"} == set(BASELINES)
+    assert {"zhang16", "iizuka", "larsson", "isola", "zhang17"} == set(PUBLISHED)
 
 
 def test_unknown_names_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -215,7 +201,7 @@ def test_unknown_names_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_file_runs_as_a_script_from_anywhere(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, str(ROOT / "eval" / "speed.py"), "--only", "abacus"],
+        [sys.executable, str(ROOT / "eval" / "speed"), "--only", "abacus"],
         cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False,
     )  # fmt: skip
     assert done.returncode == 2

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from eval.protocol import METRICS
-from eval.published import published
-from eval.summary import Row, summarise
-from eval.table_files import comma_separated, latex, markdown, tex
-from eval.tables import metrics_table, notes, plain, psnr_table
+from eval.measures.protocol import METRICS
+from eval.report.psnr_report import metrics_table, notes, numbers, psnr_table, write_tables
+from eval.report.published import published
+from eval.report.summary import summarise
+from eval.report.tables import plain, tex
+from eval.run.folder import ImageScores, RunFolder
 
 
-def rows(method: str, level: float) -> list[Row]:
+def rows(method: str, level: float) -> list[ImageScores]:
     chroma = (1.0, 8.0, 9.0, 30.0)
     return [
         {"method": method, "key": str(i), "image": f"{i}.png", "truth_chroma": c, "seconds": 1.0,
@@ -71,8 +73,11 @@ def test_notes_tell_weights_reasons_and_sources(summary: dict[str, Any]) -> None
     assert "published iizuka" not in text
 
 
-def test_markdown_rows_have_as_many_cells_as_their_header(summary: dict[str, Any]) -> None:
-    text = markdown(summary)
+def test_markdown_rows_have_as_many_cells_as_their_header(
+    summary: dict[str, Any], tmp_path: Path
+) -> None:
+    write_tables(RunFolder(tmp_path), summary)
+    text = (tmp_path / "table.md").read_text()
     assert "4 images from photos, list hash abc123, 3 of them colour" in text
     for block in text.split("\n\n"):
         lines = [x.replace("\\|", "") for x in block.splitlines() if x.startswith("|")]
@@ -86,8 +91,9 @@ def test_fid_stands_in_the_table_where_it_was_measured(summary: dict[str, Any]) 
     assert [row[-1] for row in table.body] == ["12.50", "–"]
 
 
-def test_latex_is_escaped_and_balanced(summary: dict[str, Any]) -> None:
-    text = latex(summary)
+def test_latex_is_escaped_and_balanced(summary: dict[str, Any], tmp_path: Path) -> None:
+    write_tables(RunFolder(tmp_path), summary)
+    text = (tmp_path / "table.tex").read_text()
     assert r"x\_1|y" in text
     assert text.count(r"\begin{") == text.count(r"\end{") == 4
     body = [line for line in text.splitlines() if line.endswith(r"\\")]
@@ -97,7 +103,7 @@ def test_latex_is_escaped_and_balanced(summary: dict[str, Any]) -> None:
 
 
 def test_csv_holds_plain_numbers(summary: dict[str, Any]) -> None:
-    lines = list(csv.DictReader(io.StringIO(comma_separated(summary))))
+    lines = list(csv.DictReader(io.StringIO(numbers(summary))))
     full = [row for row in lines if row["method"] == "full"]
     assert len(full) == len(METRICS) + 1 + 2
     first = full[0]

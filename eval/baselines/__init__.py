@@ -1,6 +1,6 @@
 """The compared systems by name. Importing this package loads no network and no torch.
 
-    from eval.baselines import METHODS, load_method
+    from eval.baselines import load_method, method_names
     colorize = load_method("zhang16", weights=Path("colorization_release_v2-9b330a0b.pth"))
     picture = colorize(photo)  # uint8 H×W×3 -> uint8 H×W×3
 
@@ -16,33 +16,32 @@ from pathlib import Path
 
 from eval.baselines.method import Method, MethodError
 
-__all__ = ["METHODS", "Method", "MethodError", "load_method"]
+__all__ = ["FLOORS", "PUBLISHED", "Method", "MethodError", "load_method", "method_names"]
 
-# name -> module with `load(name, weights, device) -> Method`
-_MODULES = {
-    "full": "ours",
-    "no-class": "ours",
-    "no-gan": "ours",
-    "lite": "ours",
-    "grey": "floors",
-    "mean-ab": "floors",
-    "zhang16": "zhang16",
-    "iizuka": "iizuka",
-    "larsson": "larsson",
-    "isola": "isola",
-    "zhang17": "zhang17",
-}
-METHODS: tuple[str, ...] = tuple(_MODULES)
+FLOORS = ("grey", "mean-ab")
+PUBLISHED = ("zhang16", "iizuka", "larsson", "isola", "zhang17")
+"""Networks of other papers; each is a module with `load(name, weights, device) -> Method`."""
+
+
+def method_names() -> tuple[str, ...]:
+    """Everything that can take part: this project's checkpoints, the floors, other systems."""
+    from chromagan.checkpoint.source import available_checkpoints
+
+    return (*available_checkpoints(), *FLOORS, *PUBLISHED)
 
 
 def load_method(name: str, *, weights: Path | str | None = None, device: str = "auto") -> Method:
-    """Build the method `name` of `METHODS` with its weights, ready to call.
+    """Build a method with its weights, ready to call.
 
-    Raises MethodError (one sentence) for an unknown name, and for missing, damaged or foreign
-    weights; the sentence says how to get them.
+    A name that is neither a floor nor a published system is a network of this project: a
+    checkpoint, or any name with `weights`. Raises MethodError (one sentence) for an unknown name,
+    and for missing, damaged or foreign weights; the sentence says how to get them.
     """
-    if name not in _MODULES:
-        raise MethodError(f"there is no method {name!r}; choose from {', '.join(METHODS)}")
-    module = import_module(f"eval.baselines.{_MODULES[name]}")
-    method: Method = module.load(name, weights, device)
+    module = "floors" if name in FLOORS else name if name in PUBLISHED else "ours"
+    if module == "ours" and weights is None and name not in (known := method_names()):
+        raise MethodError(
+            f"there is no method {name!r}; choose from {', '.join(known)}, or give weights of a "
+            f"network of this project with --weights {name}=FILE"
+        )
+    method: Method = import_module(f"eval.baselines.{module}").load(name, weights, device)
     return method

@@ -17,11 +17,17 @@ class ConstantChroma:
     """Keeps CIE L of every pixel and gives all of them the same (a, b), in CIE units."""
 
     def __init__(
-        self, name: str, description: str, weights_label: str, ab: tuple[float, float]
+        self,
+        name: str,
+        description: str,
+        weights_label: str,
+        ab: tuple[float, float],
+        weights_file: Path | None = None,
     ) -> None:
         self.name = name
         self.description = description
         self.weights_label = weights_label
+        self.weights_file = weights_file
         self.ab = ab
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -47,4 +53,4 @@ def load(name: str, weights: Path | str | None, device: str) -> ConstantChroma:
         raise MethodError(f"{loaded.path} does not hold the two numbers of mean-ab")
     a, b = mean.double().tolist()
     description = f"one colour for every pixel: a = {a:.2f}, b = {b:.2f}"
-    return ConstantChroma(name, description, loaded.label, (a, b))
+    return ConstantChroma(name, description, loaded.label, (a, b), loaded.file)

@@ -25,7 +25,7 @@ from eval.baselines.method import check_image
 from eval.baselines.networks import install, scaled
 from eval.baselines.pictures import to_bytes, to_unit
 from eval.baselines.torch7 import luma, rgb_to_yuv, scale, yuv_to_rgb
-from eval.baselines.weight_files import load_weights
+from eval.baselines.weight_files import LoadedWeights, load_weights
 
 PARAMETERS = 43_218_402  # 3×3 fusion, as released
 PARAMETERS_PAPER = 42_169_826  # 1×1 fusion
@@ -124,10 +124,11 @@ def sigma_to_rgb(sigma: Tensor, y: Tensor) -> Tensor:
 class IizukaMethod:
     """Any size in one pass, without tiling: memory grows with the picture."""
 
-    def __init__(self, weights_label: str, network: IizukaNetwork, mean: float) -> None:
+    def __init__(self, loaded: LoadedWeights, network: IizukaNetwork, mean: float) -> None:
         self.name = "iizuka"
         self.description = "Iizuka et al. 2016"
-        self.weights_label = weights_label
+        self.weights_label = loaded.label
+        self.weights_file = loaded.file
         self.network = network
         self.mean = mean
 
@@ -153,4 +154,4 @@ def load(name: str, weights: Path | str | None, device: str) -> IizukaMethod:
     fusion = int(loaded.number("fusion", 3, low=1, high=3))
     mean = loaded.number("mean", TRAINING_MEAN, low=0, high=1)
     network = install(lambda width: IizukaNetwork(width, fusion=fusion), loaded, device)
-    return IizukaMethod(loaded.label, network, mean)
+    return IizukaMethod(loaded, network, mean)

@@ -164,4 +164,4 @@ def load(name: str, weights: Path | str | None, device: str) -> LabMethod:
             loaded.method, from_nested_keys(loaded.tensors), loaded.label, loaded.path
         )
     network = install(UNet256, loaded, device)
-    return LabMethod(name, "Isola et al. 2017 (pix2pix)", loaded.label, network, SIZE)
+    return LabMethod(name, "Isola et al. 2017 (pix2pix)", loaded, network, SIZE)

@@ -22,14 +22,15 @@ from torch import Tensor, nn
 from eval.baselines.larsson_colour import BINS, histograms_to_rgb
 from eval.baselines.method import check_image
 from eval.baselines.networks import install, scaled
-from eval.baselines.pictures import resize_bilinear, row_bands, to_bytes, to_unit
-from eval.baselines.weight_files import load_weights
+from eval.baselines.pictures import resize_bilinear, to_bytes, to_unit
+from eval.baselines.weight_files import LoadedWeights, load_weights
 
 PARAMETERS = 147_041_024
 CANVAS = 512
 SHORT_SIDE = 256
 LONG_SIDE = 500
 _BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels, convolutions
+_BAND_PIXELS = 1 << 17
 _STEP = 4  # the hypercolumn's grid, in pixels
 
 
@@ -121,10 +122,11 @@ def working_size(height: int, width: int) -> tuple[int, int]:
 class LarssonMethod:
     """One pass over a 512×512 canvas; colours are decoded at full size in bands of rows."""
 
-    def __init__(self, weights_label: str, network: LarssonNetwork) -> None:
+    def __init__(self, loaded: LoadedWeights, network: LarssonNetwork) -> None:
         self.name = "larsson"
         self.description = "Larsson et al. 2016"
-        self.weights_label = weights_label
+        self.weights_label = loaded.label
+        self.weights_file = loaded.file
         self.network = network
 
     @torch.inference_mode()
@@ -143,7 +145,9 @@ class LarssonMethod:
         grey = to_unit(image).mean(dim=0, keepdim=True)
         histograms = self.predict_histograms(grey)
         parts = []
-        for rows in row_bands(height, width * 8):  # 64 planes each: smaller bands
+        step = max(1, _BAND_PIXELS // width)  # 64 planes a pixel: band by band
+        for top in range(0, height, step):
+            rows = slice(top, min(height, top + step))
             band = _rows_of_enlarged(histograms, rows, height, width)
             parts.append(to_bytes(histograms_to_rgb(band, grey[:, rows])))
         return np.concatenate(parts)
@@ -165,4 +169,4 @@ def load(name: str, weights: Path | str | None, device: str) -> LarssonMethod:
     """The method with the authors' `.h5`, this project's `.safetensors`, or random weights."""
     del name
     loaded = load_weights("larsson", weights)
-    return LarssonMethod(loaded.label, install(LarssonNetwork, loaded, device))
+    return LarssonMethod(loaded, install(LarssonNetwork, loaded, device))

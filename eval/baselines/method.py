@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -19,6 +20,8 @@ class Method(Protocol):
     name: str
     description: str
     weights_label: str
+    weights_file: Path | None
+    """The file that was loaded; None where nothing was (floors, random weights)."""
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """uint8 H×W×3 sRGB (its colour is ignored) -> uint8 H×W×3 sRGB of the same size."""

@@ -9,24 +9,13 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from chromagan.inference.engines.torch_engine import choose_device
 from eval.baselines.method import MethodError
 from eval.baselines.weight_files import LoadedWeights
 
 RANDOM_SEED = 20200301
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
-
-
-def choose_device(name: str) -> torch.device:
-    """`auto` is CUDA, then Apple's MPS, then the CPU; other names are torch's."""
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise MethodError(f"the device {name!r} cannot be used here; try --device cpu") from error
 
 
 def scaled(channels: int, width: float) -> int:
@@ -86,7 +75,10 @@ def install(build: Callable[[float], NetworkT], loaded: LoadedWeights, device: s
             raise MethodError(
                 f"{loaded.path} does not fit the network of {loaded.method}: {_first_line(error)}"
             ) from error
-    return network.to(choose_device(device)).eval()
+    try:
+        return network.to(choose_device(device)).eval()
+    except ValueError as error:
+        raise MethodError(f"{error}; try --device cpu") from error
 
 
 def _first_line(error: RuntimeError) -> str:

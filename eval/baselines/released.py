@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from chromagan.files import cache_folder
 
 
 @dataclass(frozen=True)
@@ -57,15 +57,6 @@ RELEASES: dict[str, Release] = {
 }
 
 
-def cache_folder() -> Path:
-    """`$CHROMAGAN_CACHE`, or `$XDG_CACHE_HOME/chromagan`, or `~/.cache/chromagan`."""
-    chosen = os.environ.get("CHROMAGAN_CACHE")
-    if chosen:
-        return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "chromagan"
-
-
 def cached_release(method: str) -> Path | None:
     """The official file of `method` in the cache, if it is there."""
     release = RELEASES.get(method)
@@ -73,9 +64,3 @@ def cached_release(method: str) -> Path | None:
         return None
     path = cache_folder() / release.filename
     return path if path.is_file() else None
-
-
-def file_digest(path: Path, algorithm: str = "sha256") -> str:
-    """Hexadecimal digest of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()

@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from chromagan.files import write_atomically
+from chromagan.files import cache_folder, sha256_of, write_atomically
 from eval.baselines.method import MethodError
-from eval.baselines.released import RELEASES, cache_folder, cached_release, file_digest
+from eval.baselines.released import RELEASES, cached_release
 
 RANDOM = "random"
 RANDOM_LABEL = "seeded random weights (untrained)"
@@ -42,6 +42,11 @@ class LoadedWeights:
     path: Path
     width: float = 1.0
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def file(self) -> Path | None:
+        """What was read; None for random weights."""
+        return self.path if self.tensors else None
 
     def number(self, key: str, default: float, *, low: float, high: float) -> float:
         """A number from the metadata. Raises MethodError when it is none or out of range."""
@@ -158,7 +163,7 @@ def _caffe_blob(index: str, values: NDArray[np.float32]) -> Tensor:
 
 def _official_label(method: str, path: Path) -> str:
     """Names the file by its SHA-256, and says so when it is the authors' own."""
-    digest = file_digest(path)
+    digest = sha256_of(path)
     release = RELEASES.get(method)
     known = release is not None and release.sha256 and digest.startswith(release.sha256)
     source = "official weights" if known else f"weights from {path.name}"

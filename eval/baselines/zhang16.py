@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from eval.baselines.bins import COUNT, bin_centres
 from eval.baselines.method import check_image
 from eval.baselines.networks import convolutions, install, scaled
-from eval.baselines.pictures import join_lab, lightness, resize_bilinear, squash
-from eval.baselines.weight_files import load_weights
+from eval.baselines.pictures import join_lab, lightness, resize_bilinear
+from eval.baselines.weight_files import LoadedWeights, load_weights
+from eval.measures.quality import squash
 
 PARAMETERS = 32_236_011
 SIZE = 256
@@ -71,11 +72,12 @@ class LabMethod:
     """Networks that map the L of a squashed square to ab, joined with the full-size L."""
 
     def __init__(
-        self, name: str, description: str, weights_label: str, network: nn.Module, size: int
+        self, name: str, description: str, loaded: LoadedWeights, network: nn.Module, size: int
     ) -> None:
         self.name = name
         self.description = description
-        self.weights_label = weights_label
+        self.weights_label = loaded.label
+        self.weights_file = loaded.file
         self.network = network
         self.size = size
 
@@ -96,4 +98,4 @@ def load(name: str, weights: Path | str | None, device: str) -> LabMethod:
     """The method with the authors' `.pth`, this project's `.safetensors`, or random weights."""
     loaded = load_weights(name, weights)
     network = install(Zhang16Network, loaded, device)
-    return LabMethod(name, "Zhang et al. 2016 (ECCV)", loaded.label, network, SIZE)
+    return LabMethod(name, "Zhang et al. 2016 (ECCV)", loaded, network, SIZE)

@@ -74,4 +74,4 @@ def load(name: str, weights: Path | str | None, device: str) -> LabMethod:
     """The method with the authors' `.pth`, this project's `.safetensors`, or random weights."""
     loaded = load_weights(name, weights)
     network = install(Zhang17Network, loaded, device)
-    return LabMethod(name, "Zhang et al. 2017 (SIGGRAPH), automatic", loaded.label, network, SIZE)
+    return LabMethod(name, "Zhang et al. 2017 (SIGGRAPH), automatic", loaded, network, SIZE)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
+import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-import numpy.typing as npt
-
+from chromagan.color import Rgb8
 from chromagan.images import IMAGE_SUFFIXES, ImageError, find_images, image_size, read_image
+
+_LONGEST_KEY = 200  # bytes: file systems allow 255, and suffixes and temporary names need room
 
 
 class PhotosError(ValueError):
@@ -20,7 +22,7 @@ class PhotosError(ValueError):
 
 
 @dataclass(frozen=True)
-class Photo:
+class PhotoFile:
     """One photograph: `name` inside its set, `key` = stem of its results, and where its bytes are.
 
     `size` -1 means the whole file; a tar member is a byte range of the archive, so that any thread
@@ -33,6 +35,10 @@ class Photo:
     offset: int = 0
     size: int = -1
 
+    @property
+    def suffix(self) -> str:
+        return PurePosixPath(self.name).suffix.lower()
+
     def data(self) -> bytes:
         """The encoded file. Raises ImageError where it cannot be read."""
         try:
@@ -42,7 +48,7 @@ class Photo:
         except OSError as error:
             raise ImageError(self.name, f"the file cannot be read ({error.strerror})") from None
 
-    def read(self) -> npt.NDArray[np.uint8]:
+    def read(self) -> Rgb8:
         """Decoded sRGB uint8 `(H, W, 3)`. Raises ImageError naming this photograph."""
         return decode(self.data(), self.name)
 
@@ -51,7 +57,7 @@ class Photo:
         return image_size(io.BytesIO(self.data()))
 
 
-def decode(data: bytes, name: str) -> npt.NDArray[np.uint8]:
+def decode(data: bytes, name: str) -> Rgb8:
     """`read_image` on bytes, with `name` in the error."""
     try:
         return read_image(io.BytesIO(data))
@@ -59,41 +65,60 @@ def decode(data: bytes, name: str) -> npt.NDArray[np.uint8]:
         raise ImageError(name, error.reason) from None
 
 
-def open_photos(source: Path, limit: int | None = None) -> list[Photo]:
+def open_photos(source: Path, limit: int | None = None) -> list[PhotoFile]:
     """The photographs of a folder (recursive) or a .tar, sorted by name, at most `limit`.
 
     Nothing is decoded. Raises PhotosError where there is no such set or nothing in it.
     """
     if source.is_dir():
-        found = [(str(path.relative_to(source)), path, 0, -1) for path in find_images(source)]
+        found = [(path.relative_to(source).as_posix(), path, 0, -1) for path in find_images(source)]
     elif source.is_file():
         found = _tar_members(source)
     else:
         raise PhotosError(f"{source}: there is no such folder or .tar file")
     if not found:
         raise PhotosError(f"{source}: no photographs in it")
-    found.sort()
+    found = sorted((readable(n), p, o, s) for n, p, o, s in found)
     keys = unique_keys([name for name, *_ in found])
-    photos = [Photo(n, k, p, o, s) for (n, p, o, s), k in zip(found, keys, strict=True)]
+    photos = [PhotoFile(n, k, p, o, s) for (n, p, o, s), k in zip(found, keys, strict=True)]
     return photos if limit is None else photos[:limit]
 
 
-def unique_keys(names: list[str]) -> list[str]:
-    """A file-name-safe stem for each name: folders become `__`; equal stems keep their suffix."""
-    paths = [PurePosixPath(name.replace("\\", "/")) for name in names]
-    keys = ["__".join(path.with_suffix("").parts) for path in paths]
-    counts = Counter(keys)
-    full = [
-        f"{key}_{path.suffix[1:]}" if counts[key] > 1 else key
-        for key, path in zip(keys, paths, strict=True)
-    ]
+def readable(name: str) -> str:
+    """A file name that any table, page or terminal can hold.
+
+    Bytes that are no UTF-8 (names from old systems) and control characters become escapes.
+    """
+    text = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def key_of(name: str) -> str:
+    """A file-name-safe stem of a readable name: folders become `__`, the suffix goes."""
+    key = "__".join(PurePosixPath(name).with_suffix("").parts).replace("\\", "_")
+    key = unicodedata.normalize("NFC", key)
+    if len(key.encode()) <= _LONGEST_KEY:
+        return key
+    cut = key.encode()[: _LONGEST_KEY - 9].decode(errors="ignore")
+    return f"{cut}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+
+
+def unique_keys(names: Sequence[str]) -> list[str]:
+    """`key_of` every name, different even where a file system ignores case.
+
+    Names that differ in the suffix alone keep it.
+    """
+    keys = [key_of(name) for name in names]
+    counts = Counter(key.casefold() for key in keys)
     taken: set[str] = set()
-    for index, key in enumerate(full):
-        while full[index] in taken:
-            full[index] += "_"
-        taken.add(full[index])
-        del key
-    return full
+    unique = []
+    for name, key in zip(names, keys, strict=True):
+        chosen = f"{key}_{PurePosixPath(name).suffix[1:]}" if counts[key.casefold()] > 1 else key
+        while chosen.casefold() in taken:
+            chosen += "_"
+        taken.add(chosen.casefold())
+        unique.append(chosen)
+    return unique
 
 
 def list_hash(digests: dict[str, str]) -> str:

@@ -17,22 +17,20 @@ from chromagan.checkpoint.release_file import load_release
 from chromagan.checkpoint.source import available_checkpoints, find_checkpoint
 from chromagan.config import ModelConfig, for_release
 from chromagan.inference.colorizer import ChromaGANColorizer
-from chromagan.inference.engines.registry import build_engine, candidates
+from chromagan.inference.engines import registry
 from chromagan.inference.engines.torch_engine import Engine
 from chromagan.model import Generator, build_generator
-from eval.baselines import METHODS, load_method
+from eval.baselines import PUBLISHED, load_method
 
 Pixels = NDArray[np.uint8]
 Codes = NDArray[np.float32]
 
 OURS = ("full", "lite")
-_NOT_NETWORKS = ("grey", "mean-ab", "full", "no-class", "no-gan", "lite")
-BASELINES = tuple(name for name in METHODS if name not in _NOT_NETWORKS)
 SEED = 0
 
 
 @dataclass
-class Contestant:
+class Candidate:
     """Something that colours photographs, and its network alone where that can be reached."""
 
     name: str
@@ -44,7 +42,8 @@ class Contestant:
     """What the network itself looks at."""
     pipeline: ChromaGANColorizer | None = None
     """Set where folder mode can run it."""
-    run_network: Callable[[int], Callable[[], float] | None] = field(default=lambda batch: None)
+    network: Callable[[int], Callable[[], float] | None] = field(default=lambda batch: None)
+    """A call that runs the network on so many photographs and gives the seconds; or None."""
     graph: tuple[nn.Module, tuple[int, ...]] | None = None
     """Network and input shape, for counting its arithmetic."""
     device: str = "cpu"
@@ -52,30 +51,26 @@ class Contestant:
     def __str__(self) -> str:
         return f"{self.name}/{self.engine}-{self.precision}"
 
-    def network(self, batch: int) -> Callable[[], float] | None:
-        """A call that runs the network on `batch` photographs and gives the seconds; or None."""
-        return self.run_network(batch)
 
-
-def all_contestants(
+def all_candidates(
     device: str = "cpu", *, only: Sequence[str] | None = None, exactly: str | None = None
-) -> list[Contestant]:
+) -> list[Candidate]:
     """Everything that runs here. ValueError for a name in `only` that is none of them.
 
-    `exactly` is one contestant as `str` writes it, e.g. `lite/openvino-int8`.
+    `exactly` is one candidate as `str` writes it, e.g. `lite/openvino-int8`.
     """
-    names = ("official", *OURS, *BASELINES)
+    names = ("official", *OURS, *PUBLISHED)
     wanted = (exactly.partition("/")[0],) if exactly else tuple(only or names)
     unknown = set(wanted) - set(names)
     if unknown:
         raise ValueError(f"--only {' '.join(sorted(unknown))}: choose from {', '.join(names)}")
-    found: list[Contestant] = []
+    found: list[Candidate] = []
     if "official" in wanted:
         found.append(official(device))
     for name in OURS:
         if name in wanted:
             found += _ours(name, device, exactly)
-    found += [_baseline(name, device) for name in BASELINES if name in wanted]
+    found += [_baseline(name, device) for name in PUBLISHED if name in wanted]
     return [c for c in found if exactly in (None, str(c))]
 
 
@@ -106,7 +101,7 @@ class KerasEngine:
     device = "cpu"
 
     def __init__(self) -> None:
-        from eval.official_keras import build
+        from eval.speed.official_keras import build
 
         self._model = build()
 
@@ -116,7 +111,7 @@ class KerasEngine:
         return np.ascontiguousarray(np.moveaxis(ab, -1, 1), dtype=np.float32)
 
 
-def official(device: str) -> Contestant:
+def official(device: str) -> Candidate:
     """ChromaGAN as published, in Keras if TensorFlow is here, else in plain PyTorch."""
     config = ModelConfig("vgg16", "official", class_head=True)
     engine: Engine
@@ -126,16 +121,16 @@ def official(device: str) -> Contestant:
     else:
         generator = _seeded(config)
         engine = OfficialEngine(generator, device)
-    return _contestant("official", engine, generator, "seeded random weights")
+    return as_candidate("official", engine, generator, "seeded random weights")
 
 
-def _ours(name: str, device: str, exactly: str | None) -> list[Contestant]:
+def _ours(name: str, device: str, exactly: str | None) -> list[Candidate]:
     generator, weights = _network(name)
     found = []
-    for spec in candidates(device):
+    for spec in registry.candidates(device):
         if exactly is None or exactly == f"{name}/{spec}":
-            engine = build_engine(generator, spec.name, spec.precision, device=device)
-            found.append(_contestant(name, engine, generator, weights))
+            engine = registry.build_engine(generator, spec.name, spec.precision, device=device)
+            found.append(as_candidate(name, engine, generator, weights))
     return found
 
 
@@ -153,7 +148,7 @@ def _seeded(config: ModelConfig) -> Generator:
         return build_generator(config).eval().requires_grad_(False)
 
 
-def _contestant(name: str, engine: Engine, generator: Generator, weights: str) -> Contestant:
+def as_candidate(name: str, engine: Engine, generator: Generator, weights: str) -> Candidate:
     size = generator.config.image_size
     colorizer = ChromaGANColorizer(generator, name=name, engine=engine)
 
@@ -167,7 +162,7 @@ def _contestant(name: str, engine: Engine, generator: Generator, weights: str) -
 
         return call
 
-    return Contestant(
+    return Candidate(
         name,
         engine.name,
         engine.precision,
@@ -175,13 +170,13 @@ def _contestant(name: str, engine: Engine, generator: Generator, weights: str) -
         colorizer,
         size * size / 1e6,
         pipeline=None if name == "official" else colorizer,
-        run_network=run_network,
+        network=run_network,
         graph=(generator, (1, 1, size, size)),
         device=getattr(engine, "device", "cpu"),
     )
 
 
-def _baseline(name: str, device: str) -> Contestant:
+def _baseline(name: str, device: str) -> Candidate:
     method: Any = load_method(name, weights="random", device=device)
     side = int(getattr(method, "size", 256))
     photo = np.random.default_rng(SEED).integers(0, 256, (side, side, 3), dtype=np.uint8)
@@ -192,14 +187,14 @@ def _baseline(name: str, device: str) -> Contestant:
             return None
         return NetworkClock(network, lambda: method(photo))
 
-    return Contestant(
+    return Candidate(
         name,
         "torch",
         "fp32",
         str(method.weights_label),
         method,
         side * side / 1e6,
-        run_network=run_network,
+        network=run_network,
         device=device,
     )
 

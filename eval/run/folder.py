@@ -1,4 +1,4 @@
-"""A run folder: pictures, a journal of measured rows, and atomic writing of everything.
+"""A run folder: pictures and a journal of measured rows.
 
     results/NAME/
       journal.jsonl            one line per finished (method, image), appended as the run proceeds
@@ -12,46 +12,28 @@ moment a run dies at, a second run finds whole results or none.
 
 from __future__ import annotations
 
-import io
 import json
-import os
-import tempfile
 import threading
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from chromagan.images.png import write_png
+from chromagan.color import Rgb8
+from chromagan.files import write_atomically
+from chromagan.images import write_image
+from eval.run.photos import PhotoFile, decode
 
 JOURNAL = "journal.jsonl"
+ImageScores = dict[str, Any]
+"""One row: `method`, `image`, `key`, `sha256`, `fingerprint` and what was measured."""
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a whole file in one step: a temporary file beside it, then `os.replace`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    """Write a whole file in one step."""
 
+    def write(file: Path) -> None:
+        file.write_bytes(data)
 
-def write_text(path: Path, text: str) -> None:
-    """`write_bytes` for UTF-8 text."""
-    write_bytes(path, text.encode())
-
-
-def write_picture(path: Path, image: npt.NDArray[np.uint8]) -> None:
-    """Lossless PNG in one step."""
-    buffer = io.BytesIO()
-    write_png(buffer, image)
-    write_bytes(path, buffer.getvalue())
+    write_atomically(path, write)
 
 
 class RunFolder:
@@ -61,15 +43,35 @@ class RunFolder:
         self.path = path
         self._lock = threading.Lock()
 
-    def create(self) -> None:
-        """Make the folder. Raises OSError where that is impossible."""
-        self.path.mkdir(parents=True, exist_ok=True)
-
     def picture(self, method: str, key: str) -> Path:
         """Where the picture of `key` by `method` is or will be."""
         return self.path / method / f"{key}.png"
 
-    def rows(self) -> list[dict[str, Any]]:
+    def truth(self, photo: PhotoFile) -> Path:
+        """Where the copy of a photograph is or will be."""
+        return self.path / "truth" / f"{photo.key}{photo.suffix}"
+
+    def keep_truth(self, photo: PhotoFile, data: bytes) -> None:
+        """Store a photograph's own bytes, unless they are there."""
+        path = self.truth(photo)
+        if not path.is_file() or path.read_bytes() != data:
+            write_bytes(path, data)
+
+    def keep_picture(self, method: str, key: str, picture: Rgb8) -> None:
+        path = self.picture(method, key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_image(path, picture)
+
+    def read_truth(self, row: ImageScores) -> Rgb8:
+        """The photograph of a row, from the copy. Raises ImageError, FileNotFoundError."""
+        suffix = "." + str(row["image"]).rpartition(".")[2].lower()
+        return _read(self.path / "truth" / f"{row['key']}{suffix}")
+
+    def read_picture(self, row: ImageScores) -> Rgb8:
+        """The picture of a row. Raises ImageError, FileNotFoundError."""
+        return _read(self.picture(str(row["method"]), str(row["key"])))
+
+    def rows(self) -> list[ImageScores]:
         """The journal's complete lines, oldest first; a torn last line is left out."""
         try:
             text = (self.path / JOURNAL).read_text(encoding="utf-8", errors="replace")
@@ -85,10 +87,14 @@ class RunFolder:
                 rows.append(row)
         return rows
 
-    def append(self, row: dict[str, Any]) -> None:
+    def append(self, row: ImageScores) -> None:
         """Add one finished row; on disk before this returns."""
         line = json.dumps(row, ensure_ascii=False, allow_nan=True)
         with self._lock, (self.path / JOURNAL).open("a", encoding="utf-8") as file:
             # a leading newline ends whatever a killed run left half-written
             file.write(f"\n{line}" if file.tell() else line)
             file.flush()
+
+
+def _read(path: Path) -> Rgb8:
+    return decode(path.read_bytes(), str(path))

@@ -1,4 +1,4 @@
-"""Numbers that other people published: `eval/published.csv`, each with source and reliability.
+"""Numbers that other people published: `published.csv`, each with source and reliability.
 
 They are shown beside measured numbers in a column of their own and are never mixed with them:
 other images, other sizes.
@@ -29,8 +29,8 @@ class Published:
         return f"{self.value} ± {self.se}" if self.se else self.value
 
 
-def published(metric: str = "psnr", file: Path = FILE) -> dict[str, Published]:
+def published(metric: str = "psnr") -> dict[str, Published]:
     """Method -> its published number of this metric."""
-    with file.open(encoding="utf-8", newline="") as lines:
+    with FILE.open(encoding="utf-8", newline="") as lines:
         found = [Published(**row) for row in csv.DictReader(lines)]
     return {number.method: number for number in found if number.metric == metric}

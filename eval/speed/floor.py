@@ -1,18 +1,47 @@
-"""What the machine itself allows: arithmetic floor, peak memory, energy counters."""
+"""What the machine itself allows: the floor under every time, and peak memory."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-_RAPL = Path("/sys/class/powercap")
+from eval.speed.candidates import Candidate
+
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Floor:
+    """Arithmetic that a candidate cannot avoid, at the machine's own rate."""
+
+    gflop: float
+    rates: dict[str, float]
+    """Measured matrix products, GFLOP/s by precision."""
+
+    def seconds(self, precision: str) -> float | None:
+        rate = self.rates.get(precision)
+        return None if rate is None else self.gflop / rate
+
+
+def floors(candidates: Sequence[Candidate], device: str) -> dict[str, Floor]:
+    """By candidate name, for those whose arithmetic can be counted."""
+    precisions = sorted({c.precision for c in candidates})
+    measured = {p: matmul_rate(p, device=device) for p in precisions}
+    rates = {p: r / 1e9 for p, r in measured.items() if r is not None}
+    found: dict[str, Floor] = {}
+    for candidate in candidates:
+        if candidate.graph is not None and candidate.name not in found:
+            network, shape = candidate.graph
+            codes = torch.zeros(shape, device=next(network.parameters()).device)
+            found[candidate.name] = Floor(count_flops(network, codes) / 1e9, rates)
+    return found
 
 
 def count_flops(network: nn.Module, *inputs: torch.Tensor) -> int:
@@ -65,16 +94,3 @@ def _largest_ever_mb() -> float | None:
         return None
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return size / 1e6 if sys.platform == "darwin" else size * 1024 / 1e6
-
-
-def energy_joules() -> float | None:
-    """The processor packages' energy counters, summed, where the system lets us read them."""
-    try:
-        counters = [
-            int((zone / "energy_uj").read_text())
-            for zone in sorted(_RAPL.glob("intel-rapl:*"))
-            if zone.name.count(":") == 1
-        ]
-    except (OSError, ValueError):
-        return None
-    return sum(counters) / 1e6 if counters else None

@@ -14,17 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
-from typing import Any
 
+from chromagan.color import Rgb8
 from chromagan.images import ImageError
-from eval.contestants import Contestant
-from eval.folder import RunFolder, write_bytes, write_picture
-from eval.lab import Rgb8
-from eval.photos import Photo, decode
-from eval.protocol import measure
+from eval.measures.protocol import measure
+from eval.run.entries import Entry
+from eval.run.folder import ImageScores, RunFolder
+from eval.run.photos import PhotoFile, decode
 
-Row = dict[str, Any]
 _AHEAD = 6
 
 
@@ -65,24 +62,22 @@ class Timing:
 class Loaded:
     """A decoded photograph with the hash of its file."""
 
-    photo: Photo
+    photo: PhotoFile
     truth: Rgb8
     sha256: str
 
 
-def load(photo: Photo, folder: RunFolder) -> Loaded:
+def load(photo: PhotoFile, folder: RunFolder) -> Loaded:
     """Read, decode, and keep the file in the run folder's `truth/`. Raises ImageError."""
     data = photo.data()
     truth = decode(data, photo.name)
-    copy = folder.path / "truth" / f"{photo.key}{PurePosixPath(photo.name).suffix.lower()}"
-    if not copy.is_file() or copy.read_bytes() != data:
-        write_bytes(copy, data)
+    folder.keep_truth(photo, data)
     return Loaded(photo, truth, hashlib.sha256(data).hexdigest())
 
 
 def evaluate(
-    contestant: Contestant,
-    photos: Sequence[Photo],
+    entry: Entry,
+    photos: Sequence[PhotoFile],
     folder: RunFolder,
     *,
     tick: Callable[[], object],
@@ -92,18 +87,18 @@ def evaluate(
 
     Returns what failed (photo name -> reason) and the timing. `tick` is called once per photograph.
     """
-    colorize = contestant.load()
+    colorize = entry.load()
     failed: dict[str, str] = {}
     timing = Timing()
     began, began_cpu = time.perf_counter(), time.process_time()
 
-    def read(photo: Photo) -> Loaded:
+    def read(photo: PhotoFile) -> Loaded:
         with timing.side():
             return load(photo, folder)
 
     def finish(loaded: Loaded, output: Rgb8, seconds: float) -> None:
         with timing.side():
-            folder.append(_row(contestant, loaded, output, seconds, folder))
+            folder.append(_row(entry, loaded, output, seconds, folder))
 
     def collect(name: str, future: Future[None]) -> None:
         try:
@@ -120,7 +115,7 @@ def evaluate(
                 started = time.perf_counter()
                 output = colorize(photo, loaded.truth)
                 seconds = time.perf_counter() - started
-            except (ImageError, ValueError, RuntimeError, OSError) as error:
+            except (ValueError, RuntimeError, OSError) as error:
                 failed[photo.name] = _reason(error)
                 tick()
                 continue
@@ -137,10 +132,10 @@ def evaluate(
 
 
 def _ahead(
-    reader: ThreadPoolExecutor, read: Callable[[Photo], Loaded], photos: Sequence[Photo]
-) -> Iterator[tuple[Photo, Future[Loaded]]]:
+    reader: ThreadPoolExecutor, read: Callable[[PhotoFile], Loaded], photos: Sequence[PhotoFile]
+) -> Iterator[tuple[PhotoFile, Future[Loaded]]]:
     """Photographs in order with their futures, never more than a few decoded ahead."""
-    queue: deque[tuple[Photo, Future[Loaded]]] = deque()
+    queue: deque[tuple[PhotoFile, Future[Loaded]]] = deque()
     for photo in photos:
         queue.append((photo, reader.submit(read, photo)))
         if len(queue) > _AHEAD:
@@ -150,13 +145,13 @@ def _ahead(
 
 
 def _row(
-    contestant: Contestant, loaded: Loaded, output: Rgb8, seconds: float, folder: RunFolder
-) -> Row:
+    entry: Entry, loaded: Loaded, output: Rgb8, seconds: float, folder: RunFolder
+) -> ImageScores:
     photo, (height, width) = loaded.photo, loaded.truth.shape[:2]
-    numbers = measure(loaded.truth, output, contestant.luminance)
-    write_picture(folder.picture(contestant.name, photo.key), output)
+    numbers = measure(loaded.truth, output, entry.luminance)
+    folder.keep_picture(entry.name, photo.key, output)
     return {
-        "method": contestant.name,
+        "method": entry.name,
         "image": photo.name,
         "key": photo.key,
         "width": width,
@@ -164,7 +159,7 @@ def _row(
         "seconds": round(seconds, 5),
         **numbers,
         "sha256": loaded.sha256,
-        "fingerprint": contestant.fingerprint(photo),
+        "fingerprint": entry.fingerprint(photo),
     }
 
 

@@ -1,4 +1,4 @@
-"""From per-image rows to the numbers of a report: `summary.json`."""
+"""From per-image rows to the numbers of a report: `summary.json` and `per_image.csv`."""
 
 from __future__ import annotations
 
@@ -12,45 +12,55 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eval.folder import RunFolder, write_text
-from eval.intervals import estimate, paired_difference
-from eval.protocol import BETTER, CAPTION, COLOURED, METRICS, PROTOCOL
+from chromagan.files import write_text
+from eval.measures.intervals import estimate, paired_difference
+from eval.measures.protocol import CAPTION, COLOURED, METRICS, ON_REQUEST, PROTOCOL
+from eval.run.folder import ImageScores, RunFolder
+from eval.run.run import Table
 
-Row = dict[str, Any]
-Table = Mapping[str, Sequence[Row]]  # method -> rows of the same images in the same order
-
+_WORDS = ("method", "image", "key", "sha256", "fingerprint")
 FIELDS = (
     "method", "image", "key", "width", "height", "seconds", "truth_chroma", "psnr224_grey",
-    *METRICS, "lpips", "sha256", "fingerprint",
+    *METRICS, *ON_REQUEST, "sha256", "fingerprint",
 )  # fmt: skip
 
 
-def column(rows: Sequence[Row], name: str) -> npt.NDArray[np.float64]:
+def column(rows: Sequence[ImageScores], name: str) -> npt.NDArray[np.float64]:
     """One number of every row; None and missing become NaN."""
     values = [row.get(name) for row in rows]
     return np.array([math.nan if value is None else float(value) for value in values])
 
 
-def metrics_of(rows: Sequence[Row]) -> tuple[str, ...]:
-    """The metrics that these rows hold: the usual ones, and `lpips` where it was asked for."""
-    return (*METRICS, "lpips") if any("lpips" in row for row in rows) else METRICS
+def coloured(rows: Sequence[ImageScores]) -> npt.NDArray[np.bool_]:
+    """Which rows are of colour photographs."""
+    chosen: npt.NDArray[np.bool_] = column(rows, "truth_chroma") >= COLOURED
+    return chosen
 
 
-def method_summary(rows: Sequence[Row], seed: int) -> dict[str, Any]:
+def gains(rows: Sequence[ImageScores]) -> npt.NDArray[np.float64]:
+    """psnr224 over that of no colour at all, per image, in dB."""
+    gain: npt.NDArray[np.float64] = column(rows, "psnr224") - column(rows, "psnr224_grey")
+    return gain
+
+
+def metrics_of(rows: Sequence[ImageScores]) -> list[str]:
+    """The metrics that these rows hold: the usual ones, and those asked for."""
+    return [*METRICS, *(name for name in ON_REQUEST if any(name in row for row in rows))]
+
+
+def method_summary(rows: Sequence[ImageScores], seed: int) -> dict[str, Any]:
     """Every metric over all images, and psnr224 over colour photographs with its gain over grey."""
-    summary: dict[str, Any] = {
-        name: estimate(column(rows, name), seed).as_dict() for name in metrics_of(rows)
+    gain, colour = gains(rows), coloured(rows)
+    return {
+        **{name: estimate(column(rows, name), seed).as_dict() for name in metrics_of(rows)},
+        "gain_over_grey": estimate(gain, seed).as_dict(),
+        "colour": {
+            "n": int(colour.sum()),
+            "psnr224": estimate(column(rows, "psnr224")[colour], seed).as_dict(),
+            "gain_over_grey": estimate(gain[colour], seed).as_dict(),
+        },
+        "seconds_per_image": float(np.mean(column(rows, "seconds"))),
     }
-    gain = column(rows, "psnr224") - column(rows, "psnr224_grey")
-    colour = column(rows, "truth_chroma") >= COLOURED
-    summary["gain_over_grey"] = estimate(gain, seed).as_dict()
-    summary["colour"] = {
-        "n": int(colour.sum()),
-        "psnr224": estimate(column(rows, "psnr224")[colour], seed).as_dict(),
-        "gain_over_grey": estimate(gain[colour], seed).as_dict(),
-    }
-    summary["seconds_per_image"] = float(np.mean(column(rows, "seconds")))
-    return summary
 
 
 def differences(table: Table, seed: int) -> dict[str, dict[str, Any]]:
@@ -58,15 +68,15 @@ def differences(table: Table, seed: int) -> dict[str, dict[str, Any]]:
 
     Positive means that the method has the larger number, whether or not larger is better.
     """
-    names = list(table)
+    first, *others = table
     return {
         name: {
             metric: paired_difference(
-                column(table[name], metric), column(table[names[0]], metric), seed
+                column(table[name], metric), column(table[first], metric), seed
             ).as_dict()
             for metric in metrics_of(table[name])
         }
-        for name in names[1:]
+        for name in others
     }
 
 
@@ -74,25 +84,24 @@ def summarise(
     table: Table,
     seed: int,
     about: dict[str, Any],
-    whole: Mapping[str, Mapping[str, float | None]] | None = None,
+    whole: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """The whole `summary.json`; `about` brings versions, hashes, device and the like.
 
-    `whole` holds numbers of a method that belong to no single image (FID).
+    `whole` holds what belongs to a method and to no single image (FID, kinds of scene).
     """
-    first = next(iter(table), None)
-    colour = 0 if first is None else int((column(table[first], "truth_chroma") >= COLOURED).sum())
+    first = next(iter(table))
     return {
         "format": 1,
         "protocol": {
             "version": PROTOCOL,
             "caption": CAPTION,
-            "better": BETTER,
+            "better": {name: metric.better for name, metric in METRICS.items()},
             "interval": "95 % percentile bootstrap over images, 2000 draws, paired",
         },
         **about,
         "seed": seed,
-        "images": {**about.get("images", {}), "colour": colour},
+        "images": {**about.get("images", {}), "colour": int(coloured(table[first]).sum())},
         "methods": {
             name: {
                 **about.get("methods", {}).get(name, {}),
@@ -122,14 +131,15 @@ def write_per_image(folder: RunFolder, table: Table) -> None:
     write_text(folder.path / "per_image.csv", text.getvalue())
 
 
-def read_per_image(folder: RunFolder) -> dict[str, list[Row]]:
+def read_per_image(folder: RunFolder) -> dict[str, list[ImageScores]]:
     """Rows of `per_image.csv` by method, numbers as floats. Raises FileNotFoundError."""
-    table: dict[str, list[Row]] = {}
+    table: dict[str, list[ImageScores]] = {}
     with (folder.path / "per_image.csv").open(encoding="utf-8", newline="") as file:
         for record in csv.DictReader(file):
-            row: Row = dict(record)
-            for name in FIELDS[3:-2]:
-                row[name] = float(row[name]) if row.get(name) else math.nan
+            row = {
+                name: value if name in _WORDS else float(value or math.nan)
+                for name, value in record.items()
+            }
             table.setdefault(record["method"], []).append(row)
     return table
 

@@ -12,17 +12,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
-from eval.lab import Floats, Rgb8, lab_to_rgb, rgb_to_lab
+from chromagan.color import Floats, Rgb8, lab_to_rgb8
 
 # Identical pictures have infinite PSNR, and one would make every mean infinite. Bytes are known
 # only to within rounding, a mean squared error of 1/12: the best that 8-bit pictures can show.
 PSNR_CAP = 10 * math.log10(255**2 * 12)
 AB_PEAK = 255.0
 AUC_LIMIT = 150.0
-
-_TAPS = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
-_TAPS = (_TAPS / _TAPS.sum()).astype(np.float32)
 
 
 def squash(image: Rgb8, side: int) -> Rgb8:
@@ -32,13 +30,13 @@ def squash(image: Rgb8, side: int) -> Rgb8:
     return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
 
 
-def rebuild(truth_lab: Floats, output_lab: Floats) -> Rgb8:
-    """True L with the output's ab, back in 8-bit sRGB: clipped per channel and rounded.
+def rebuild(truth_lab: Floats, ab: Floats) -> Rgb8:
+    """True L with other ab `(2, H, W)`, back in 8-bit sRGB: clipped per channel and rounded.
 
     This is the picture that the official implementation measures: luminance is given to the
     method, so that only its chroma is judged.
     """
-    return lab_to_rgb(np.concatenate((truth_lab[:1], output_lab[1:])))
+    return lab_to_rgb8(np.concatenate((truth_lab[:1], ab)))
 
 
 def psnr(first: Rgb8, second: Rgb8, peak: float = 255.0) -> float:
@@ -49,16 +47,6 @@ def psnr(first: Rgb8, second: Rgb8, peak: float = 255.0) -> float:
     """
     _same_shape(first, second)
     return _decibel(_mean_square(first.astype(np.float32) - second), peak)
-
-
-def psnr_squashed(truth: Rgb8, output: Rgb8, side: int = 224) -> float:
-    """The official ChromaGAN PSNR for `side` = 224: what tables call `psnr224`.
-
-    Truth and full-size output are both squashed to `side`² (see `squash`); 8-bit RGB is rebuilt
-    from the true L and the output's ab (float Lab, clipped as uint8 does); PSNR with peak 255.
-    """
-    small_truth, small_output = squash(truth, side), squash(output, side)
-    return psnr(small_truth, rebuild(rgb_to_lab(small_truth), rgb_to_lab(small_output)))
 
 
 def ab_psnr(truth_ab: Floats, ab: Floats, peak: float = AB_PEAK) -> float:
@@ -79,8 +67,10 @@ def ssim(first: Rgb8, second: Rgb8) -> float:
     _same_shape(first, second)
     if min(first.shape[:2]) < 11:
         raise ValueError(f"SSIM needs pictures of at least 11 × 11 pixels, got {first.shape}")
-    channels = [_ssim_plane(first[..., c], second[..., c]) for c in range(3)]
-    return sum(channels) / 3
+    # centred on 128: covariances do not change, and float32 loses nothing to large squares;
+    # channel by channel, which stays in the processor's cache
+    x, y = (np.moveaxis(p.astype(np.float32) - 128, -1, 0) for p in (first, second))
+    return float(np.mean([_ssim_plane(*planes) for planes in zip(x, y, strict=True)]))
 
 
 def colourfulness(rgb: Rgb8) -> float:
@@ -98,7 +88,7 @@ def colourfulness(rgb: Rgb8) -> float:
 
 def mean_chroma(ab: Floats) -> float:
     """Mean of sqrt(a² + b²) in CIE units; a truth below 4 counts as a grey photograph."""
-    return float(np.sqrt(ab[0] ** 2 + ab[1] ** 2).mean(dtype=np.float64))
+    return float(np.hypot(*ab).mean(dtype=np.float64))
 
 
 def auc(truth_ab: Floats, ab: Floats, weights: Floats | None = None) -> float:
@@ -106,45 +96,28 @@ def auc(truth_ab: Floats, ab: Floats, weights: Floats | None = None) -> float:
 
     Zhang et al. 2016: the share of pixels whose ab lies within a distance t of the truth, for t
     from 0 to 150, area normalised. Integrated exactly: the mean of max(0, 1 - distance / 150).
-    `weights` `(H, W)` re-weights pixels (the rebalanced variant, see `eval.prior`).
+    `weights` `(H, W)` re-weights pixels (the rebalanced variant, see `eval.measures.rebalancing`).
     """
     _same_shape(truth_ab, ab)
-    step = truth_ab - ab
-    score = np.maximum(0, 1 - np.sqrt(step[0] ** 2 + step[1] ** 2) / AUC_LIMIT)
+    score = np.maximum(0, 1 - np.hypot(*(truth_ab - ab)) / AUC_LIMIT)
     return float(np.average(score, weights=weights))
 
 
-def _ssim_plane(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> float:
-    """Mean SSIM of one channel; a channel at a time stays in the processor's cache."""
-    # centred on 128: covariances do not change, and float32 loses nothing to large squares
-    x, y = first.astype(np.float32, order="C") - 128, second.astype(np.float32, order="C") - 128
-    mean_x, mean_y = _window(x), _window(y)
-    covariance = _window(x * y) - mean_x * mean_y
-    variances = _window(x * x + y * y) - mean_x * mean_x - mean_y * mean_y
-    mean_x += 128
-    mean_y += 128
+def _ssim_plane(x: Floats, y: Floats) -> float:
+    mean_x, mean_y = _windows(x), _windows(y)
+    covariance = _windows(x * y) - mean_x * mean_y
+    variances = _windows(x * x + y * y) - mean_x * mean_x - mean_y * mean_y
+    mean_x, mean_y = mean_x + 128, mean_y + 128
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     structure = (2 * covariance + c2) / (variances + c2)
     luminance = (2 * mean_x * mean_y + c1) / (mean_x * mean_x + mean_y * mean_y + c1)
     return float((structure * luminance).mean(dtype=np.float64))
 
 
-def _window(plane: Floats) -> Floats:
-    """Gaussian mean over every 11 × 11 window inside `(H, W)` -> `(H - 10, W - 10)`."""
-    return _smooth(_smooth(plane).T).T
-
-
-def _smooth(plane: Floats) -> Floats:
-    """One axis of the Gaussian: the taps are symmetric, so pairs of rows are added first."""
-    rows = len(plane) - 10
-    total: Floats = plane[5 : 5 + rows] * _TAPS[5]
-    pair = np.empty_like(total)
-    for offset in range(5):
-        mirror = 10 - offset
-        np.add(plane[offset : offset + rows], plane[mirror : mirror + rows], out=pair)
-        pair *= _TAPS[offset]
-        total += pair
-    return total
+def _windows(plane: Floats) -> Floats:
+    """Gaussian mean of every 11 × 11 window inside `(H, W)` -> `(H - 10, W - 10)`."""
+    means: Floats = gaussian_filter(plane, 1.5, radius=5)[5:-5, 5:-5]
+    return means
 
 
 def _mean_square(difference: Floats) -> float:

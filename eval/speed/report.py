@@ -4,49 +4,18 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from chromagan.inference.engines.choice import cpu_name
 from chromagan.inference.engines.registry import usable_cpus
-from eval.speed_contestants import Contestant
-from eval.speed_floor import count_flops, matmul_rate
-
-if TYPE_CHECKING:
-    from eval.speed import Row
+from eval.report.plots import new_figure
+from eval.speed.floor import Floor
+from eval.speed.measurement import SpeedRecord
 
 
-@dataclass(frozen=True)
-class Floor:
-    """Arithmetic that a contestant cannot avoid, at the machine's own rate."""
-
-    gflop: float
-    rates: dict[str, float]
-    """Measured matrix products, GFLOP/s by precision."""
-
-    def seconds(self, precision: str) -> float | None:
-        rate = self.rates.get(precision)
-        return None if rate is None else self.gflop / rate
-
-
-def floors(contestants: Sequence[Contestant], device: str) -> dict[str, Floor]:
-    """By contestant name, for those whose arithmetic can be counted."""
-    precisions = {c.precision for c in contestants}
-    measured = {p: matmul_rate(p, device=device) for p in sorted(precisions)}
-    rates = {p: r / 1e9 for p, r in measured.items() if r is not None}
-    found: dict[str, Floor] = {}
-    for contestant in contestants:
-        if contestant.graph is not None and contestant.name not in found:
-            network, shape = contestant.graph
-            codes = torch.zeros(shape, device=next(network.parameters()).device)
-            found[contestant.name] = Floor(count_flops(network, codes) / 1e9, rates)
-    return found
-
-
-def markdown(rows: Sequence[Row], arithmetic: dict[str, Floor]) -> str:
+def markdown(rows: Sequence[SpeedRecord], arithmetic: dict[str, Floor]) -> str:
     """Tables by scope and size; "times faster" is relative to `official` of the same table."""
     parts = [_machine(), ""]
     for scope, megapixels, batch in _groups(rows):
@@ -64,12 +33,12 @@ def _machine() -> str:
     )
 
 
-def _group(row: Row) -> tuple[str, float, int]:
+def _group(row: SpeedRecord) -> tuple[str, float, int]:
     # networks differ in what they look at; they still answer for the same photograph
     return row.scope, 0.0 if row.scope == "network" else row.megapixels, row.batch
 
 
-def _groups(rows: Sequence[Row]) -> list[tuple[str, float, int]]:
+def _groups(rows: Sequence[SpeedRecord]) -> list[tuple[str, float, int]]:
     seen = dict.fromkeys(_group(row) for row in rows)
     return sorted(seen, key=lambda g: (g[0] != "network", g[1], g[2]))
 
@@ -81,7 +50,7 @@ def _title(scope: str, megapixels: float, batch: int) -> str:
     return f"File to file, {megapixels:g} megapixels, {many}"
 
 
-def _table(group: Sequence[Row], arithmetic: dict[str, Floor]) -> list[str]:
+def _table(group: Sequence[SpeedRecord], arithmetic: dict[str, Floor]) -> list[str]:
     base = next((r.median_s / r.batch for r in group if r.name == "official"), None)
     lines = [
         "| method | engine | precision | times faster | ms per photo | quartiles | × floor | MB |",
@@ -98,7 +67,7 @@ def _table(group: Sequence[Row], arithmetic: dict[str, Floor]) -> list[str]:
     return lines
 
 
-def _times_floor(row: Row, arithmetic: dict[str, Floor]) -> str:
+def _times_floor(row: SpeedRecord, arithmetic: dict[str, Floor]) -> str:
     floor = arithmetic.get(row.name)
     seconds = floor.seconds(row.precision) if floor and row.scope == "network" else None
     return "–" if seconds is None else f"{row.median_s / row.batch / seconds:.2f}"
@@ -116,19 +85,17 @@ def _floor_lines(arithmetic: dict[str, Floor]) -> list[str]:
     return [*lines, ""]
 
 
-def _weights_lines(rows: Sequence[Row]) -> list[str]:
+def _weights_lines(rows: Sequence[SpeedRecord]) -> list[str]:
     used = dict.fromkeys((row.name, row.weights) for row in rows)
     listed = "; ".join(f"{name}: {weights}" for name, weights in used)
     return [f"Weights (times do not depend on their values): {listed}."]
 
 
-def plot(rows: Sequence[Row], path: Path) -> None:
+def plot(rows: Sequence[SpeedRecord], path: Path) -> None:
     """Bars of milliseconds per photograph on a logarithmic axis, one panel per group."""
-    from matplotlib.figure import Figure
-
     groups = _groups(rows)
     heights = [sum(_group(r) == g for r in rows) for g in groups]
-    figure = Figure(figsize=(8, 1 + 0.28 * sum(heights) + 0.7 * len(groups)), layout="constrained")
+    figure = new_figure(8, 1 + 0.28 * sum(heights) + 0.7 * len(groups))
     axes = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axis, group in zip(axes, groups, strict=True):
         members = sorted((r for r in rows if _group(r) == group), key=lambda r: -r.median_s)

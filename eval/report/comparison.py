@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eval.folder import RunFolder
-from eval.intervals import Estimate, paired_difference
-from eval.protocol import BETTER, METRICS
-from eval.summary import Row, column, read_per_image
+from eval.measures.intervals import Estimate, paired_difference
+from eval.measures.protocol import METRICS
+from eval.report.summary import column, read_per_image
+from eval.run.folder import ImageScores, RunFolder
 
 BANDS = ("least chroma", "middle", "most chroma")
 
@@ -40,7 +40,7 @@ class Difference:
             return "too few images"
         if self.difference.low <= 0 <= self.difference.high:
             return "no clear difference"
-        sign = BETTER[self.metric]
+        sign = METRICS[self.metric].better
         if sign == 0:
             return f"{self.first if self.difference.mean > 0 else self.second} has more"
         return f"{self.first if self.difference.mean * sign > 0 else self.second} is better"
@@ -50,13 +50,20 @@ class Difference:
 class Comparison:
     """Everything the report says."""
 
-    methods: tuple[str, ...]
     missing: tuple[str, ...]
-    rows: dict[str, list[Row]]
+    rows: dict[str, list[ImageScores]]
     differences: list[Difference]
     winners: dict[str, dict[str, int]]
     disagreements: list[int]
     summary: dict[str, Any]
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        return tuple(self.rows)
+
+    @property
+    def seed(self) -> int:
+        return int(self.summary.get("seed", 0))
 
 
 def compare(folder: RunFolder, methods: tuple[str, ...], count: int = 6) -> Comparison:
@@ -64,6 +71,31 @@ def compare(folder: RunFolder, methods: tuple[str, ...], count: int = 6) -> Comp
 
     Raises ComparisonError where the folder is no finished run or holds fewer than two of them.
     """
+    table, summary = read_run(folder, methods)
+    rows = {name: table[name] for name in methods if name in table}
+    if len(rows) < 2:
+        raise ComparisonError(
+            f"{folder.path} holds {', '.join(table) or 'nothing'}; a comparison needs two of "
+            f"{', '.join(methods)}: name others with --methods, or run python eval/psnr.py "
+            f"--methods {','.join(methods)} --out {folder.path}"
+        )
+    if len({tuple(row["key"] for row in r) for r in rows.values()}) > 1:
+        raise ComparisonError(f"{folder.path}: the methods were measured on different images")
+    seed = int(summary.get("seed", 0))
+    found = [
+        difference(metric, (a, rows[a]), (b, rows[b]), seed)
+        for metric in METRICS
+        for a, b in combinations(rows, 2)
+    ]
+    largest = np.argsort(-spread(rows), kind="stable")[:count]
+    missing = tuple(name for name in methods if name not in table)
+    return Comparison(missing, rows, found, winners_by_chroma(rows), largest.tolist(), summary)
+
+
+def read_run(
+    folder: RunFolder, methods: tuple[str, ...]
+) -> tuple[dict[str, list[ImageScores]], dict[str, Any]]:
+    """Rows by method and the summary of a finished run. Raises ComparisonError."""
     try:
         table = read_per_image(folder)
         summary = json.loads((folder.path / "summary.json").read_text(encoding="utf-8"))
@@ -74,70 +106,39 @@ def compare(folder: RunFolder, methods: tuple[str, ...], count: int = 6) -> Comp
         ) from None
     except (ValueError, KeyError) as error:
         raise ComparisonError(f"{folder.path}: the results are damaged ({error})") from None
-    present = tuple(name for name in methods if name in table)
-    if len(present) < 2:
-        raise ComparisonError(
-            f"{folder.path} holds {', '.join(table) or 'nothing'}; a comparison needs two of "
-            f"{', '.join(methods)}: name others with --methods, or run python eval/psnr.py "
-            f"--methods {','.join(methods)} --out {folder.path}"
-        )
-    rows = {name: table[name] for name in present}
-    if len({tuple(row["key"] for row in r) for r in rows.values()}) > 1:
-        raise ComparisonError(f"{folder.path}: the methods were measured on different images")
-    seed = int(summary.get("seed", 0))
-    found = [
-        difference(metric, (a, rows[a]), (b, rows[b]), seed)
-        for metric in METRICS
-        for a, b in combinations(present, 2)
-    ]
-    return Comparison(
-        present,
-        tuple(name for name in methods if name not in table),
-        rows,
-        found,
-        winners_by_chroma(rows),
-        [int(index) for index in np.argsort(-spread(rows), kind="stable")[:count]],
-        summary,
-    )
+    return table, summary
 
 
 def difference(
-    metric: str, first: tuple[str, list[Row]], second: tuple[str, list[Row]], seed: int
-) -> Difference:
+    metric: str, first: tuple[str, list[ImageScores]], second: tuple[str, list[ImageScores]],
+    seed: int,
+) -> Difference:  # fmt: skip
     """Paired difference of two methods in one metric, and how often the first is better."""
     a, b = column(first[1], metric), column(second[1], metric)
-    step = (a - b) * (BETTER[metric] or 1)
-    return Difference(
-        first[0],
-        second[0],
-        metric,
-        paired_difference(a, b, seed),
-        int(np.sum(step > 0)),
-        int(np.sum(step == 0)),
-    )
+    step = (a - b) * (METRICS[metric].better or 1)
+    estimate = paired_difference(a, b, seed)
+    wins, ties = int(np.sum(step > 0)), int(np.sum(step == 0))
+    return Difference(first[0], second[0], metric, estimate, wins, ties)
 
 
-def winners_by_chroma(rows: dict[str, list[Row]]) -> dict[str, dict[str, int]]:
+def winners_by_chroma(rows: dict[str, list[ImageScores]]) -> dict[str, dict[str, int]]:
     """How many images each method wins by psnr224, in thirds of the truth's chroma and in all.
 
     An image with several equally good methods is a tie and counts for none of them.
     """
     scores = np.stack([column(r, "psnr224") for r in rows.values()])
-    names = [*rows, "tie"]
-    best = np.where(
-        (scores == scores.max(axis=0)).sum(axis=0) > 1, len(rows), scores.argmax(axis=0)
-    )
+    tied = (scores == scores.max(axis=0)).sum(axis=0) > 1
+    best = np.where(tied, len(rows), scores.argmax(axis=0))
     order = np.argsort(column(next(iter(rows.values())), "truth_chroma"), kind="stable")
-    thirds = dict(zip(BANDS, np.array_split(order, len(BANDS)), strict=True))
-    thirds["all"] = order
+    thirds = dict(zip(BANDS, np.array_split(order, len(BANDS)), strict=True)) | {"all": order}
     return {
-        band: {name: int(np.sum(best[index] == place)) for place, name in enumerate(names)}
+        band: {name: int(np.sum(best[index] == place)) for place, name in enumerate([*rows, "tie"])}
         for band, index in thirds.items()
     }
 
 
-def spread(rows: dict[str, list[Row]]) -> npt.NDArray[np.float64]:
+def spread(rows: dict[str, list[ImageScores]]) -> npt.NDArray[np.float64]:
     """Per image: best minus worst psnr224 of the methods, the size of their disagreement."""
     scores = np.stack([column(r, "psnr224") for r in rows.values()])
-    result: npt.NDArray[np.float64] = scores.max(axis=0) - scores.min(axis=0)
+    result: npt.NDArray[np.float64] = np.ptp(scores, axis=0)
     return result

@@ -1,0 +1,1 @@
+"""What is measured on one photograph, and how sure a mean over photographs is."""

@@ -1,0 +1,102 @@
+"""What is measured on one photograph, in which size, under which name."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from chromagan.color import Floats, Rgb8, delta_e_2000, grey8, rgb8_to_lab
+from eval.measures import quality
+from eval.measures.rebalancing import rebalancing_weights
+
+Luminance = Literal["true", "own"]
+
+PROTOCOL = 1  # counts up when a number's meaning changes: older rows are then measured again
+COLOURED = 4.0  # mean chroma from which a truth counts as a colour photograph
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a number is named and printed, and which direction is better (0: the truth's own)."""
+
+    title: str
+    short: str
+    better: int = 1
+    digits: int = 2
+
+
+METRICS = {
+    "psnr224": Metric("PSNR 224² (dB)", "psnr224"),
+    "psnr256": Metric("PSNR 256² (dB)", "psnr256"),
+    "psnr_full": Metric("PSNR full size (dB)", "full size"),
+    "ab_psnr": Metric("ab-PSNR, peak 255 (dB)", "ab-PSNR"),
+    "ssim224": Metric("SSIM", "SSIM", digits=3),
+    "delta_e2000": Metric("ΔE2000", "ΔE2000", better=-1),
+    "colourfulness": Metric("Colourfulness", "CF", better=0),
+    "colourfulness_ratio": Metric("Colourfulness / truth", "CF ratio", better=0),
+    "auc": Metric("AuC", "AuC", digits=3),
+    "auc_rebalanced": Metric("AuC rebalanced", "AuC reb.", digits=3),
+}
+ON_REQUEST = {
+    "lpips": Metric("LPIPS (AlexNet, 256²)", "LPIPS", better=-1, digits=3),
+    "lpips_vgg": Metric("LPIPS (VGG-16, 256²)", "LPIPS VGG", better=-1, digits=3),
+}
+CAPTION = (
+    "psnr224 is the official ChromaGAN definition: truth and full-size output squashed to 224×224 "
+    "(Pillow bicubic), 8-bit RGB rebuilt from the true L and the predicted ab, PSNR per image "
+    f"(at most {quality.PSNR_CAP:.2f} dB, the rounding limit), mean over images. psnr256: the same "
+    "at 256×256; psnr_full: unscaled; ab_psnr: the ab planes at 224² with peak 255; SSIM, ΔE2000 "
+    "and AuC at 224²; colourfulness: Hasler–Süsstrunk, signed, at 256²; its ratio to the truth and "
+    f"every 'colour' column only over photographs with mean truth chroma of at least {COLOURED:g}."
+)
+
+
+def measure(truth: Rgb8, output: Rgb8, luminance: Luminance = "true") -> dict[str, float]:
+    """Every metric of one output, plus `truth_chroma` and the `psnr224_grey` of no colour at all.
+
+    `luminance` "true" judges the chroma alone (the official definition); "own" compares the picture
+    as the tool delivered it, its changes of brightness included. A ratio to a colourless truth is
+    NaN: it has no meaning.
+    """
+    if truth.shape != output.shape:
+        raise ValueError(f"the truth is {truth.shape}, the output {output.shape}")
+    small = Pair(quality.squash(truth, 224), quality.squash(output, 224), luminance)
+    middle = Pair(quality.squash(truth, 256), quality.squash(output, 256), luminance)
+    full = small if small.truth is truth else Pair(truth, output, luminance)
+    truth_ab, ab = small.truth_lab[1:], small.lab[1:]
+    chroma = quality.mean_chroma(truth_ab)
+    colour, truth_colour = (quality.colourfulness(x) for x in (middle.picture, middle.truth))
+    return {
+        "truth_chroma": chroma,
+        "psnr224_grey": _capped_psnr(small.truth, grey8(small.truth_lab[0])),
+        "psnr224": _capped_psnr(small.truth, small.picture),
+        "psnr256": _capped_psnr(middle.truth, middle.picture),
+        "psnr_full": _capped_psnr(truth, full.picture),
+        "ab_psnr": min(quality.ab_psnr(truth_ab, ab), quality.PSNR_CAP),
+        "ssim224": quality.ssim(small.truth, small.picture),
+        "delta_e2000": float(delta_e_2000(small.truth_lab, small.lab).mean(dtype=np.float64)),
+        "colourfulness": colour,
+        "colourfulness_ratio": colour / truth_colour if chroma >= COLOURED else math.nan,
+        "auc": quality.auc(truth_ab, ab),
+        "auc_rebalanced": quality.auc(truth_ab, ab, rebalancing_weights(truth_ab)),
+    }
+
+
+class Pair:
+    """Truth and output in one size, with the Lab planes of both and the picture to compare."""
+
+    def __init__(self, truth: Rgb8, output: Rgb8, luminance: Luminance) -> None:
+        self.truth = truth
+        self.truth_lab = rgb8_to_lab(truth)
+        self.lab: Floats = rgb8_to_lab(output)
+        self.picture = output
+        if luminance == "true":
+            self.picture = quality.rebuild(self.truth_lab, self.lab[1:])
+            self.lab[:1] = self.truth_lab[:1]
+
+
+def _capped_psnr(first: Rgb8, second: Rgb8) -> float:
+    return min(quality.psnr(first, second), quality.PSNR_CAP)

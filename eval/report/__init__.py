@@ -1,0 +1,1 @@
+"""From measured rows to numbers, tables, figures, sheets and pages."""

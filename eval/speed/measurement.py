@@ -1,0 +1,182 @@
+"""Things that take turns on the clock, and their peak memory, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from eval.speed.candidates import Candidate
+from eval.speed.files import FolderRun, PhotoRun, make_photo
+from eval.speed.floor import peak_mb_of
+
+SIZES = (0.3, 2.0, 12.0, 24.0)
+BATCHES = (1, 16)
+Case = tuple[str, float, int]
+"""Scope, megapixels, batch."""
+
+
+@dataclass(frozen=True)
+class SpeedRecord:
+    """One measurement. Times are seconds per call, that is for `batch` photographs together."""
+
+    name: str
+    engine: str
+    precision: str
+    scope: str
+    megapixels: float
+    batch: int
+    median_s: float
+    low_s: float
+    high_s: float
+    """Quartiles of the runs."""
+    runs: int
+    weights: str
+    peak_mb: float | None = None
+    """Largest resident memory of a process that does only this; None where not measured."""
+
+    @property
+    def candidate(self) -> str:
+        return f"{self.name}/{self.engine}-{self.precision}"
+
+    @property
+    def case(self) -> Case:
+        return self.scope, self.megapixels, self.batch
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured and for how long."""
+
+    sizes: tuple[float, ...] = SIZES
+    batches: tuple[int, ...] = BATCHES
+    seconds: float = 60.0
+    """For each group of things that take turns; at least three rounds are always made."""
+    rounds: int = 15
+    folder: bool = True
+    files_of: tuple[str, ...] | None = None
+    """Names that are also timed file to file; None: all."""
+    memory_of: tuple[str, ...] | None = None
+    """Candidates whose memory is measured; None: all."""
+
+
+QUICK = Plan(
+    sizes=(2.0,),
+    batches=(1,),
+    seconds=25.0,
+    rounds=7,
+    folder=False,
+    files_of=("official", "lite"),
+    memory_of=("official/torch-fp32", "lite/torch-fp32"),
+)
+
+
+@dataclass
+class _Trial:
+    """One thing to time, and its times so far."""
+
+    candidate: Candidate
+    case: Case
+    call: Callable[[], float]
+    times: list[float] = field(default_factory=list)
+
+    def record(self) -> SpeedRecord:
+        c = self.candidate
+        low, median, high = (float(q) for q in np.quantile(self.times, (0.25, 0.5, 0.75)))
+        return SpeedRecord(
+            c.name, c.engine, c.precision, *self.case, median, low, high, len(self.times), c.weights
+        )
+
+
+def measure(candidates: Sequence[Candidate], plan: Plan) -> list[SpeedRecord]:
+    """Every row of the table. Prints what it is doing to stderr."""
+    records: list[SpeedRecord] = []
+    with tempfile.TemporaryDirectory(prefix="chromagan-speed-") as name:
+        for batch in plan.batches:
+            print(f"network only, batch {batch} …", file=sys.stderr, flush=True)
+            cases = [(c, ("network", c.megapixels, batch)) for c in candidates]
+            records += _take_turns(cases, plan, Path(name))
+        for size in plan.sizes:
+            print(f"file to file, {size:g} megapixels …", file=sys.stderr, flush=True)
+            files = [c for c in candidates if plan.files_of is None or c.name in plan.files_of]
+            many = max(plan.batches)
+            cases = [(c, ("file", size, 1)) for c in files]
+            cases += [(c, ("file", size, many)) for c in files if plan.folder and many > 1]
+            records += _take_turns(cases, plan, Path(name))
+    return records
+
+
+def call_of(candidate: Candidate, case: Case, folder: Path) -> Callable[[], float] | None:
+    """A call that runs `case` once and gives its seconds; None where the candidate cannot."""
+    scope, megapixels, batch = case
+    if scope == "network":
+        return candidate.network(batch)
+    photo = make_photo(folder, megapixels)
+    if batch == 1:
+        return PhotoRun(candidate.colorizer, photo)
+    return FolderRun(candidate.pipeline, photo, batch) if candidate.pipeline else None
+
+
+def _take_turns(
+    cases: Sequence[tuple[Candidate, Case]], plan: Plan, folder: Path
+) -> list[SpeedRecord]:
+    calls = [(candidate, case, call_of(candidate, case, folder)) for candidate, case in cases]
+    trials = [_Trial(candidate, case, call) for candidate, case, call in calls if call is not None]
+    started = perf_counter()
+    for trial in trials:
+        trial.call()  # warm-up
+    for number in range(plan.rounds):
+        if number >= 3 and perf_counter() - started > plan.seconds:
+            break
+        for trial in trials:
+            trial.times.append(trial.call())
+    return [trial.record() for trial in trials]
+
+
+def add_memory(
+    records: Sequence[SpeedRecord],
+    candidates: Sequence[Candidate],
+    only: Sequence[str] | None = None,
+) -> list[SpeedRecord]:
+    """Fill in `peak_mb`, each candidate (of `only`, if given) in a process of its own."""
+    peaks: dict[tuple[str, Case], float] = {}
+    for candidate in candidates:
+        if only is not None and str(candidate) not in only:
+            continue
+        wanted = sorted({r.case for r in records if r.candidate == str(candidate)})
+        print(f"memory of {candidate} …", file=sys.stderr, flush=True)
+        for case, peak in _measured_apart(candidate, wanted):
+            peaks[str(candidate), case] = peak
+    return [replace(r, peak_mb=peaks.get((r.candidate, r.case))) for r in records]
+
+
+def _measured_apart(candidate: Candidate, wanted: Sequence[Case]) -> list[tuple[Case, float]]:
+    command = [sys.executable, "-m", "eval.speed", "--memory-of", str(candidate)]
+    command += ["--device", candidate.device, "--wanted", json.dumps(wanted)]
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        print(f"  not measured: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
+        return []
+    return [((str(s), float(m), int(b)), float(p)) for (s, m, b), p in json.loads(done.stdout)]
+
+
+def memory_child(candidate: Candidate, wanted: Sequence[Sequence[object]]) -> int:
+    """The other process: run each case, smallest first, and print the peaks as JSON."""
+    answers = []
+    with tempfile.TemporaryDirectory(prefix="chromagan-speed-") as name:
+        cases: list[Case] = [(str(s), float(str(m)), int(str(b))) for s, m, b in wanted]
+        for case in sorted(cases, key=lambda c: (c[0] != "network", c[1:])):
+            call = call_of(candidate, case, Path(name))
+            peak = peak_mb_of(call) if call is not None else None
+            if peak is not None:
+                answers.append((case, peak))
+    print(json.dumps(answers))
+    return 0
