@@ -18,13 +18,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from chromagan import color
-from chromagan.checkpoint.release_file import CheckpointError
+from chromagan.checkpoint.description import CheckpointError
+from chromagan.checkpoint.source import DEFAULT_CHECKPOINT
+from chromagan.color import delta_e_2000, rgb8_to_lab
 from chromagan.inference.colorizer import ChromaGANColorizer, load_colorizer
-from chromagan.inference.engines.parity import delta_e_2000
 from chromagan.inference.recolour import recolour
 from chromagan.inference.upsampling import UPSAMPLINGS, ChromaUpsampler
 from chromagan.training.data.photos import DataError, decode, find_photos
@@ -100,14 +99,14 @@ def compare_upsamplings(
 
 def shrunk_colours(photo: Image, height: int, width: int) -> Floats:
     """The photograph's own ab, averaged over areas: `(height, width, 2)`, CIE units."""
-    ab = np.moveaxis(_lab(photo)[1:].numpy(), 0, -1)
+    ab = np.moveaxis(rgb8_to_lab(photo)[1:], 0, -1)
     small = ChromaUpsampler(ab, (height, width), "bilinear")
     return np.moveaxis(small.rows(0, height, np.zeros((height, width), np.float32)), 0, -1)
 
 
 def colour_edges(photo: Image) -> NDArray[np.bool_]:
     """`(H, W)`: near the photograph's strongest changes of chroma."""
-    ab = _lab(photo)[1:].numpy()
+    ab = rgb8_to_lab(photo)[1:]
     down, across = np.gradient(ab, axis=1), np.gradient(ab, axis=2)
     strength = np.sqrt((down**2 + across**2).sum(axis=0))
     edges = strength >= max(np.quantile(strength, 1 - EDGE_SHARE), 1e-6)
@@ -119,14 +118,9 @@ def colour_edges(photo: Image) -> NDArray[np.bool_]:
     return near
 
 
-def _lab(photo: Image) -> torch.Tensor:
-    """CIE Lab `(3, H, W)`."""
-    return color.rgb_to_lab(torch.tensor(photo).permute(2, 0, 1).float() / 255)
-
-
 def _score(truth: Image, result: Image, near: NDArray[np.bool_], seconds: float) -> Score:
     error = np.square(truth.astype(np.float32) - result).mean()
-    differences = delta_e_2000(_lab(truth), _lab(result)).numpy()
+    differences = delta_e_2000(rgb8_to_lab(truth), rgb8_to_lab(result))
     psnr = 10 * np.log10(255**2 / max(float(error), 1e-9))
     bleeding = float(differences[near].mean()) if near.any() else 0.0
     return Score(float(psnr), float(differences.mean()), bleeding, seconds)
@@ -192,7 +186,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("what", choices=["fit", "upsampling"])
     parser.add_argument("--data", nargs="+", required=True, help="folders or tar shards of photos")
-    parser.add_argument("--checkpoint", default="lite", metavar="NAME|FILE|HUB_ID")
+    parser.add_argument("--checkpoint", default=DEFAULT_CHECKPOINT, metavar="NAME|FILE|HUB_ID")
     parser.add_argument("--limit", type=int, help="use this many photographs, evenly chosen")
     args = parser.parse_args(argv)
     try:

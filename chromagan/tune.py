@@ -18,11 +18,10 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from chromagan.checkpoint.release_file import CheckpointError, load_release
-from chromagan.checkpoint.source import find_checkpoint
+from chromagan.checkpoint.description import CheckpointError, Release, read_release
+from chromagan.checkpoint.source import DEFAULT_CHECKPOINT, find_checkpoint
 from chromagan.files import write_text
 from chromagan.images import read_image
 from chromagan.inference.engines.choice import (
@@ -33,20 +32,16 @@ from chromagan.inference.engines.choice import (
     take_turns,
     weights_key,
 )
+from chromagan.inference.engines.engine import Engine, EngineError
 from chromagan.inference.engines.parity import MAX_DELTA_E, MAX_GAIN_CHANGE, Parity, measure_parity
 from chromagan.inference.engines.registry import (
-    EngineError,
     EngineSpec,
     build_engine,
     candidates,
     usable_cpus,
 )
-from chromagan.inference.engines.torch_engine import Engine
-from chromagan.model import Generator
 from chromagan.samples import sample_paths
 from chromagan.training.data.photos import DataError, decode, find_photos
-
-REFERENCE = EngineSpec("torch", "fp32")
 
 
 @dataclass(frozen=True)
@@ -65,41 +60,40 @@ class Row:
 
 
 def tune(
-    generator: Generator,
+    release: Release,
     images: Sequence[NDArray[np.uint8]],
     *,
     specs: Sequence[EngineSpec] | None = None,
     seconds: float = 20.0,
-    calibration: list[Path] | None = None,
 ) -> list[Row]:
     """Measure `specs` (default: all that run here) and remember the fastest allowed one."""
-    specs = list(specs or candidates())
-    if REFERENCE not in specs:
-        specs.insert(0, REFERENCE)
-    engines = {
-        spec: build_engine(generator, spec.name, spec.precision, calibration=calibration)
-        for spec in specs
-    }
-    calls = {str(spec): runner(generator, engine) for spec, engine in engines.items()}
+    specs = list(specs or candidates(release))
+    reference = reference_of(specs)
+    engines = {spec: build_engine(release, spec.name, spec.precision) for spec in specs}
+    calls = {str(spec): runner(release, engine) for spec, engine in engines.items()}
     times = take_turns(calls, seconds=seconds, rounds=50)
-    rows = [
-        _row(spec, times[str(spec)], _parity(generator, engines, spec, images)) for spec in specs
-    ]
+    exact = engines[reference]
+    rows = [_row(s, times[str(s)], _parity(release, engines[s], exact, images)) for s in specs]
     best = min((row for row in rows if row.allowed), key=lambda row: row.median_ms)
     measured = {f"{row.engine}-{row.precision}": row.median_ms for row in rows}
-    remember(weights_key(generator), Choice(best.engine, best.precision, measured, tuned=True))
+    remember(weights_key(release), Choice(best.engine, best.precision, measured, tuned=True))
     return rows
 
 
+def reference_of(specs: Sequence[EngineSpec]) -> EngineSpec:
+    """The fp32 engine that the others are held against: PyTorch's, else the first there is."""
+    exact = [spec for spec in specs if spec.precision == "fp32"]
+    if not exact:
+        raise EngineError("name one fp32 engine, too: the others are compared with it")
+    return next((spec for spec in exact if spec.name == "torch"), exact[0])
+
+
 def _parity(
-    generator: Generator,
-    engines: dict[EngineSpec, Engine],
-    spec: EngineSpec,
-    images: Sequence[NDArray[np.uint8]],
+    release: Release, engine: Engine, exact: Engine, images: Sequence[NDArray[np.uint8]]
 ) -> Parity:
-    if spec == REFERENCE:
+    if engine is exact:
         return Parity(len(images), 0.0, 0.0)
-    return measure_parity(generator, engines[spec], engines[REFERENCE], images)
+    return measure_parity(engine, exact, images, size=release.config.image_size)
 
 
 def _row(spec: EngineSpec, times: list[float], parity: Parity) -> Row:
@@ -126,7 +120,8 @@ def read_photos(sources: Sequence[str]) -> list[NDArray[np.uint8]]:
 
 def table(rows: Sequence[Row]) -> str:
     """Plain text, fastest last decided by the reader; ratios first, since machines differ."""
-    base = next(r.median_ms for r in rows if (r.engine, r.precision) == ("torch", "fp32"))
+    reference = reference_of([EngineSpec(r.engine, r.precision) for r in rows])
+    base = next(r.median_ms for r in rows if EngineSpec(r.engine, r.precision) == reference)
     lines = [
         f"{'engine':<12} {'precision':<9} {'times faster':>12} {'ms':>8} {'quartiles':>15} "
         f"{'ΔE2000':>7} {'ΔPSNR gain':>10}  offered"
@@ -146,9 +141,11 @@ def build_parser() -> argparse.ArgumentParser:
         prog="python -m chromagan.tune",
         description="Find the fastest engine on this machine that keeps a checkpoint's colours.",
     )
-    parser.add_argument("checkpoint", nargs="?", default="lite", help="name, file or Hub id")
+    parser.add_argument(
+        "checkpoint", nargs="?", default=DEFAULT_CHECKPOINT, help="name, file or Hub id"
+    )
     parser.add_argument("--photos", nargs="+", default=[], help="folders or .tar shards")
-    parser.add_argument("--engines", nargs="+", metavar="ENGINE", help="e.g. openvino-int8")
+    parser.add_argument("--engines", nargs="+", metavar="ENGINE", help="e.g. openvino-bf16")
     parser.add_argument("--seconds", type=float, default=20.0, help="time for the timing")
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     return parser
@@ -157,20 +154,19 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Command line; 0 when a choice was made, 2 for options that cannot be honoured."""
     args = build_parser().parse_args(argv)
-    torch.set_num_threads(usable_cpus())
     try:
-        generator, _ = load_release(find_checkpoint(args.checkpoint))
+        release = read_release(find_checkpoint(args.checkpoint))
         specs = [EngineSpec.parse(text) for text in args.engines or []]
         images = read_photos(args.photos)
-        rows = tune(generator, images, specs=specs or None, seconds=args.seconds)
+        rows = tune(release, images, specs=specs or None, seconds=args.seconds)
     except (CheckpointError, EngineError, DataError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"{cpu_name()}, {usable_cpus()} threads; {len(images)} photographs; batch 1")
     print(table(rows))
     print(
-        f"offered: mean ΔE2000 to fp32 at most {MAX_DELTA_E['bf16']} (bf16) or "
-        f"{MAX_DELTA_E['int8']} (int8), PSNR gain within {MAX_GAIN_CHANGE} dB"
+        f"offered: mean ΔE2000 to fp32 at most {MAX_DELTA_E['bf16']} (bf16), "
+        f"PSNR gain within {MAX_GAIN_CHANGE} dB"
     )
     best = min((row for row in rows if row.allowed), key=lambda row: row.median_ms)
     print(f"auto now means {best.engine}-{best.precision} for this checkpoint on this machine")

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from chromagan.inference.engines.torch_engine import choose_device
+from chromagan.model.device import choose_device
 from chromagan.samples import sample_paths
 from eval.baselines import method_names
 from eval.report.plots import write_plots

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 
 from chromagan.config import ModelConfig
+from chromagan.inference.colorizer import ChromaGANColorizer
+from chromagan.inference.engines.torch_engine import TorchEngine
 from chromagan.model import Generator, build_generator
 
 
@@ -21,6 +23,11 @@ def seeded_generator(**settings: Any) -> Generator:
         before = network(torch.rand(1, 1, 64, 64)).ab.logit().std()
         last.weight.mul_(0.3 / before)
     return network
+
+
+def colorizer_of(generator: Generator, **options: Any) -> ChromaGANColorizer:
+    """A colorizer of this very network, run by PyTorch."""
+    return ChromaGANColorizer(TorchEngine(generator), generator.config, **options)
 
 
 def lively(config: ModelConfig, seed: int = 0) -> Generator:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,11 +12,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from chromagan.checkpoint.description import read_release
 from chromagan.checkpoint.release_file import (
     CheckpointError,
+    describe_release,
     load_release,
     load_state,
-    read_release,
     save_release,
     save_state,
 )
@@ -79,6 +82,26 @@ def test_a_release_describes_itself(release: Path) -> None:
     assert description.record == {"steps": 7}
     assert description.config.class_head is False
     assert description.sha256 == sha256_of(release)
+    assert (description.title, description.note, description.chroma_factor) == ("lite", "", 1.0)
+    assert description.graph is None
+
+
+def test_a_description_changes_without_the_weights(release: Path) -> None:
+    before = load_file(release)
+    describe_release(release, title="Light network", chroma_factor=1.2)
+    changed = read_release(release)
+    assert (changed.title, changed.chroma_factor) == ("Light network", 1.2)
+    assert (changed.name, changed.record) == ("lite", {"steps": 7})
+    after = load_file(release)
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_a_description_is_read_without_torch(release: Path) -> None:
+    code = "import sys; sys.modules['torch'] = None; from pathlib import Path\n"
+    code += "from chromagan.checkpoint.description import read_release\n"
+    code += "print(read_release(Path(sys.argv[1])).record)"
+    said = subprocess.check_output([sys.executable, "-c", code, str(release)], timeout=60)
+    assert said.strip() == b"{'steps': 7}"
 
 
 def damage(path: Path, how: str) -> None:
@@ -95,6 +118,8 @@ def damage(path: Path, how: str) -> None:
             return
         case "foreign":
             metadata = {}
+        case "wild factor":
+            metadata["chroma_factor"] = "nan"
         case "unknown setting":
             config = json.loads(metadata["config"]) | {"colour": 1}
             metadata["config"] = json.dumps(config)
@@ -114,7 +139,7 @@ def damage(path: Path, how: str) -> None:
     [
         ("truncated", "not a safetensors file|damaged"), ("not safetensors", "not a safetensors"),
         ("foreign", "not a ChromaGAN release"), ("unknown setting", "damaged description.*colour"),
-        ("missing", "missing.*decoder.out.weight"), ("unexpected", "unexpected.*extra"),
+        ("wild factor", "chroma_factor nan"), ("missing", "missing.*decoder.out.weight"), ("unexpected", "unexpected.*extra"),
         ("shape", "decoder.out.weight is"), ("not finite", "not finite"),
     ],
 )  # fmt: skip
@@ -151,3 +176,11 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
         write_atomically(path, fail)
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_release_is_readable_as_any_new_file_is(release: Path, tmp_path: Path) -> None:
+    usual = tmp_path / "usual"
+    usual.touch()
+    assert release.stat().st_mode == usual.stat().st_mode
+    describe_release(release, note="again")
+    assert release.stat().st_mode == usual.stat().st_mode

@@ -85,15 +85,17 @@ def test_unreachable_hub_is_one_sentence(hub: http.server.HTTPServer) -> None:
     assert "did not deliver it" in str(caught.value)
 
 
-def test_names_are_listed_known_ones_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_are_listed_the_default_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CHROMAGAN_CHECKPOINTS", str(tmp_path))
     for name in ("apples", "no-gan", "lite", "empty"):
         (tmp_path / name).mkdir()
         if name != "empty":
             (tmp_path / name / "model.safetensors").touch()
-    assert available_checkpoints() == ["lite", "no-gan", "apples"]
+    assert available_checkpoints() == ["lite", "apples", "no-gan"]
     assert find_checkpoint("lite") == tmp_path / "lite" / "model.safetensors"
-    with pytest.raises(CheckpointError, match="'full'; the names here are lite, no-gan, apples"):
+    with pytest.raises(CheckpointError, match="'full'; the names here are lite, apples, no-gan"):
         find_checkpoint("full")
 
 

@@ -92,6 +92,24 @@ def test_delta_e_2000_agrees_with_scikit_image(seed: int) -> None:
     np.testing.assert_allclose(color.delta_e_2000(first, second), expected, atol=1e-8)
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "wanted"),
+    [  # Sharma, Wu & Dalal 2005, table 1, pairs 1, 7, 10, 14, 17 and 25
+        ((50.0, 2.6772, -79.7751), (50.0, 0.0, -82.7485), 2.0425),
+        ((50.0, 0.0, 0.0), (50.0, -1.0, 2.0), 2.3669),
+        ((50.0, 2.49, -0.001), (50.0, -2.49, 0.0010), 7.1792),
+        ((50.0, -0.001, 2.49), (50.0, 0.0010, -2.49), 4.8045),
+        ((50.0, 2.5, 0.0), (73.0, 25.0, -18.0), 27.1492),
+        ((60.2574, -34.0099, 36.2677), (60.4626, -34.1751, 39.4387), 1.2644),
+    ],
+)
+def test_delta_e_2000_gives_the_published_values(
+    first: tuple[float, ...], second: tuple[float, ...], wanted: float
+) -> None:
+    one, two = (np.array(colour)[:, None] for colour in (first, second))
+    assert color.delta_e_2000(one, two)[0] == pytest.approx(wanted, abs=1e-4)
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.floats(0, 100), st.floats(-128, 127), st.floats(-128, 127))
 def test_fitting_into_the_gamut_keeps_luminance(L: float, a: float, b: float) -> None:

@@ -16,7 +16,7 @@ from torch import nn
 
 from chromagan.config import ModelConfig
 from chromagan.images import read_image
-from chromagan.inference.engines.registry import build_engine
+from chromagan.inference.engines.torch_engine import TorchEngine
 from chromagan.model import build_generator
 from eval.baselines import PUBLISHED
 from eval.speed.__main__ import main
@@ -42,7 +42,7 @@ def candidates() -> list[Candidate]:
     generator = build_generator(MINIATURE).eval()
     return [
         as_candidate("official", OfficialEngine(generator, "cpu"), generator, "seeded"),
-        as_candidate("full", build_engine(generator), generator, "seeded"),
+        as_candidate("full", TorchEngine(generator), generator, "seeded"),
     ]
 
 
@@ -68,7 +68,7 @@ def test_official_runs_the_whole_published_network() -> None:
     for name in ("class_head", "global_branch.linear.2"):
         generator.get_submodule(name).register_forward_hook(lambda *_, name=name: seen.append(name))
     codes = np.random.default_rng(0).random((2, 1, 64, 64), dtype=np.float32)
-    answer = OfficialEngine(generator, "cpu").run(codes)
+    answer = OfficialEngine(generator, "cpu").run(codes).ab
     assert sorted(seen) == ["class_head", "global_branch.linear.2"]
     with torch.inference_mode():
         assert np.array_equal(answer, generator(torch.from_numpy(codes)).ab.numpy())

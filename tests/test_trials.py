@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from seeded_network import seeded_generator
+from seeded_network import colorizer_of, seeded_generator
 from skimage import color as skcolor
 from skimage.metrics import peak_signal_noise_ratio
 
 from chromagan.checkpoint.release_file import save_release
 from chromagan.images import read_image
-from chromagan.inference.colorizer import ChromaGANColorizer
 from chromagan.inference.upsampling import UPSAMPLINGS
 from chromagan.samples import sample_paths
 from chromagan.trials import (
@@ -46,10 +45,8 @@ def test_colour_edges_lie_where_the_colour_changes() -> None:
 
 
 def test_rows_are_what_they_say() -> None:
-    colorizer = ChromaGANColorizer(seeded_generator(width=8, class_head=False), working_size=64)
-    other = ChromaGANColorizer(
-        seeded_generator(width=8, class_head=False), working_size=64, flip=True
-    )
+    colorizer = colorizer_of(seeded_generator(width=8, class_head=False), working_size=64)
+    other = colorizer_of(seeded_generator(width=8, class_head=False), working_size=64, flip=True)
     photos = [crop(path) for path in sample_paths("color")[:2]]
     first, second = compare_fits({"plain": colorizer, "mirrored": other}, photos)
     expected = [peak_signal_noise_ratio(photo, colorizer(photo)) for photo in photos]

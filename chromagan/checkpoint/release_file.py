@@ -1,49 +1,65 @@
 """Two kinds of files, never mixed: training states (private, resumable) and releases (for users).
 
-A release is one `model.safetensors`: half-precision weights, the network's configuration and the
-record of its making in the file's metadata. Nothing pickled is ever read from it.
+A release is one `model.safetensors`: half-precision weights, and in the file's metadata what
+`chromagan.checkpoint.description` reads. Nothing pickled is ever read from it.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
-from chromagan.config import ConfigError, ModelConfig, for_release
+from chromagan.checkpoint.description import (
+    FORMAT,
+    GRAPH_SUFFIX,
+    CheckpointError,
+    Release,
+    read_metadata,
+    read_release,
+)
+from chromagan.checkpoint.graph import export_graph
+from chromagan.config import for_release
 from chromagan.files import sha256_of, write_atomically
 from chromagan.model.folding import fold_linear
 from chromagan.model.generator import Generator, build_generator
 
-FORMAT = "chromagan-release-1"
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be used; the message names the file and the reason."""
-
-
-@dataclass(frozen=True)
-class Release:
-    """What a release file says of itself."""
-
-    config: ModelConfig
-    name: str = ""
-    record: dict[str, Any] = field(default_factory=dict)
-    """Facts of the training run (data, steps, hardware, time), as the trainer wrote them."""
-    sha256: str = ""
+__all__ = [
+    "CheckpointError",
+    "Release",
+    "attach_graph",
+    "describe_release",
+    "load_release",
+    "load_state",
+    "read_release",
+    "save_release",
+    "save_state",
+]
 
 
 def save_release(
-    path: Path, generator: Generator, *, name: str = "", record: dict[str, Any] | None = None,
-    class_head: bool = False, half: bool = True,
-) -> None:  # fmt: skip
-    """Write a generator as a release: linear layers folded, half precision, class head if asked."""
+    path: Path,
+    generator: Generator,
+    *,
+    name: str = "",
+    title: str = "",
+    note: str = "",
+    chroma_factor: float = 1.0,
+    record: dict[str, Any] | None = None,
+    class_head: bool = False,
+    half: bool = True,
+    graph: bool = False,
+) -> None:
+    """Write a generator as a release: linear layers folded, half precision, class head if asked.
+
+    `graph` writes `model.onnx` beside it, too (see `attach_graph`).
+    """
     config = for_release(generator.config, class_head=class_head)
     state = fold_linear(generator).state_dict()
     tensors = {
@@ -56,37 +72,48 @@ def save_release(
         "format": FORMAT,
         "config": json.dumps(asdict(config)),
         "name": name,
+        "title": title,
+        "note": note,
+        "chroma_factor": repr(chroma_factor),
         "record": json.dumps(record or {}),
     }
-    write_atomically(path, lambda file: save_file(tensors, file, metadata))
+    _write(path, tensors, metadata)
+    if graph:
+        attach_graph(path)
+
+
+def describe_release(path: Path, **changes: str | float | None) -> None:
+    """Change entries of a release's description, e.g. `title`; None keeps what is there."""
+    metadata = read_metadata(path)
+    metadata |= {key: str(value) for key, value in changes.items() if value is not None}
+    _write(path, load_file(path), metadata)
+
+
+def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    content = save(tensors, metadata)  # `save_file` would leave a file for its owner's eyes alone
+
+    def write(file: Path) -> None:
+        file.write_bytes(content)
+
+    write_atomically(path, write)
+
+
+def attach_graph(path: Path) -> Path:
+    """Write the ONNX graph beside a release and its sha256 into the release; gives its path.
+
+    Raises `GraphError` where ONNX Runtime's answer is not PyTorch's.
+    """
+    generator, _ = load_release(path)
+    target = path.with_suffix(GRAPH_SUFFIX)
+    export_graph(generator, target)
+    describe_release(path, graph_sha256=sha256_of(target))
+    return target
 
 
 def _half(tensor: Tensor) -> Tensor:
     """Half precision, but for biases and batch-norm statistics: few, and wide in range."""
     kind = torch.float16 if tensor.ndim > 1 else torch.float32
     return tensor.detach().cpu().to(kind).contiguous()
-
-
-def read_release(path: Path) -> Release:
-    """The description inside a release file, without its weights."""
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such checkpoint file")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: not a safetensors file ({error})") from error
-    if metadata.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path}: a safetensors file, but not a ChromaGAN release; make one with "
-            "`python -m chromagan.release` or `python -m chromagan.keras_import`"
-        )
-    try:
-        config = ModelConfig.from_dict(json.loads(metadata["config"]))
-        record = json.loads(metadata.get("record", "{}"))
-    except (KeyError, TypeError, ConfigError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path}: damaged description ({error})") from error
-    return Release(config, metadata.get("name", ""), record, sha256_of(path))
 
 
 def load_release(path: Path) -> tuple[Generator, Release]:

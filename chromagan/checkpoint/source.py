@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from chromagan.checkpoint.release_file import CheckpointError
+from chromagan.checkpoint.description import CheckpointError
 
-CHECKPOINTS: tuple[str, ...] = ("lite", "full", "no-class", "no-gan")
-"""The names this repository gives its own checkpoints; the first is the default."""
+DEFAULT_CHECKPOINT = "lite"
+"""The network that is used where none is named."""
 FILE_NAME = "model.safetensors"
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*(@[\w./-]+)?")
 
@@ -22,10 +22,9 @@ def checkpoint_folder() -> Path:
 
 
 def available_checkpoints() -> list[str]:
-    """The built-in checkpoints that are on disk: known names first, then others by name."""
+    """Names of the checkpoints that are on disk: the default first, the others by name."""
     found = {path.parent.name for path in checkpoint_folder().glob(f"*/{FILE_NAME}")}
-    known = [name for name in CHECKPOINTS if name in found]
-    return known + sorted(found.difference(CHECKPOINTS))
+    return sorted(found, key=lambda name: (name != DEFAULT_CHECKPOINT, name))
 
 
 def find_checkpoint(source: str | Path) -> Path:

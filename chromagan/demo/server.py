@@ -132,7 +132,7 @@ def start_sweeper(limits: Limits) -> threading.Event:
 
 def serve() -> None:
     """Run until interrupted. Ends with one sentence where the page cannot be started."""
-    from chromagan.checkpoint.release_file import CheckpointError
+    from chromagan.checkpoint.description import CheckpointError
     from chromagan.demo.networks import NoNetworkError
 
     limits = Limits()

@@ -13,25 +13,27 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from chromagan import color
-from chromagan.checkpoint.release_file import CheckpointError, load_release
-from chromagan.checkpoint.source import CHECKPOINTS, available_checkpoints, find_checkpoint
+from chromagan.checkpoint.description import CheckpointError, read_release
+from chromagan.checkpoint.source import (
+    DEFAULT_CHECKPOINT,
+    available_checkpoints,
+    find_checkpoint,
+)
+from chromagan.config import ModelConfig
 from chromagan.inference.engines.choice import select_engine
-from chromagan.inference.engines.torch_engine import Engine, TorchEngine, choose_device
+from chromagan.inference.engines.engine import Answer, Engine
 from chromagan.inference.framing import FITS, Fit, Frame, cut_out, lay_out, plan_frame
 from chromagan.inference.labels import IMAGENET_LABELS
 from chromagan.inference.recolour import DEFAULT_UPSAMPLING, check_image, recolour
 from chromagan.inference.upsampling import UPSAMPLINGS, Upsampling
-from chromagan.model import Generator
 
 __all__ = [
-    "CHECKPOINTS",
     "CheckpointError",
     "ChromaGANColorizer",
     "Colorizer",
@@ -60,114 +62,124 @@ class Colorizer(Protocol):
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the network says of one photograph."""
+    """What the network says of one photograph, in one run."""
 
     ab: NDArray[np.float32]
     """`(h, w, 2)` in CIE units, covering the whole photograph at the network's own size."""
-    classes: list[tuple[str, float]] | None
-    """The likeliest ImageNet classes with their probabilities; None without a class head."""
+    probabilities: NDArray[np.float32] | None = None
+    """`(classes,)` of the class head, adding up to 1; None without one."""
+    features: NDArray[np.float32] | None = None
+    """`(h/4, w/4, C)`: the fused map over the same photograph; None where an engine has none."""
+
+    def top(self, count: int = TOP_CLASSES) -> list[tuple[str, float]]:
+        """The likeliest ImageNet classes with their probabilities; empty without a class head."""
+        if self.probabilities is None:
+            return []
+        named = len(IMAGENET_LABELS) == len(self.probabilities)
+        order = np.argsort(-self.probabilities, kind="stable")[:count]
+        return [
+            (IMAGENET_LABELS[i] if named else f"class {i}", float(self.probabilities[i]))
+            for i in order
+        ]
+
+    @property
+    def classes(self) -> list[tuple[str, float]]:
+        """`top` with the usual count."""
+        return self.top()
 
 
 class ChromaGANColorizer:
-    """A generator of this project as a `Colorizer`.
+    """A network of this project, run by an engine, as a `Colorizer`.
 
     The input's own colours are ignored. The result does not depend on what else is in a batch.
     `flip` averages the prediction with that of the mirrored photograph, at twice the time.
+    `chroma_factor` multiplies the network's ab: the vividness of a release.
     """
+
+    stride = 32
 
     def __init__(
         self,
-        generator: Generator,
+        engine: Engine,
+        config: ModelConfig,
         *,
         name: str = "chromagan",
-        engine: Engine | None = None,
+        chroma_factor: float = 1.0,
         fit: Fit | None = None,
         working_size: int | None = None,
         upsampling: Upsampling = DEFAULT_UPSAMPLING,
         flip: bool = False,
     ) -> None:
-        config = generator.config
         self.name = name
-        self.architecture = config.architecture
-        self.engine = engine if engine is not None else TorchEngine(generator)
-        self.device = getattr(self.engine, "device", "cpu")
+        self.config = config
+        self.engine = engine
+        self.device = engine.device
         square_only = config.architecture == "vgg16"
         self.fit: Fit = fit or ("square" if square_only else DEFAULT_FIT)
         self.working_size = working_size or (
             config.image_size if square_only else DEFAULT_WORKING_SIZE
         )
+        self.chroma_factor = chroma_factor
         self.upsampling: Upsampling = upsampling
         self.flip = flip
-        self._generator = generator
         self._check_options(square_only)
 
     def __call__(self, image: Image) -> Image:
         return recolour(image, self.predict_ab(image), upsampling=self.upsampling)
 
-    def colorize_batch(self, images: Sequence[Image]) -> list[Image]:
-        """Several photographs, of any sizes, in as few network runs as their shapes allow."""
-        return [
-            recolour(image, ab, upsampling=self.upsampling)
-            for image, ab in zip(images, self.predict_ab_batch(images), strict=True)
-        ]
+    def predict(self, image: Image) -> Prediction:
+        """The network alone: uint8 RGB `(H, W, 3)` -> colours, classes and features."""
+        return self.predict_batch([image])[0]
 
     def predict_ab(self, image: Image) -> NDArray[np.float32]:
-        """The network alone: uint8 RGB `(H, W, 3)` -> ab `(h, w, 2)` in CIE units."""
-        return self.predict_ab_batch([image])[0]
+        """The colours of `predict`: ab `(h, w, 2)` in CIE units."""
+        return self.predict(image).ab
 
-    def predict_ab_batch(self, images: Sequence[Image]) -> list[NDArray[np.float32]]:
-        """`predict_ab` of several photographs."""
+    def predict_batch(self, images: Sequence[Image]) -> list[Prediction]:
+        """`predict` of several photographs, in as few network runs as their shapes allow."""
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
         for image in images:
             check_image(image)
         frames = [self._frame(image) for image in images]
         for i, frame in enumerate(frames):
             groups[frame.height, frame.width].append(i)
-        answers: dict[int, NDArray[np.float32]] = {}
+        predictions: dict[int, Prediction] = {}
         for members in groups.values():
-            codes = np.stack([lay_out(images[i], frames[i]) for i in members])
-            for i, code in zip(members, self._run(codes), strict=True):
-                ab = cut_out(code, frames[i]) * np.float32(color.AB_SCALE)
-                answers[i] = np.moveaxis(ab - np.float32(color.AB_OFFSET), 0, -1)
-        return [answers[i] for i in range(len(images))]
+            answer = self._run(np.stack([lay_out(images[i], frames[i]) for i in members]))
+            for row, i in enumerate(members):
+                predictions[i] = self._prediction(answer, row, frames[i])
+        return [predictions[i] for i in range(len(images))]
 
-    def predict(self, image: Image, *, top: int = TOP_CLASSES) -> Prediction:
-        """ab as from `predict_ab`, and what the class head sees in the photograph."""
-        return Prediction(self.predict_ab(image), self._classes(image, top))
+    def predict_ab_batch(self, images: Sequence[Image]) -> list[NDArray[np.float32]]:
+        """`predict_ab` of several photographs."""
+        return [prediction.ab for prediction in self.predict_batch(images)]
+
+    def _prediction(self, answer: Answer, row: int, frame: Frame) -> Prediction:
+        ab = color.decode_ab(cut_out(answer.ab[row], frame)) * np.float32(self.chroma_factor)
+        features = probabilities = None
+        if answer.class_probabilities is not None:
+            probabilities = answer.class_probabilities[row]
+        if answer.features is not None:
+            features = np.moveaxis(cut_out(answer.features[row], frame), 0, -1)
+        return Prediction(np.moveaxis(ab, 0, -1), probabilities, features)
 
     def _frame(self, image: Image) -> Frame:
         height, width, _ = image.shape
         return plan_frame(
-            height,
-            width,
-            fit=self.fit,
-            working_size=self.working_size,
-            stride=self._generator.stride,
+            height, width, fit=self.fit, working_size=self.working_size, stride=self.stride
         )
 
-    def _run(self, codes: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _run(self, codes: NDArray[np.float32]) -> Answer:
         answer = self.engine.run(codes)
-        if self.flip:
-            # content in a letterbox lies on the left, so the mirrored frame stays one frame
-            mirrored = self.engine.run(np.ascontiguousarray(codes[..., ::-1]))
-            answer = (answer + mirrored[..., ::-1]) * np.float32(0.5)
-        return answer
-
-    def _classes(self, image: Image, top: int) -> list[tuple[str, float]] | None:
-        head = self._generator.class_head
-        if head is None:
-            return None
-        code = torch.from_numpy(lay_out(image, self._frame(image))[None])
-        weight = next(self._generator.parameters())
-        with torch.inference_mode():
-            features = self._generator.trunk(code.to(weight.device, weight.dtype))
-            logits = head(self._generator.global_branch(features)[1])
-            chances, order = logits.float().softmax(dim=1)[0].topk(top)
-        named = len(IMAGENET_LABELS) == logits.shape[1]
-        return [
-            (IMAGENET_LABELS[i] if named else f"class {i}", p)
-            for i, p in zip(order.tolist(), chances.tolist(), strict=True)
-        ]
+        if not self.flip:
+            return answer
+        # content in a letterbox lies on the left, so the mirrored frame stays one frame
+        mirrored = self.engine.run(np.ascontiguousarray(codes[..., ::-1]))
+        return Answer(
+            _mean(answer.ab, mirrored.ab[..., ::-1]),
+            _mean(answer.class_probabilities, mirrored.class_probabilities),
+            answer.features,
+        )
 
     def _check_options(self, square_only: bool) -> None:
         if self.fit not in FITS:
@@ -176,20 +188,24 @@ class ChromaGANColorizer:
             raise ValueError(
                 f"upsampling must be one of {', '.join(UPSAMPLINGS)}: {self.upsampling!r}"
             )
-        if self.working_size < 32 or self.working_size % self._generator.stride:
+        if self.working_size < 32 or self.working_size % self.stride:
             raise ValueError(f"the working size must be a multiple of 32: {self.working_size}")
         if not square_only:
             return
-        if self.fit == "aspect" or self.working_size != self._generator.config.image_size:
-            size = self._generator.config.image_size
+        if self.fit == "aspect" or self.working_size != self.config.image_size:
+            size = self.config.image_size
             raise ValueError(
                 f"the vgg16 network sees {size}x{size} only: "
                 "use fit square or letterbox and leave the working size"
             )
 
 
+def _mean(one: Any, other: Any) -> Any:
+    return None if one is None else (one + other) * np.float32(0.5)
+
+
 def load_colorizer(
-    source: str | Path = "lite",
+    source: str | Path = DEFAULT_CHECKPOINT,
     *,
     device: str = "auto",
     precision: str = "auto",
@@ -201,21 +217,19 @@ def load_colorizer(
 ) -> ChromaGANColorizer:
     """A colorizer from a built-in name, a release file, or a Hugging Face Hub id `user/model`.
 
-    `engine`: `auto` (what `chromagan.tune` found, else PyTorch), `fastest` (for many photographs: a
+    `engine`: `auto` (what `chromagan.tune` found, else ONNX Runtime where the network has a graph
+    and PyTorch where it has none or there is an accelerator), `fastest` (for many photographs: a
     short trial where nobody tuned), or one of `chromagan.inference.engines.registry.ENGINES`.
 
-    `engine` and `precision` choose what runs the network (`chromagan.inference.engines.choice`):
-    `auto` is what `python -m chromagan.tune` found best here, else PyTorch; `fastest` tries for
-    two seconds.
-    Raises `CheckpointError` when there is none, `ValueError` for options it cannot honour.
+    Raises `CheckpointError` when there is no such checkpoint, `ValueError` for options that cannot
+    be honoured, with what to install where that is the reason.
     """
-    path = find_checkpoint(source)
-    generator, release = load_release(path)
-    name = release.name or (path.parent.name if path.stem == "model" else path.stem)
+    release = read_release(find_checkpoint(source))
     return ChromaGANColorizer(
-        generator,
-        name=name,
-        engine=select_engine(generator, engine, precision, device=choose_device(device)),
+        select_engine(release, engine, precision, device=device),
+        release.config,
+        name=release.name,
+        chroma_factor=release.chroma_factor,
         fit=fit,
         working_size=working_size,
         upsampling=upsampling,

@@ -57,11 +57,11 @@ def lay_out(image: NDArray[np.uint8], frame: Frame) -> NDArray[np.float32]:
     return np.pad(small, ((0, below), (0, beside)), mode="edge")[None]
 
 
-def cut_out(ab_code: NDArray[np.float32], frame: Frame) -> NDArray[np.float32]:
-    """The photograph's part of the network's answer `(2, h, w)`."""
-    rows = frame.content_height * ab_code.shape[1] // frame.height
-    columns = frame.content_width * ab_code.shape[2] // frame.width
-    return ab_code[:, :rows, :columns]
+def cut_out(answer: NDArray[np.float32], frame: Frame) -> NDArray[np.float32]:
+    """The photograph's part of one of the network's maps `(C, h, w)`, at least one place."""
+    rows = max(1, frame.content_height * answer.shape[1] // frame.height)
+    columns = max(1, frame.content_width * answer.shape[2] // frame.width)
+    return answer[:, :rows, :columns]
 
 
 def _multiple(length: float, step: int) -> int:

@@ -18,6 +18,8 @@ class GeneratorOutput(NamedTuple):
     """ab code `(B, 2, H/2, W/2)` in [0, 1]; `chromagan.color.decode_ab` gives CIE units."""
     class_logits: Tensor | None
     """`(B, classes)`, before the softmax; None where there is no class head or it was not asked."""
+    features: Tensor
+    """The fused map at stride 8, `(B, C, H/8, W/8)`: what the network knows of every place."""
 
 
 class Generator(nn.Module):
@@ -57,7 +59,7 @@ class Generator(nn.Module):
         if classes and self.class_head is not None:
             logits = self.class_head(pooled)
         fused = self.fusion(self.mid_level(features), vector)
-        return GeneratorOutput(self.decoder(fused, features), logits)
+        return GeneratorOutput(self.decoder(fused, features), logits, fused)
 
     def _check(self, l_B1HW: Tensor) -> None:
         sides = tuple(l_B1HW.shape[-2:])

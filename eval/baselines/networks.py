@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from chromagan.inference.engines.torch_engine import choose_device
+from chromagan.model.device import choose_device
 from eval.baselines.method import MethodError
 from eval.baselines.weight_files import LoadedWeights
 

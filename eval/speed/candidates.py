@@ -13,12 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from chromagan.checkpoint.description import read_release
 from chromagan.checkpoint.release_file import load_release
 from chromagan.checkpoint.source import available_checkpoints, find_checkpoint
 from chromagan.config import ModelConfig, for_release
 from chromagan.inference.colorizer import ChromaGANColorizer
 from chromagan.inference.engines import registry
-from chromagan.inference.engines.torch_engine import Engine
+from chromagan.inference.engines.engine import Answer, Engine
+from chromagan.inference.engines.torch_engine import TorchEngine
 from chromagan.model import Generator, build_generator
 from eval.baselines import PUBLISHED, load_method
 
@@ -84,13 +86,12 @@ class OfficialEngine:
         self.device = device
         self._generator = generator.eval().requires_grad_(False).to(device)
 
-    def run(self, l: Codes) -> Codes:  # noqa: E741
+    def run(self, l: Codes) -> Answer:  # noqa: E741
         with torch.inference_mode():
             output = self._generator(torch.from_numpy(l).to(self.device), classes=True)
-            if output.class_logits is not None:
-                output.class_logits.softmax(dim=1)
-            result: Codes = output.ab.cpu().numpy()
-        return result
+            logits = output.class_logits
+            chances = None if logits is None else logits.softmax(dim=1).cpu().numpy()
+            return Answer(output.ab.cpu().numpy(), chances, None)
 
 
 class KerasEngine:
@@ -105,10 +106,10 @@ class KerasEngine:
 
         self._model = build()
 
-    def run(self, l: Codes) -> Codes:  # noqa: E741
+    def run(self, l: Codes) -> Answer:  # noqa: E741
         three = np.repeat(np.moveaxis(l, 1, -1), 3, axis=-1)
         ab = np.asarray(self._model(three, training=False)[0])
-        return np.ascontiguousarray(np.moveaxis(ab, -1, 1), dtype=np.float32)
+        return Answer(np.ascontiguousarray(np.moveaxis(ab, -1, 1), dtype=np.float32), None, None)
 
 
 def official(device: str) -> Candidate:
@@ -125,21 +126,19 @@ def official(device: str) -> Candidate:
 
 
 def _ours(name: str, device: str, exactly: str | None) -> list[Candidate]:
-    generator, weights = _network(name)
+    if name not in available_checkpoints():
+        config = ModelConfig("vgg16" if name == "full" else "lite")
+        generator = _seeded(for_release(config, class_head=False))
+        engine = TorchEngine(generator, device=device, precision="fp32")
+        return [as_candidate(name, engine, generator, "seeded random weights")]
+    path = find_checkpoint(name)
+    release, (generator, _) = read_release(path), load_release(path)
     found = []
-    for spec in registry.candidates(device):
+    for spec in registry.candidates(release, device):
         if exactly is None or exactly == f"{name}/{spec}":
-            engine = registry.build_engine(generator, spec.name, spec.precision, device=device)
-            found.append(as_candidate(name, engine, generator, weights))
+            chosen = registry.build_engine(release, spec.name, spec.precision, device=device)
+            found.append(as_candidate(name, chosen, generator, f"checkpoints/{name}"))
     return found
-
-
-def _network(name: str) -> tuple[Generator, str]:
-    """The checkpoint if there is one, else the same topology with seeded weights."""
-    if name in available_checkpoints():
-        return load_release(find_checkpoint(name))[0], f"checkpoints/{name}"
-    config = ModelConfig("vgg16" if name == "full" else "lite")
-    return _seeded(for_release(config, class_head=False)), "seeded random weights"
 
 
 def _seeded(config: ModelConfig) -> Generator:
@@ -150,7 +149,7 @@ def _seeded(config: ModelConfig) -> Generator:
 
 def as_candidate(name: str, engine: Engine, generator: Generator, weights: str) -> Candidate:
     size = generator.config.image_size
-    colorizer = ChromaGANColorizer(generator, name=name, engine=engine)
+    colorizer = ChromaGANColorizer(engine, generator.config, name=name)
 
     def run_network(batch: int) -> Callable[[], float]:
         codes = np.random.default_rng(SEED).random((batch, 1, size, size), dtype=np.float32)
@@ -172,7 +171,7 @@ def as_candidate(name: str, engine: Engine, generator: Generator, weights: str) 
         pipeline=None if name == "official" else colorizer,
         network=run_network,
         graph=(generator, (1, 1, size, size)),
-        device=getattr(engine, "device", "cpu"),
+        device=engine.device,
     )
 
 

@@ -1,1 +1,1 @@
-"""What runs a network: PyTorch, OpenVINO, ONNX Runtime; int8; and the fastest faithful one."""
+"""What runs a network: ONNX Runtime, OpenVINO, PyTorch; and which of them is fastest here."""

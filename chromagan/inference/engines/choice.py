@@ -1,8 +1,9 @@
 """Which engine `auto` and `fastest` mean on this machine: measured once, remembered.
 
 `auto` is what `python -m chromagan.tune` found for these weights (every precision compared, each
-held against the parity limits), and PyTorch where nobody tuned: it never costs time. `fastest` is
-for many photographs: where nobody tuned, a short trial of the fp32 engines decides, so the choice
+held against the parity limits). Where nobody tuned, a network with an ONNX graph runs in ONNX
+Runtime on CPUs, any other in PyTorch, as on accelerators: it never costs time. `fastest` is for
+many photographs: where nobody tuned, a short trial of the fp32 engines decides, so the choice
 cannot change the colours by more than the last digit.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,25 +23,23 @@ from typing import Any
 import numpy as np
 
 from chromagan import files as user_cache
-from chromagan.inference.engines.quantization import weights_digest
+from chromagan.checkpoint.description import Release
+from chromagan.inference.engines.engine import Engine, EngineError
 from chromagan.inference.engines.registry import (
-    EngineError,
+    ENGINES,
     EngineSpec,
     build_engine,
     installed,
     missing_reason,
     usable_cpus,
 )
-from chromagan.inference.engines.torch_engine import Engine
-from chromagan.model import Generator
 
 VARIABLE = "CHROMAGAN_ENGINE"
-"""Decides instead of `auto` and `fastest`, e.g. `torch` or `openvino-int8`."""
+"""Decides instead of `auto` and `fastest`, e.g. `torch` or `openvino-bf16`."""
 _TABLE = "engines.json"
-_PLAIN = EngineSpec("torch", "fp32")
 _TRIAL_SECONDS = 2.0
 _MARGIN = 0.9
-"""Another engine must take less than this share of PyTorch's time: its start-up costs too."""
+"""Another engine must take less than this share of the usual one's time: its start-up costs too."""
 
 
 @dataclass(frozen=True)
@@ -68,76 +68,102 @@ class Choice:
 
 
 def select_engine(
-    generator: Generator, name: str = "auto", precision: str = "auto", *, device: str = "cpu"
+    release: Release, name: str = "auto", precision: str = "auto", *, device: str = "auto"
 ) -> Engine:
-    """The engine for `load_colorizer`'s options. Raises EngineError where it cannot be had.
+    """The engine for `load_colorizer`'s options.
 
     `name` is `auto`, `fastest` or one of `ENGINES`; `precision` is `auto` or one of `PRECISIONS`.
+    Raises EngineError for what cannot be had, ValueError for a device that is not there.
     """
     free = name in ("auto", "fastest")
+    device = _resolve_device(release, name, device)
     if free and precision == "auto":
-        return _automatic(generator, device, trial=name == "fastest")
+        return _automatic(release, device, trial=name == "fastest")
     if precision == "auto":
         precision = _usual_precision(name, device)
     if free:
-        name = _engine_for(precision, device)
-    return build_engine(generator, name, precision, device=device)
+        name = _engine_for(release, precision, device)
+    return build_engine(release, name, precision, device=device)
+
+
+def _resolve_device(release: Release, name: str, device: str) -> str:
+    """`auto` as a device's name: PyTorch is asked only where it would run the network."""
+    if device == "cpu" or (device == "auto" and not _wants_torch(release, name)):
+        return "cpu"
+    if not installed("torch"):
+        if device == "auto":
+            return "cpu"  # what is missing then is said for the engine
+        raise EngineError(f"device {device} needs PyTorch: pip install torch")
+    from chromagan.model.device import choose_device
+
+    return choose_device(device)
+
+
+def _wants_torch(release: Release, name: str) -> bool:
+    if name in ("auto", "fastest"):
+        return release.graph is None or (has_accelerator() and installed("torch"))
+    return name == "torch"
+
+
+def has_accelerator() -> bool:
+    """Whether there seems to be a GPU that PyTorch computes on, asked without importing it."""
+    drivers = ("/dev/nvidiactl", "/proc/driver/nvidia/version", "/dev/kfd")
+    return any(Path(driver).exists() for driver in drivers) or bool(shutil.which("nvidia-smi"))
 
 
 def _usual_precision(name: str, device: str) -> str:
     return "bf16" if name == "torch" and device.startswith("cuda") else "fp32"
 
 
-def _engine_for(precision: str, device: str) -> str:
-    """PyTorch where it has the precision, else the first other engine that has."""
-    for name in ("torch", "openvino", "onnxruntime"):
-        if missing_reason(EngineSpec(name, precision), device) is None:
+def _engine_for(release: Release, precision: str, device: str) -> str:
+    """The first engine that has the precision here."""
+    reasons = {n: missing_reason(EngineSpec(n, precision), release, device) for n in ENGINES}
+    for name, reason in reasons.items():
+        if reason is None:
             return name
-    reason = missing_reason(EngineSpec("openvino", precision), device)
-    raise EngineError(f"no engine here runs {precision}: {reason}")
+    raise EngineError(f"no engine here runs {precision}: {reasons['torch']}")
 
 
-def _automatic(generator: Generator, device: str, *, trial: bool) -> Engine:
+def _automatic(release: Release, device: str, *, trial: bool) -> Engine:
     if environ.get(VARIABLE, "auto") != "auto":
         chosen = EngineSpec.parse(environ[VARIABLE])
-        return build_engine(generator, chosen.name, chosen.precision, device=device)
+        return build_engine(release, chosen.name, chosen.precision, device=device)
     if device != "cpu":
         precision = _usual_precision("torch", device)
-        return build_engine(generator, "torch", precision, device=device)
-    if user_cache.kept_table(_TABLE):  # the digest of the weights costs a moment
-        keys = [weights_key(generator), *([network_key(generator)] if trial else [])]
-        for key in keys:
-            choice = remembered(key)
-            if choice is not None and missing_reason(choice.spec, device) is None:
-                return build_engine(generator, choice.engine, choice.precision, device=device)
-    return _trial(generator) if trial else build_engine(generator)
+        return build_engine(release, "torch", precision, device=device)
+    for key in [weights_key(release), *([network_key(release)] if trial else [])]:
+        choice = remembered(key)
+        if choice is not None and missing_reason(choice.spec, release) is None:
+            return build_engine(release, choice.engine, choice.precision)
+    usual = EngineSpec(_usual_engine(release), "fp32")
+    return _trial(release, usual) if trial else build_engine(release, usual.name)
 
 
-def _trial(generator: Generator) -> Engine:
-    """The installed fp32 engines, a few runs in turn; remembers the winner."""
-    engines = {str(_PLAIN): build_engine(generator)}
+def _usual_engine(release: Release) -> str:
+    has_graph = release.graph is not None
+    return "onnxruntime" if has_graph and installed("onnxruntime") else "torch"
+
+
+def _trial(release: Release, usual: EngineSpec) -> Engine:
+    """The engines that need no PyTorch, a few runs in turn; remembers the winner."""
+    engines = {str(usual): build_engine(release, usual.name)}
+    rival = EngineSpec("openvino", "fp32")
+    if missing_reason(rival, release) is not None:
+        return engines[str(usual)]
     started = time.perf_counter()
-    for name in filter(installed, ("openvino", "onnxruntime")):
-        # a slow machine builds one rival only, so that the first photograph doesn't wait for long
-        if len(engines) == 1 or time.perf_counter() - started < _TRIAL_SECONDS / 2:
-            engines[f"{name}-fp32"] = build_engine(generator, name)
-    if len(engines) == 1:
-        return engines[str(_PLAIN)]
+    engines[str(rival)] = build_engine(release, rival.name)
     left = max(_TRIAL_SECONDS - (time.perf_counter() - started), 0.0)
-    calls = {name: runner(generator, engine) for name, engine in engines.items()}
+    calls = {name: runner(release, engine) for name, engine in engines.items()}
     times = take_turns(calls, seconds=left, rounds=5)
     fastest = {name: 1000 * min(values) for name, values in times.items()}
-    winner = min(fastest, key=fastest.__getitem__)
-    if fastest[winner] > _MARGIN * fastest[str(_PLAIN)]:
-        winner = str(_PLAIN)
-    spec = EngineSpec.parse(winner)
-    remember(network_key(generator), Choice(spec.name, spec.precision, fastest))
-    return engines[winner]
+    winner = rival if fastest[str(rival)] < _MARGIN * fastest[str(usual)] else usual
+    remember(network_key(release), Choice(winner.name, winner.precision, fastest))
+    return engines[str(winner)]
 
 
-def runner(generator: Generator, engine: Engine, batch: int = 1) -> Callable[[], object]:
+def runner(release: Release, engine: Engine, batch: int = 1) -> Callable[[], object]:
     """A call that runs the network once at its own size, on fixed noise."""
-    size = generator.config.image_size
+    size = release.config.image_size
     codes = np.random.default_rng(0).random((batch, 1, size, size), dtype=np.float32)
     return lambda: engine.run(codes)
 
@@ -174,14 +200,14 @@ def remember(key: str, choice: Choice) -> None:
         user_cache.keep_in_table(_TABLE, key, asdict(choice))
 
 
-def network_key(generator: Generator) -> str:
+def network_key(release: Release) -> str:
     """This machine and this kind of network: times don't depend on the weights' values."""
-    return _digest(repr(replace(generator.config, class_head=False)))
+    return _digest(repr(replace(release.config, class_head=False)))
 
 
-def weights_key(generator: Generator) -> str:
+def weights_key(release: Release) -> str:
     """This machine and these very weights: parity does depend on them."""
-    return _digest(weights_digest(generator))
+    return _digest(release.sha256)
 
 
 def _digest(*facts: str) -> str:

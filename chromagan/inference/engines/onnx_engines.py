@@ -1,44 +1,14 @@
-"""The network run by OpenVINO or ONNX Runtime, from the graph that `onnx_graph` writes."""
+"""A network's ONNX graph run by ONNX Runtime or OpenVINO."""
 
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Codes = NDArray[np.float32]
-
-
-class OpenVinoEngine:
-    """Intel's runtime on the CPU. One photo at a time with all threads; safe to share.
-
-    int8 is a property of the graph (quantize and dequantize nodes), so it runs as f32 here.
-    """
-
-    name = "openvino"
-    device = "cpu"
-
-    def __init__(self, model: bytes, precision: str, *, threads: int) -> None:
-        import openvino
-
-        self.precision = precision
-        core = openvino.Core()
-        settings = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": threads,
-            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
-        }
-        compiled = core.compile_model(core.read_model(model), "CPU", settings)
-        self._request = compiled.create_infer_request()
-        self._lock = threading.Lock()
-
-    def run(self, l: Codes) -> Codes:  # noqa: E741
-        """Luminance code `(B, 1, H, W)` -> ab code `(B, 2, H/2, W/2)`, float32 in [0, 1]."""
-        with self._lock:  # a request holds its own input and output
-            answer = self._request.infer([np.ascontiguousarray(l, dtype=np.float32)])[0]
-            return np.array(answer, dtype=np.float32)
+from chromagan.inference.engines.engine import Answer, Floats
 
 
 class OnnxRuntimeEngine:
@@ -46,7 +16,7 @@ class OnnxRuntimeEngine:
 
     name = "onnxruntime"
 
-    def __init__(self, model: bytes, precision: str, *, threads: int, device: str = "cpu") -> None:
+    def __init__(self, graph: Path, precision: str, *, threads: int, device: str = "cpu") -> None:
         import onnxruntime
 
         self.precision = precision
@@ -59,17 +29,49 @@ class OnnxRuntimeEngine:
         if device.startswith("cuda"):
             index = int(device.partition(":")[2] or 0)
             providers.insert(0, ("CUDAExecutionProvider", {"device_id": index}))
-        self._session = onnxruntime.InferenceSession(model, options, providers=providers)
-        self._input = self._session.get_inputs()[0].name
+        self._session = onnxruntime.InferenceSession(graph, options, providers=providers)
+        self._names = [output.name for output in self._session.get_outputs()]
 
-    def run(self, l: Codes) -> Codes:  # noqa: E741
-        """Luminance code `(B, 1, H, W)` -> ab code `(B, 2, H/2, W/2)`, float32 in [0, 1]."""
-        answer = self._session.run(None, {self._input: np.ascontiguousarray(l, dtype=np.float32)})
-        return np.asarray(answer[0], dtype=np.float32)
+    def run(self, l: Floats) -> Answer:  # noqa: E741
+        codes = np.ascontiguousarray(l, dtype=np.float32)
+        outputs = self._session.run(self._names, {"l": codes})
+        return _answer(dict(zip(self._names, outputs, strict=True)))
+
+
+class OpenVinoEngine:
+    """Intel's runtime on the CPU. One batch at a time with all threads; safe to share."""
+
+    name = "openvino"
+    device = "cpu"
+
+    def __init__(self, graph: Path, precision: str, *, threads: int) -> None:
+        import openvino
+
+        self.precision = precision
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+        }
+        compiled = openvino.Core().compile_model(graph, "CPU", settings)
+        self._names = [output.get_any_name() for output in compiled.outputs]
+        self._request = compiled.create_infer_request()
+        self._lock = threading.Lock()
+
+    def run(self, l: Floats) -> Answer:  # noqa: E741
+        codes = np.ascontiguousarray(l, dtype=np.float32)
+        with self._lock:  # a request holds its own input and outputs
+            self._request.infer({"l": codes})
+            outputs = {name: np.array(self._request.get_tensor(name).data) for name in self._names}
+        return _answer(outputs)
+
+
+def _answer(outputs: dict[str, Floats]) -> Answer:
+    return Answer(outputs["ab"], outputs.get("class_probabilities"), outputs.get("features"))
 
 
 def openvino_has(capability: str) -> bool:
-    """Whether OpenVINO can use e.g. BF16 or INT8 natively on this CPU."""
+    """Whether OpenVINO can use e.g. BF16 natively on this CPU."""
     import openvino
 
     return capability in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

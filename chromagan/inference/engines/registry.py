@@ -1,11 +1,12 @@
-"""What can run a network on this machine: PyTorch always, OpenVINO and ONNX Runtime if installed.
+"""What can run a release on this machine.
 
-    engine = build_engine(generator, "openvino", "int8")
-    ab = engine.run(l)                       # codes in, codes out
+    engine = build_engine(read_release(path), "openvino", "bf16")
+    answer = engine.run(l)
 
-Engines differ in speed and in the last digits. Which are near enough to fp32 to be offered without
-being asked for is measured (`chromagan.inference.engines.parity`), and which is fastest here too
-(`chromagan.tune`).
+ONNX Runtime and OpenVINO run the graph beside the weights (`Release.graph`); PyTorch runs the
+weights themselves, on accelerators and for networks without a graph. Engines differ in speed and
+in the last digits. Which are near enough to fp32 to be offered without being asked for is measured
+(`chromagan.inference.engines.parity`), and which is fastest here too (`chromagan.tune`).
 """
 
 from __future__ import annotations
@@ -15,22 +16,17 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from chromagan.inference.engines.torch_engine import Engine, TorchEngine
-from chromagan.model import Generator
-from chromagan.model.device import cpu_multiplies_bf16
+from chromagan.checkpoint.description import Release
+from chromagan.inference.engines.engine import Engine, EngineError
 
-ENGINES = ("torch", "openvino", "onnxruntime")
-PRECISIONS = ("fp32", "bf16", "fp16", "int8")
-_HOW_TO_INSTALL = "pip install openvino onnx onnxruntime"
-
-
-class EngineError(ValueError):
-    """An engine or precision that cannot be had here; the message says why and what to do."""
+ENGINES = ("onnxruntime", "openvino", "torch")
+PRECISIONS = ("fp32", "bf16", "fp16")
+_HOW_TO_INSTALL = {"onnxruntime": "onnxruntime", "openvino": "openvino", "torch": "torch"}
 
 
 @dataclass(frozen=True)
 class EngineSpec:
-    """An engine and a precision, written `openvino-int8`."""
+    """An engine and a precision, written `openvino-bf16`."""
 
     name: str
     precision: str
@@ -40,7 +36,7 @@ class EngineSpec:
 
     @classmethod
     def parse(cls, text: str) -> EngineSpec:
-        """`openvino-int8`, or just `openvino` for fp32. Raises EngineError."""
+        """`openvino-bf16`, or just `openvino` for fp32. Raises EngineError."""
         name, _, precision = text.partition("-")
         spec = cls(name, precision or "fp32")
         spec.check_names()
@@ -57,28 +53,31 @@ class EngineSpec:
 
 
 def installed(name: str) -> bool:
-    """Whether an engine's packages are there (nothing is imported)."""
-    needed = {"torch": ("torch",), "openvino": ("openvino", "onnx")}
-    needed["onnxruntime"] = ("onnxruntime", "onnx")
-    return all(find_spec(package) is not None for package in needed[name])
+    """Whether an engine's package is there (nothing is imported)."""
+    try:
+        return find_spec(_HOW_TO_INSTALL[name]) is not None
+    except ValueError:  # blocked: `sys.modules[name] = None`
+        return False
 
 
-def missing_reason(spec: EngineSpec, device: str = "cpu") -> str | None:
-    """Why `spec` cannot run here, or None if it can."""
+def missing_reason(spec: EngineSpec, release: Release, device: str = "cpu") -> str | None:
+    """Why `spec` cannot run `release` here, or None if it can."""
     spec.check_names()
     if not installed(spec.name):
-        return f"engine {spec.name} is not installed: {_HOW_TO_INSTALL}"
+        needs = f"{release.name} has no ONNX graph and " if release.graph is None else ""
+        package = _HOW_TO_INSTALL[spec.name]
+        return f"{needs}needs the engine {spec.name}, which is not installed: pip install {package}"
+    if spec.name != "torch" and release.graph is None:
+        return (
+            f"engine {spec.name} runs ONNX graphs, and {release.name} has none: "
+            f"`python -m chromagan.onnx_export {release.path}` writes it"
+        )
     if device != "cpu":
         return _missing_on_accelerator(spec, device)
     if spec.precision == "fp16":
-        return "fp16 needs a GPU: use bf16 or int8 on a CPU"
+        return "fp16 needs a GPU: use bf16 on a CPU"
     if spec.precision == "bf16" and not _has_bf16(spec.name):
-        return f"this CPU has no bf16 arithmetic for {spec.name}: use fp32 or int8"
-    if spec.precision == "int8":
-        if spec.name == "torch":
-            return "PyTorch runs no int8 network here: use --engine openvino or onnxruntime"
-        if not installed("onnxruntime"):
-            return f"int8 needs onnxruntime to quantize the network: {_HOW_TO_INSTALL}"
+        return f"this CPU has no bf16 arithmetic for {spec.name}: use fp32"
     return None
 
 
@@ -92,8 +91,6 @@ def _missing_on_accelerator(spec: EngineSpec, device: str) -> str | None:
 
         if not device.startswith("cuda") or not onnxruntime_has_cuda():
             return f"the installed onnxruntime cannot use {device}: pip install onnxruntime-gpu"
-    if spec.precision == "int8":
-        return f"int8 runs on the CPU only, not on {device}"
     return None
 
 
@@ -103,52 +100,37 @@ def _has_bf16(name: str) -> bool:
 
         return openvino_has("BF16")
     if name == "onnxruntime":
-        return False  # its CPU kernels are fp32 and int8
+        return False  # its CPU kernels are fp32
+    from chromagan.model.device import cpu_multiplies_bf16
+
     return cpu_multiplies_bf16()
 
 
-def candidates(device: str = "cpu") -> list[EngineSpec]:
-    """Everything that can run on this machine, fp32 PyTorch first."""
+def candidates(release: Release, device: str = "cpu") -> list[EngineSpec]:
+    """Everything that can run `release` on this machine."""
     specs = [EngineSpec(name, precision) for name in ENGINES for precision in PRECISIONS]
-    return [spec for spec in specs if missing_reason(spec, device) is None]
+    return [spec for spec in specs if missing_reason(spec, release, device) is None]
 
 
 def build_engine(
-    generator: Generator,
-    name: str = "torch",
-    precision: str = "fp32",
-    *,
-    device: str = "cpu",
-    threads: int | None = None,
-    calibration: list[Path] | None = None,
+    release: Release, name: str, precision: str = "fp32", *, device: str = "cpu"
 ) -> Engine:
-    """An engine that runs `generator`. Raises EngineError where it cannot be had.
-
-    `calibration` (int8 only): photographs that set the ranges; the bundled ones by default.
-    """
+    """An engine that runs `release`. Raises EngineError where it cannot be had."""
     spec = EngineSpec(name, precision)
-    reason = missing_reason(spec, device)
+    reason = missing_reason(spec, release, device)
     if reason is not None:
         raise EngineError(reason)
     if name == "torch":
-        return TorchEngine(generator, device=device, precision=precision)
-    from chromagan.inference.engines import onnx_engines
+        from chromagan.checkpoint.release_file import load_release
+        from chromagan.inference.engines.torch_engine import TorchEngine
 
-    model = _graph(generator, precision, calibration)
-    count = threads or usable_cpus()
+        return TorchEngine(load_release(release.path)[0], device=device, precision=precision)
+    from chromagan.inference.engines.onnx_engines import OnnxRuntimeEngine, OpenVinoEngine
+
+    assert release.graph is not None
     if name == "openvino":
-        return onnx_engines.OpenVinoEngine(model, precision, threads=count)
-    return onnx_engines.OnnxRuntimeEngine(model, precision, threads=count, device=device)
-
-
-def _graph(generator: Generator, precision: str, calibration: list[Path] | None) -> bytes:
-    if precision == "int8":
-        from chromagan.inference.engines.quantization import quantized_graph
-
-        return quantized_graph(generator, calibration)
-    from chromagan.inference.engines.onnx_graph import to_onnx
-
-    return bytes(to_onnx(generator).SerializeToString())
+        return OpenVinoEngine(release.graph, precision, threads=usable_cpus())
+    return OnnxRuntimeEngine(release.graph, precision, threads=usable_cpus(), device=device)
 
 
 def usable_cpus() -> int:
@@ -156,7 +138,7 @@ def usable_cpus() -> int:
     counts = [os.cpu_count() or 1]
     if hasattr(os, "sched_getaffinity"):
         counts.append(len(os.sched_getaffinity(0)))
-    quota = _container_quota()
+    quota = container_quota()
     if quota is not None:
         counts.append(max(1, round(quota)))
     wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
@@ -165,7 +147,7 @@ def usable_cpus() -> int:
     return min(counts)
 
 
-def _container_quota(path: Path = Path("/sys/fs/cgroup/cpu.max")) -> float | None:
+def container_quota(path: Path = Path("/sys/fs/cgroup/cpu.max")) -> float | None:
     """CPUs that a container may use (cgroup v2), None without a limit."""
     try:
         quota, period = path.read_text().split()
