@@ -7,16 +7,27 @@ python -m chromagan.colorize album/ 'scans/*.tif' -o coloured/
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from chromagan.inference.jobs import Job, JobError, plan_jobs, share
+from chromagan.files import remove_parts, sha256_of
+from chromagan.images.finding import summary_of
+from chromagan.inference.jobs import FORMATS, Job, JobError, Plan, plan_jobs, shard, share
+
+if TYPE_CHECKING:
+    from chromagan.inference.manifest import Manifest
+    from chromagan.inference.pipeline import Outcome
 
 DONE, PARTIAL, USAGE, INTERRUPTED = 0, 1, 2, 130
 MANY = 16
 """From this many photographs on, the fastest engine is worth its start-up."""
+_NAMED_FILES = 5
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -26,12 +37,35 @@ def build_parser() -> argparse.ArgumentParser:
         description="Colour black-and-white photographs; their sharpness and luminance are kept.",
         epilog="Exit code: 0 all done, 1 some files failed (the rest is done), 2 wrong usage.",
     )
+    _add_files(parser)
+    _add_colours(parser)
+    _add_results(parser)
+    _add_batches(parser)
+    return parser
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "inputs", nargs="+", metavar="INPUT", help="image files, folders (recursive) or globs"
+        "inputs", nargs="*", metavar="INPUT", help="image files, folders (recursive) or globs"
     )
     parser.add_argument(
         "-o", "--output", required=True, help="folder for the results, or a file for one input"
     )
+    parser.add_argument(
+        "--max-pixels",
+        type=_pixels,
+        default=None,
+        metavar="N",
+        help="refuse larger images; 200M is 200 megapixels (default: 64M)",
+    )
+    parser.add_argument(
+        "--accept-damaged", action="store_true", help="colour what is left of a JPEG that was cut"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="redo results that exist")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress, no summary")
+
+
+def _add_colours(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint",
         default="lite",
@@ -51,13 +85,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--precision", default="auto", help="auto, fp32, bf16, fp16 or int8")
     parser.add_argument("--batch", type=_count, default=8, help="photographs per network run")
     parser.add_argument(
-        "--max-pixels",
-        type=_pixels,
-        default=None,
-        metavar="N",
-        help="refuse larger images; 200M is 200 megapixels (default: 64M)",
-    )
-    parser.add_argument(
         "--flip", action="store_true", help="average with the mirrored photograph (twice the time)"
     )
     parser.add_argument(
@@ -71,43 +98,207 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--working-size", type=_count, metavar="PX", help="side the network works at"
     )
-    parser.add_argument("--overwrite", action="store_true", help="redo results that exist")
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress, no summary")
-    return parser
+
+
+def _add_results(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("results")
+    group.add_argument(
+        "--format",
+        choices=list(FORMATS),
+        default="png",
+        help="of the results in a folder; same: as the input (default: %(default)s)",
+    )
+    group.add_argument(
+        "--quality", type=_quality, default=95, help="of JPEG, WebP and AVIF, 1 to 100"
+    )
+    group.add_argument(
+        "--bits",
+        choices=["8", "16", "same"],
+        default="same",
+        help="per channel in PNG and TIFF; same: 16 where the input has more than 8",
+    )
+    group.add_argument(
+        "--strip", action="store_true", help="leave EXIF, IPTC, XMP and dates of the input out"
+    )
+    group.add_argument(
+        "--keep-profile",
+        action="store_true",
+        help="convert results back into the input's RGB profile (default: sRGB)",
+    )
+    group.add_argument(
+        "--layer",
+        action="store_true",
+        help='write the colour alone as well, for the blend mode "Color" over the scan',
+    )
+    group.add_argument(
+        "--sidecar", action="store_true", help="write how it was made beside it, .json and .xmp"
+    )
+
+
+def _add_batches(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("large batches")
+    group.add_argument(
+        "--manifest",
+        type=Path,
+        metavar="FILE",
+        help="list inputs, results, hashes, seconds and errors in a .csv or .jsonl",
+    )
+    group.add_argument(
+        "--shard",
+        type=_shard,
+        metavar="K/N",
+        help="do only this part of the work: machine K of N, all with the same inputs",
+    )
+    group.add_argument(
+        "--watch", type=Path, metavar="FOLDER", help="go on colouring what arrives there"
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = build_parser()
     args = parser.parse_args(argv)
-    rank, world_size = _place()
+    if bool(args.inputs) == bool(args.watch):
+        parser.error("name inputs, or one folder with --watch")
     try:
-        jobs, missing = plan_jobs(args.inputs, args.output)
-    except JobError as error:
+        with contextlib.ExitStack() as stack:
+            run = Run(args, _manifest(args, stack))
+            return run.watch(args.watch) if args.watch else run.once(args.inputs)
+    except (JobError, _UsageError) as error:
         return _usage_error(str(error))
-    if not jobs and not missing:
-        return _usage_error(f"no image files in {', '.join(args.inputs)}")
-    jobs = share(jobs, rank, world_size)
-    failures = [f"{text}: there is no such file" for text in missing] if rank == 0 else []
-    for line in failures:
-        print(line, file=sys.stderr)
-    todo = [job for job in jobs if args.overwrite or not job.target.exists()]
-    try:
-        failed = _colorize(todo, args) if todo else 0
     except KeyboardInterrupt:
         print("stopped; the same command goes on where this ended", file=sys.stderr)
         return INTERRUPTED
-    except _UsageError as error:
-        return _usage_error(str(error))
-    if not args.quiet:
-        prefix = f"[{rank}/{world_size}] " if world_size > 1 else ""
-        skipped = len(jobs) - len(todo)
-        print(prefix + summary(len(todo) - failed, skipped, failed + len(failures)))
-    return PARTIAL if failed or failures else DONE
 
 
 class _UsageError(Exception):
     """Options that cannot be honoured, found while setting up."""
+
+
+def _manifest(args: argparse.Namespace, stack: contextlib.ExitStack) -> Manifest | None:
+    if args.manifest is None:
+        return None
+    from chromagan.inference.manifest import Manifest
+
+    try:
+        return stack.enter_context(Manifest(args.manifest))
+    except ValueError as error:
+        raise _UsageError(str(error)) from None
+    except OSError as error:
+        text = f"--manifest {args.manifest}: it cannot be written ({error.strerror})"
+        raise _UsageError(text) from None
+
+
+@dataclass
+class Run:
+    """One run of the command: its flags, and what has become of the photographs so far."""
+
+    args: argparse.Namespace
+    manifest: Manifest | None = None
+    done: int = 0
+    failed: int = 0
+    already: int = 0
+    results: int = 0
+    _tools: Any = field(default=None, repr=False)
+
+    def once(self, inputs: Sequence[str]) -> int:
+        """Colour what is there; the exit code."""
+        rank, world_size = _place()
+        plan = plan_jobs(inputs, self.args.output, kind=self.args.format)
+        self.results += len(plan.results)
+        if not self.args.quiet and rank == 0:
+            _say_left_out(plan)
+        if not plan.jobs and not plan.missing and not plan.results:
+            raise _UsageError(f"no image files in {', '.join(inputs)}")
+        if rank == 0:
+            for text in plan.missing:
+                self._fail(f"{text}: there is no such file")
+        self._colour(share(plan.jobs, rank, world_size))
+        if not self.args.quiet:
+            prefix = f"[{rank}/{world_size}] " if world_size > 1 else ""
+            print(prefix + summary(self.done, self.already, self.failed, self.results))
+        return PARTIAL if self.failed else DONE
+
+    def watch(self, folder: Path) -> int:
+        """Colour what arrives in a folder until interrupted."""
+        if not folder.is_dir():
+            raise _UsageError(f"--watch {folder}: there is no such folder")
+        for files in _arrivals(folder):
+            plan = plan_jobs([str(folder)], self.args.output, kind=self.args.format)
+            self._colour([job for job in plan.jobs if job.source in files])
+        return PARTIAL if self.failed else DONE
+
+    def _colour(self, jobs: Sequence[Job]) -> None:
+        if self.args.shard is not None:
+            jobs = shard(jobs, self.args.output, *self.args.shard)
+        for folder in {job.target.parent for job in jobs}:
+            remove_parts(folder)
+        redo = self.args.overwrite
+        todo = [job for job in jobs if redo or not job.target.exists()]
+        self.already += len(jobs) - len(todo)
+        if self.manifest is not None:
+            for job in jobs:
+                if not redo and job.target.exists():
+                    self.manifest.complete(job)
+        if todo:
+            for outcome in self._outcomes(todo):
+                self._note(outcome)
+
+    def _outcomes(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+        from tqdm import tqdm  # late imports: `--help` and usage errors need no network
+
+        from chromagan.inference.pipeline import colorize_files
+
+        if self._tools is None:
+            self._tools = _tools(self.args, len(jobs))
+        colorizer, settings = self._tools
+        hidden = True if self.args.quiet else None  # None: only on a terminal
+        with tqdm(total=len(jobs), unit="photo", disable=hidden) as self._progress:
+            for outcome in colorize_files(jobs, colorizer, settings):
+                self._progress.update()
+                yield outcome
+
+    def _note(self, outcome: Outcome) -> None:
+        if self.manifest is not None:
+            self.manifest.enter(outcome)
+        if outcome.error is not None:
+            self._fail(outcome.error)
+        elif outcome.skipped is not None:
+            self.results += 1
+        else:
+            self.done += 1
+            for note in () if self.args.quiet else outcome.notes:
+                _say(f"{outcome.job.source}: {note}")
+
+    def _fail(self, text: str) -> None:
+        self.failed += 1
+        _say(text)
+
+
+def _say(text: str) -> None:
+    """One write per line, so that nothing can come between, not even a progress bar."""
+    from tqdm import tqdm
+
+    tqdm.write(text + "\n", file=sys.stderr, end="")
+
+
+def _say_left_out(plan: Plan) -> None:
+    lines = summary_of(plan.left_out)
+    for line in lines[:_NAMED_FILES]:
+        _say(line)
+    if len(lines) > _NAMED_FILES:
+        _say(f"{len(lines) - _NAMED_FILES} further kinds of files left out")
+
+
+def _arrivals(folder: Path) -> Iterable[list[Path]]:
+    try:
+        import watchfiles  # noqa: F401
+    except ImportError:
+        text = "--watch needs the package watchfiles: pip install 'chromagan[watch]'"
+        raise _UsageError(text) from None
+    from chromagan.inference.watching import arriving
+
+    return arriving(folder)
 
 
 def _engine(name: str, photos: int) -> str:
@@ -115,13 +306,14 @@ def _engine(name: str, photos: int) -> str:
     return "fastest" if name == "auto" and photos >= MANY else name
 
 
-def _colorize(jobs: Sequence[Job], args: argparse.Namespace) -> int:
-    """Colour the jobs, reporting each failure; returns how many failed."""
-    from tqdm import tqdm  # late imports: `--help` and usage errors need no torch
-
+def _tools(args: argparse.Namespace, photos: int) -> tuple[Any, Any]:
+    """The colorizer and the pipeline's settings."""
+    from chromagan.checkpoint.source import find_checkpoint
     from chromagan.images import DEFAULT_MAX_PIXELS
+    from chromagan.images.results import Style
     from chromagan.inference.colorizer import CheckpointError, load_colorizer
-    from chromagan.inference.pipeline import Settings, colorize_files
+    from chromagan.inference.pipeline import Settings
+    from chromagan.inference.products import Products
     from chromagan.inference.recolour import DEFAULT_UPSAMPLING
 
     try:
@@ -129,30 +321,29 @@ def _colorize(jobs: Sequence[Job], args: argparse.Namespace) -> int:
             args.checkpoint,
             device=_device(args.device),
             precision=args.precision,
-            engine=_engine(args.engine, len(jobs)),
+            engine=_engine(args.engine, photos),
             fit=args.fit,
             working_size=args.working_size,
             upsampling=args.upsampling or DEFAULT_UPSAMPLING,
             flip=args.flip,
         )
+        network = sha256_of(find_checkpoint(args.checkpoint))
     except (CheckpointError, ValueError) as error:
         raise _UsageError(str(error)) from error
-    settings = Settings(
+    return colorizer, Settings(
         batch=args.batch,
         max_pixels=args.max_pixels or DEFAULT_MAX_PIXELS,
         saturation=args.saturation,
         temperature=args.temperature,
+        accept_damaged=args.accept_damaged,
+        bits=args.bits,
+        products=Products(
+            style=Style(args.quality, not args.strip, args.keep_profile),
+            network_sha256=network,
+            layer=args.layer,
+            sidecar=args.sidecar,
+        ),
     )
-    failed = 0
-    hidden = True if args.quiet else None  # None: only on a terminal
-    with tqdm(total=len(jobs), unit="photo", disable=hidden) as progress:
-        for outcome in colorize_files(jobs, colorizer, settings):
-            progress.update()
-            if outcome.error is not None:
-                failed += 1
-                # one write per line, so that nothing can come between
-                progress.write(outcome.error + "\n", file=sys.stderr, end="")
-    return failed
 
 
 def _place() -> tuple[int, int]:
@@ -171,11 +362,13 @@ def _device(name: str) -> str:
     return f"cuda:{int(local) % count}" if count else name
 
 
-def summary(done: int, skipped: int, failed: int) -> str:
+def summary(done: int, skipped: int, failed: int, results: int = 0) -> str:
     """One line on what a run did."""
     parts = [f"{done} coloured"]
     if skipped:
         parts.append(f"{skipped} already there (--overwrite redoes them)")
+    if results:
+        parts.append(f"{results} left out that this program has coloured itself")
     if failed:
         parts.append(f"{failed} failed")
     return ", ".join(parts)
@@ -205,6 +398,21 @@ def _factor(text: str) -> float:
     if value < 0:
         raise argparse.ArgumentTypeError(f"must not be negative: {text}")
     return value
+
+
+def _quality(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"must be 1 to 100: {text}")
+    return value
+
+
+def _shard(text: str) -> tuple[int, int]:
+    """`3/8`."""
+    number, _, count = text.partition("/")
+    if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(f"must be like 3/8: {text}")
+    return int(number), int(count)
 
 
 def _pixels(text: str) -> int:

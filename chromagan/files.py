@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 _PART_NAME_BYTES = 120
-_PART_MARK = re.compile(r"\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.part$")
+_PART_MARK = re.compile(r"\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.part(\.\w+)?$")
 
 
 @contextlib.contextmanager
@@ -27,7 +27,7 @@ def complete_file(path: Path) -> Iterator[BinaryIO]:
     """A stream whose content appears under `path` when the block ends well, else nowhere."""
     part = part_of(path)
     try:
-        with part.open("xb") as stream:
+        with part.open("x+b") as stream:
             yield stream
         os.replace(part, path)
     finally:
@@ -62,7 +62,7 @@ def remove_parts(folder: Path) -> int:
     Another machine's, or those of a process that still runs, stay.
     """
     removed = 0
-    for part in folder.glob(".*.part"):
+    for part in folder.glob(".*.part*"):
         mark = _PART_MARK.search(part.name)
         if mark and int(mark[1], 16) == _machine() and not _runs(int(mark[2])):
             part.unlink(missing_ok=True)

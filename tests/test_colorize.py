@@ -139,7 +139,7 @@ def test_pipeline_does_every_job_once_whatever_its_limits(
         image = rng.integers(0, 256, (40 + 30 * (i % 3), 60, 3), dtype=np.uint8)
         write_image(tmp_path / f"{i}.png", image)
     (tmp_path / "5.png").write_bytes(b"broken")
-    jobs, _ = plan_jobs([str(tmp_path)], str(tmp_path / "out"))
+    jobs = plan_jobs([str(tmp_path)], str(tmp_path / "out")).jobs
     colorizer = load_colorizer(checkpoint, working_size=64)
     settings = Settings(batch=batch, pixel_budget=budget, saturation=1.5)
     outcomes = list(colorize_files(jobs, colorizer, settings))
@@ -188,3 +188,76 @@ def test_two_processes_share_the_files(album: Path, checkpoint: str) -> None:
     assert sorted(process.returncode for process in processes) == [0, 1]  # one met the broken file
     assert sum(int(out.split("] ")[1].split()[0]) for out, _ in said) == 6
     assert sum("broken.jpg" in errors for _, errors in said) == 1
+
+
+# --- the same command again
+
+
+@pytest.mark.parametrize("kind", ["png", "same", "tiff"])
+def test_a_folder_as_its_own_output_never_colours_its_results(
+    album: Path, checkpoint: str, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    (album / "album" / "broken.jpg").unlink()
+    photo = read_image(album / "album" / "a.jpg")
+    write_image(album / "album" / "a.png", photo)
+    before = {name: (album / "album" / name).read_bytes() for name in tree(album / "album")}
+    for turn in range(3):
+        assert run("album", "-o", "album", "--format", kind, checkpoint=checkpoint) == 0
+        said = capsys.readouterr().out
+        assert said.startswith("3 coloured" if turn == 0 else "0 coloured, 3 already there")
+        assert len(tree(album / "album")) == 6
+    for name, content in before.items():
+        assert (album / "album" / name).read_bytes() == content
+
+
+def test_results_in_another_folder_are_known_when_they_are_met(
+    album: Path, checkpoint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (album / "album" / "broken.jpg").unlink()
+    assert run("album", "-o", "album/one", checkpoint=checkpoint) == 0
+    assert run("album", "-o", "album/two", checkpoint=checkpoint) == 0
+    assert tree(album / "album" / "two") == ["a.png", "deep/b.png"]
+    assert "2 left out that this program has coloured itself" in capsys.readouterr().out
+    assert run("album/one/a.png", "-o", "again.png", checkpoint=checkpoint) == 0
+    assert not (album / "again.png").exists()
+
+
+def test_what_a_folder_holds_besides_is_said(
+    album: Path, checkpoint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (album / "album" / "scan.pdf").write_bytes(b"%PDF-1.7")
+    photo = Image.open(album / "album" / "a.jpg")
+    photo.save(album / "album" / "twitter.jpg_large", "JPEG")
+    photo.save(album / "album" / "map.ppm")
+    assert run("album", "-o", "out", checkpoint=checkpoint) == 1
+    said = capsys.readouterr()
+    assert "album/scan.pdf: left out, a PDF document" in said.err
+    assert said.out.startswith("4 coloured")
+
+
+def test_a_cut_photograph_is_coloured_when_insisted(
+    album: Path, checkpoint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = (album / "album" / "a.jpg").read_bytes()
+    (album / "cut.jpg").write_bytes(whole[:-400])
+    assert run("cut.jpg", "-o", "out", checkpoint=checkpoint) == 1
+    assert "--accept-damaged" in capsys.readouterr().err
+    assert run("cut.jpg", "-o", "out", "--accept-damaged", checkpoint=checkpoint) == 0
+    assert "cut.jpg: the file was cut off" in capsys.readouterr().err
+    assert (album / "out" / "cut.png").is_file()
+
+
+@pytest.mark.parametrize("stem", ["祖母婚礼" * 20, "Бабушка", "الجدة", "n\u0303" * 60])
+def test_names_of_all_scripts_and_lengths(album: Path, checkpoint: str, stem: str) -> None:
+    name = stem.encode()[:244].decode("utf-8", "ignore") + ".jpg"
+    (album / "album" / "a.jpg").rename(album / name)
+    assert run(name, "-o", "out", checkpoint=checkpoint) == 0
+    assert len(tree(album / "out")) == 1
+
+
+def test_a_name_that_is_no_text(album: Path, checkpoint: str) -> None:
+    name = os.fsencode(album) + b"/gro\xdfmutter.jpg"
+    os.rename(album / "album" / "a.jpg", name)
+    arguments = (os.fsdecode(name), "-o", "out", "--manifest", "list.csv")
+    assert run(*arguments, checkpoint=checkpoint) == 0
+    assert len(list((album / "out").iterdir())) == 1

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chromagan.inference.jobs import Job, JobError, plan_jobs, share
+from chromagan.inference.jobs import Job, JobError, plan_jobs, shard, share
 
 relaxed = settings(deadline=None, max_examples=50, suppress_health_check=list(HealthCheck))
 
@@ -24,8 +25,9 @@ def album(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def pairs(inputs: list[str], output: str) -> dict[str, str]:
-    jobs, missing = plan_jobs(inputs, output)
-    assert missing == []
+    plan = plan_jobs(inputs, output)
+    jobs = plan.jobs
+    assert plan.missing == []
     assert len({job.target for job in jobs}) == len(jobs)
     return {job.source.as_posix(): job.target.as_posix() for job in jobs}
 
@@ -87,9 +89,9 @@ def test_results_inside_the_input_folder_are_no_inputs(album: Path) -> None:
 
 @pytest.mark.usefixtures("album")
 def test_missing_inputs_are_reported_beside_the_rest() -> None:
-    jobs, missing = plan_jobs(["one.jpg", "nowhere.jpg", "no*.tif"], "out")
-    assert [job.source.name for job in jobs] == ["one.jpg"]
-    assert missing == ["nowhere.jpg", "no*.tif"]
+    plan = plan_jobs(["one.jpg", "nowhere.jpg", "no*.tif"], "out")
+    assert [job.source.name for job in plan.jobs] == ["one.jpg"]
+    assert plan.missing == ["nowhere.jpg", "no*.tif"]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +102,6 @@ def test_missing_inputs_are_reported_beside_the_rest() -> None:
         (["one.jpg"], "new.gif", "written as one of"),
         (["one.jpg", "two.tif"], "x.txt", "a file, not a folder"),
         (["one.jpg"], "one.jpg", "would be overwritten"),
-        (["album"], "album", "would be overwritten"),
     ],
 )
 @pytest.mark.usefixtures("album")
@@ -127,7 +128,7 @@ def test_no_two_inputs_ever_share_a_result(
         for stem, suffix in names:
             (root / str(folder)).mkdir(exist_ok=True)
             (root / str(folder) / f"{stem}{suffix}").touch()
-    jobs, _ = plan_jobs([str(root / str(folder)) for folder in range(folders)], str(root / "out"))
+    jobs = plan_jobs([str(root / str(folder)) for folder in range(folders)], str(root / "out")).jobs
     targets = [str(job.target).casefold() for job in jobs]
     assert len(set(targets)) == len(targets) == folders * len(names)
 
@@ -139,3 +140,93 @@ def test_shares_cover_every_job_once(count: int, processes: int) -> None:
     shares = [share(jobs, rank, processes) for rank in range(processes)]
     assert sorted(str(j.source) for s in shares for j in s) == sorted(str(j.source) for j in jobs)
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+# --- results beside their originals
+
+
+def test_a_result_never_takes_an_originals_place(album: Path) -> None:
+    (album / "album" / "a.png").touch()
+    assert pairs(["album"], "album") == {
+        "album/a.jpg": "album/a.jpg.png",
+        "album/a.png": "album/a.png.png",
+        "album/b/a.jpg": "album/b/a.png",
+        "album/b/c.png": "album/b/c.png.png",
+    }
+
+
+@relaxed
+@given(
+    names=st.lists(
+        st.tuples(st.sampled_from("aAb"), st.sampled_from([".jpg", ".png", ".jpg.png", ".tif"])),
+        min_size=1,
+        max_size=8,
+        unique=True,
+    ),
+    kind=st.sampled_from(["png", "tiff", "jpeg", "same"]),
+)
+def test_no_result_is_ever_an_input(
+    tmp_path_factory: pytest.TempPathFactory, names: list[tuple[str, str]], kind: str
+) -> None:
+    root = tmp_path_factory.mktemp("names")
+    for stem, suffix in names:
+        (root / f"{stem}{suffix}").touch()
+    jobs = plan_jobs([str(root)], str(root), kind=kind).jobs
+    sources = {str(job.source).casefold() for job in jobs}
+    targets = {str(job.target).casefold() for job in jobs}
+    assert len(targets) == len(names)
+    assert not sources & targets
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "expected"),
+    [
+        ("png", "a.jpg", "a.png"),
+        ("tiff", "a.jpg", "a.tif"),
+        ("jpeg", "a.png", "a.jpg"),
+        ("webp", "a.png", "a.webp"),
+        ("same", "a.JPEG", "a.JPEG"),
+        ("same", "a.tiff", "a.tiff"),
+        ("same", "a.heic", "a.png"),
+    ],
+)
+def test_formats(album: Path, kind: str, name: str, expected: str) -> None:
+    (album / "f" / name).parent.mkdir()
+    (album / "f" / name).touch()
+    assert [job.target.name for job in plan_jobs(["f"], "out", kind=kind).jobs] == [expected]
+
+
+@pytest.mark.parametrize("stem", ["祖" * 81, "é" * 120, "a" * 250])
+def test_the_longest_names_have_results(album: Path, stem: str) -> None:
+    folder = album / "long"
+    folder.mkdir()
+    for suffix in (".jpg", ".bmp"):
+        (folder / f"{stem}{suffix}").touch()
+    jobs = plan_jobs(["long"], "out").jobs
+    assert len({job.target for job in jobs}) == 2
+    assert all(len(os.fsencode(job.target.name)) <= 255 for job in jobs)
+
+
+def test_brackets_in_folder_names_are_literal(album: Path) -> None:
+    folder = album / "album [1940]"
+    folder.mkdir()
+    (folder / "a.jpg").touch()
+    assert list(pairs(["album [1940]/*.jpg"], "out").values()) == ["out/a.png"]
+
+
+def test_what_is_left_out_is_known(album: Path) -> None:
+    (album / "album" / "notes.txt").write_text("notes")
+    (album / "album" / "a.jpg.xmp").write_text("<x/>")
+    plan = plan_jobs(["album"], "out")
+    assert plan.left_out == [(Path("album/notes.txt"), "a text file")]
+
+
+@relaxed
+@given(count=st.integers(0, 60), machines=st.integers(1, 9))
+def test_shards_cover_every_job_once_and_do_not_move(count: int, machines: int) -> None:
+    jobs = [Job(Path(f"{i}.jpg"), Path(f"out/{i}.png")) for i in range(count)]
+    parts = [shard(jobs, "out", k + 1, machines) for k in range(machines)]
+    assert sorted(j.target for part in parts for j in part) == sorted(j.target for j in jobs)
+    fewer = jobs[::2]
+    for k, part in enumerate(parts):
+        assert shard(fewer, "out", k + 1, machines) == [job for job in fewer if job in part]

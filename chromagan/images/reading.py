@@ -6,7 +6,7 @@ Conversion runs in bands of rows, so a large scan costs its decoded size plus it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from chromagan.images.errors import ImageError, brief
 from chromagan.images.kinds import GIF, JPEG, PNG
+from chromagan.images.metadata import Metadata, read_metadata, xmp_of
 from chromagan.images.opening import Opened, Source, opened, silent_pillow
 from chromagan.images.profiles import band_transform, png_gamma
 from chromagan.images.samples import Samples, Space, to_rgb
@@ -41,11 +42,13 @@ class Photo:
 
     `pixels`: sRGB `(H, W, 3)`, upright; uint16 where the file has more than 8 bits and they were
     asked for, else uint8. `kind`: the file's format. `notes`: what its owner should know.
+    `metadata`: what else the file says.
     """
 
     pixels: NDArray[Any]
     kind: str
     notes: tuple[str, ...] = ()
+    metadata: Metadata = field(default_factory=Metadata)
 
 
 def read_image(
@@ -69,12 +72,17 @@ def read_photo(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     accept_damaged: bool = False,
     deep: bool = False,
+    with_metadata: bool = False,
 ) -> Photo:
-    """`read_image` with what else is to be said; `deep` keeps 16 bits where the file has them."""
+    """`read_image` with what else is to be said.
+
+    `deep` keeps 16 bits where the file has them, `with_metadata` reads EXIF, IPTC, XMP and profile.
+    """
     with opened(source, max_pixels) as file:
         try:
             pixels, orientation, cut = _pixels(file, accept_damaged, deep)
             notes = _notes(file, cut)
+            metadata = read_metadata(file) if with_metadata else Metadata()
         except ImageError:
             raise
         except MemoryError:
@@ -83,13 +91,38 @@ def read_photo(
             hint = "" if file.kind is not JPEG or accept_damaged else _JPEG_HINT
             text = f"the image is damaged or truncated ({brief(error)}){hint}"
             raise ImageError(file.name, text) from None
-    return Photo(np.ascontiguousarray(_oriented(pixels, orientation)), file.kind.name, notes)
+    upright = np.ascontiguousarray(_oriented(pixels, orientation))
+    return Photo(upright, file.kind.name, notes, metadata)
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What the header tells: (width, height) as stored, the kind, the XMP packet.
+
+    `deep`: there are more than 8 bits.
+    """
+
+    size: tuple[int, int]
+    kind: str
+    xmp: bytes | None
+    deep: bool
+
+
+def glance(source: Source, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Glance:
+    """Look at a file without decoding it; the same errors as `read_image`."""
+    with opened(source, max_pixels) as file:
+        return Glance(file.size, file.kind.name, xmp_of(file), _is_deep(file))
+
+
+def _is_deep(file: Opened) -> bool:
+    if file.image is None or (file.kind is PNG and file.head[24] == 16):
+        return True
+    return file.image.mode.startswith("I") or file.image.mode == "F"
 
 
 def image_size(source: Source, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> tuple[int, int]:
     """(width, height) as stored, from the header alone; the same errors as `read_image`."""
-    with opened(source, max_pixels) as file:
-        return file.size
+    return glance(source, max_pixels=max_pixels).size
 
 
 def _pixels(file: Opened, accept_damaged: bool, deep: bool) -> tuple[NDArray[Any], int, bool]:

@@ -53,9 +53,12 @@ def to_rgb(samples: Samples, dtype: type[np.uint8] | type[np.uint16]) -> NDArray
     return out
 
 
-def to_bytes(deep: Deep) -> NDArray[np.uint8]:
-    """0..65535 -> 0..255, to the nearest."""
-    return ((deep.astype(np.uint32) * 255 + WHITE // 2) // WHITE).astype(np.uint8)
+def to_bytes(deep: NDArray[Any]) -> NDArray[np.uint8]:
+    """0..65535 `(H, W, …)` -> 0..255, to the nearest."""
+    out = np.empty(deep.shape, dtype=np.uint8)
+    for rows in bands(*deep.shape[:2]):
+        out[rows] = (deep[rows].astype(np.uint32) * 255 + WHITE // 2) // WHITE
+    return out
 
 
 def bands(height: int, width: int) -> Iterator[slice]:
@@ -109,7 +112,8 @@ def scaled(values: NDArray[Any], black: float, white: float) -> Deep:
     unit = values.astype(np.float32 if values.dtype.itemsize < 4 else np.float64)
     unit = np.nan_to_num(unit, nan=black, posinf=white, neginf=black)
     unit = ((unit - black) / max(white - black, 1e-30)).clip(0, 1)
-    return (unit * WHITE + 0.5).astype(np.uint16)
+    deep: Deep = (unit * WHITE + 0.5).astype(np.uint16)
+    return deep
 
 
 def _unmultiplied(colours: Deep, alpha: Deep) -> Deep:

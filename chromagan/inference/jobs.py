@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-import glob
 import os
+import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from chromagan.images import IMAGE_SUFFIXES, WRITABLE_SUFFIXES, find_images
+from chromagan.images import IMAGE_SUFFIXES, WRITABLE_SUFFIXES, expand, result_of, survey
+
+FORMATS = {
+    "png": ".png",
+    "tiff": ".tif",
+    "jpeg": ".jpg",
+    "webp": ".webp",
+    "avif": ".avif",
+    "same": None,
+}
+"""What `--format` may be; `same` takes the input's where results can be written so, else PNG."""
+_MAX_NAME_BYTES = 255
 
 
 class JobError(ValueError):
@@ -23,6 +34,12 @@ class Job:
     source: Path
     target: Path
 
+    @property
+    def layer(self) -> Path:
+        """Where the colour alone goes, if it is asked for."""
+        kind = self.target.suffix if self.target.suffix.lower() in {".tif", ".tiff"} else ".png"
+        return self.target.with_name(f"{self.target.stem}.layer{kind}")
+
 
 @dataclass(frozen=True)
 class Found:
@@ -32,101 +49,178 @@ class Found:
     relative: Path
 
 
-def plan_jobs(inputs: Sequence[str], output: str) -> tuple[list[Job], list[str]]:
-    """(jobs, inputs that match nothing) for files, folders and globs.
+@dataclass
+class Plan:
+    """What a command means.
+
+    `missing`: inputs that match nothing. `left_out`: files of the folders that are no photographs,
+    with the reason. `results`: files that this program has made itself.
+    """
+
+    jobs: list[Job] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    left_out: list[tuple[Path, str]] = field(default_factory=list)
+    results: list[Path] = field(default_factory=list)
+
+
+def plan_jobs(inputs: Sequence[str], output: str, *, kind: str = "png") -> Plan:
+    """Files, folders and patterns -> jobs.
 
     `output` is a file for a single input file, else a folder: results keep the structure below
-    each input folder and are called `<stem>.png`, with as much more of the name as it takes to
-    keep two inputs from sharing a result. Raises `JobError` when `output` cannot be right.
+    each input folder and are called `<stem>` with the suffix of `kind` (of `FORMATS`), with as
+    much more of the name as it takes to keep two inputs from sharing a result, or a result from
+    taking an input's place. Raises `JobError` when `output` cannot be right.
     """
-    target = Path(output)
-    found, missing = _find(inputs, target)
+    target, plan = Path(output), Plan()
+    found = _find(inputs, target, plan)
     if _is_file_target(target):
         if len(inputs) > 1 or len(found) > 1 or Path(inputs[0]).is_dir():
             raise JobError(f"-o {output}: several inputs need a folder, not one image file")
         if target.suffix.lower() not in WRITABLE_SUFFIXES:
             kinds = " ".join(WRITABLE_SUFFIXES)
             raise JobError(f"-o {output}: results are written as one of {kinds}")
-        jobs = [Job(item.source, target) for item in found]
+        plan.jobs = [Job(item.source, target) for item in found]
     elif target.exists() and not target.is_dir():
         raise JobError(f"-o {output}: this is a file, not a folder")
     else:
-        jobs = _name_results(found, target)
-    _protect_inputs(jobs)
-    return jobs, missing
+        plan.jobs = _name_results(found, target, kind)
+    _protect_inputs(plan.jobs)
+    return plan
 
 
 def _is_file_target(target: Path) -> bool:
     return target.suffix.lower() in IMAGE_SUFFIXES and not target.is_dir()
 
 
-def _find(inputs: Sequence[str], target: Path) -> tuple[list[Found], list[str]]:
-    """Every input file once, in the order given; folders and globs sorted."""
-    found: dict[Path, Found] = {}
-    missing: list[str] = []
+def _find(inputs: Sequence[str], target: Path, plan: Plan) -> list[Found]:
+    """Every input file once, in the order given; folders and patterns sorted."""
+    found: dict[str, Found] = {}
     for text in inputs:
-        path = Path(text)
-        if path.is_dir():
-            items = _in_folder(path, target)
-        elif os.path.lexists(path):
-            items = [Found(path, Path(path.name))]
+        if Path(text).is_dir():
+            items = _in_folder(Path(text), target, plan)
         else:
-            matches = sorted(glob.glob(text, recursive=True)) if glob.has_magic(text) else []
-            items = [
-                Found(Path(match), Path(Path(match).name))
-                for match in matches
-                if not Path(match).is_dir()
-            ]
+            files = [path for path in expand(text) if not path.is_dir()]
+            items = [Found(path, Path(path.name)) for path in files]
             if not items:
-                missing.append(text)
-        for item in items:
-            found.setdefault(Path(os.path.abspath(item.source)), item)
-    return list(found.values()), missing
+                plan.missing.append(text)
+        for item in _no_results(items, target, plan):
+            found.setdefault(os.path.realpath(item.source), item)
+    return list(found.values())
 
 
-def _in_folder(folder: Path, target: Path) -> list[Found]:
-    """The images below a folder, without the results of an earlier run inside it."""
+def _in_folder(folder: Path, target: Path, plan: Plan) -> list[Found]:
+    """The images below a folder, without the output folder where that lies inside."""
     results, root = target.resolve(), folder.resolve()
     inside = results != root and results.is_relative_to(root)
-    return [
-        Found(path, path.relative_to(folder))
-        for path in find_images(folder)
-        if not (inside and path.resolve().is_relative_to(results))
+    seen = survey(folder)
+
+    def kept(path: Path) -> bool:
+        return not (inside and path.resolve().is_relative_to(results))
+
+    plan.left_out += [
+        (path, reason)
+        for path, reason in seen.left_out
+        if kept(path) and not path.with_suffix("").is_file()  # a sidecar: `photo.jpg.xmp`
     ]
+    return [Found(path, path.relative_to(folder)) for path in seen.images if kept(path)]
 
 
-def _name_results(found: Iterable[Found], folder: Path) -> list[Job]:
-    """`<stem>.png`; where two would meet, `<name>.<suffix>.png`; then numbered."""
-    found = list(found)
-    short = [item.relative.with_suffix(".png") for item in found]
-    shared = Counter(_key(path) for path in short)
-    taken = {_key(path) for path in short if shared[_key(path)] == 1}
-    jobs: list[Job] = []
+def _no_results(items: Iterable[Found], target: Path, plan: Plan) -> list[Found]:
+    """Without what this program has written itself, as far as it lies where results go.
+
+    Results elsewhere are met, and left, when they are opened.
+    """
+    folder = target.resolve()
+    kept = []
+    for item in items:
+        nearby = item.source.suffix.lower() in WRITABLE_SUFFIXES
+        nearby = nearby and item.source.resolve().is_relative_to(folder)
+        if nearby and result_of(item.source) is not None:
+            plan.results.append(item.source)
+        else:
+            kept.append(item)
+    return kept
+
+
+def _name_results(found: Sequence[Found], folder: Path, kind: str) -> list[Job]:
+    """`<stem>.png`; where that is another's or an input, `<name>.png`; then numbered."""
+    suffixes = [_suffix(item.source, kind) for item in found]
+    inputs = {_key(Path(os.path.abspath(item.source))) for item in found}
+    short = [
+        item.relative.with_name(_fitting(item.relative.stem, suffix))
+        for item, suffix in zip(found, suffixes, strict=True)
+    ]
+    wanted = Counter(_key(path) for path in short)
+    taken: set[str] = set()
+
+    def free(path: Path) -> bool:
+        return _key(path) not in taken and _key(Path(os.path.abspath(folder / path))) not in inputs
+
+    names: list[Path | None] = []
     for item, path in zip(found, short, strict=True):
-        if shared[_key(path)] > 1:
-            whole = item.relative.name
-            path = item.relative.with_name(f"{whole}.png")
-            number = 2
-            while _key(path) in taken:
-                path = item.relative.with_name(f"{whole}-{number}.png")
-                number += 1
+        own = wanted[_key(path)] == 1 or result_of(folder / path) == item.source.name
+        names.append(path if own and free(path) else None)
+        if names[-1] is not None:
             taken.add(_key(path))
-        jobs.append(Job(item.source, folder / path))
-    return jobs
+    for number, (item, suffix) in enumerate(zip(found, suffixes, strict=True)):
+        if names[number] is None:
+            names[number] = _longer_name(item.relative, suffix, free)
+            taken.add(_key(names[number]))
+    return [Job(i.source, folder / name) for i, name in zip(found, names, strict=True) if name]
 
 
-def _key(path: Path) -> str:
+def _longer_name(relative: Path, suffix: str, free: Callable[[Path], bool]) -> Path:
+    path = relative.with_name(_fitting(relative.name, suffix))
+    number = 2
+    while not free(path):
+        path = relative.with_name(_fitting(relative.name, f"-{number}{suffix}"))
+        number += 1
+    return path
+
+
+def _suffix(source: Path, kind: str) -> str:
+    """The suffix of a result; `same` keeps the input's own spelling."""
+    fixed = FORMATS[kind]
+    if fixed is not None:
+        return fixed
+    return source.suffix if source.suffix.lower() in WRITABLE_SUFFIXES else ".png"
+
+
+def _fitting(stem: str, suffix: str) -> str:
+    """The stem as far as a file name of 255 bytes has room for it, with the suffix."""
+    while len(os.fsencode(stem + suffix)) > _MAX_NAME_BYTES:
+        stem = stem[:-1]
+    return stem + suffix
+
+
+def _key(path: Path | None) -> str:
     """Names that some file systems hold for the same are the same here."""
     return str(path).casefold()
 
 
 def _protect_inputs(jobs: Sequence[Job]) -> None:
     sources = {os.path.realpath(job.source) for job in jobs}
+    targets = {_key(job.target) for job in jobs}
     for job in jobs:
         if os.path.realpath(job.target) in sources:
             raise JobError(f"-o: {job.target} is itself an input and would be overwritten")
+        if _key(job.layer) in targets:
+            raise JobError(f"{job.source}: another result is called like its layer, {job.layer}")
 
 
 def share(jobs: Sequence[Job], rank: int, world_size: int) -> list[Job]:
-    """The jobs of one process among several: every job belongs to exactly one."""
+    """The jobs of one process among several that were started together: each belongs to one."""
     return list(jobs[rank::world_size])
+
+
+def shard(jobs: Sequence[Job], output: str, number: int, count: int) -> list[Job]:
+    """The jobs of shard `number` (1..count), told by each result's name.
+
+    Machines that start at different times see different folders; a name's shard never changes.
+    """
+    return [
+        job
+        for job in jobs
+        if zlib.crc32(os.path.relpath(job.target, output).encode(errors="surrogateescape")) % count
+        == number - 1
+    ]

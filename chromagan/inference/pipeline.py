@@ -8,55 +8,77 @@ that one image, however large, is always let through.
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chromagan.images import (
-    DEFAULT_MAX_PIXELS,
-    ImageError,
-    image_size,
-    read_image,
-    write_image,
-)
+from chromagan.files import sha256_of
+from chromagan.images import DEFAULT_MAX_PIXELS, ImageError, Metadata, read_photo
+from chromagan.images.provenance import MARK
+from chromagan.images.reading import glance
+from chromagan.images.samples import to_bytes
+from chromagan.images.writing import DEEP_SUFFIXES
 from chromagan.inference.colorizer import ChromaGANColorizer
 from chromagan.inference.jobs import Job
-from chromagan.inference.recolour import recolour
+from chromagan.inference.products import Products, finish
 
 PIXEL_BUDGET = 48_000_000
 """Pixels in flight at once; each costs about seven bytes while decoded or encoded."""
+_DEEP_COST = 2  # so many times the bytes of an 8-bit pixel
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one job; `error` is None when its result is on disk."""
+    """What became of one job.
+
+    `error`: why there is no result. `skipped`: why none was wanted. Both None: the result is on
+    disk. `notes`: what its owner should know. `seconds`: from reading to writing.
+    """
 
     job: Job
     error: str | None = None
+    skipped: str | None = None
+    notes: tuple[str, ...] = ()
+    seconds: float | None = None
+    original_sha256: str = ""
+    bits: int = 8
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How the pipeline runs and how colours are joined."""
+    """How the pipeline runs and how colours are joined; `products` says what is written.
+
+    `bits`: `same` keeps 16 bits where input and format have them, `8` and `16` are themselves.
+    """
 
     batch: int = 8
     max_pixels: int = DEFAULT_MAX_PIXELS
     saturation: float = 1.0
     temperature: float = 0.0
     pixel_budget: int = PIXEL_BUDGET
+    accept_damaged: bool = False
+    bits: str = "same"
+    products: Products = field(default_factory=Products)
 
 
 @dataclass
 class _Item:
-    """A file on its way through."""
+    """A file on its way through; `deep` are its 16 bits where they are kept."""
 
     job: Job
     pixels: int
+    started: float = 0.0
+    sha256: str = ""
     image: NDArray[np.uint8] | None = None
+    deep: NDArray[np.uint16] | None = None
+    metadata: Metadata = field(default_factory=Metadata)
+    notes: tuple[str, ...] = ()
     ab: NDArray[np.float32] | None = None
 
 
@@ -64,9 +86,9 @@ class _Item:
 class _State:
     """What is where at the moment."""
 
-    decoding: deque[tuple[_Item, Future[NDArray[np.uint8]]]] = field(default_factory=deque)
+    decoding: deque[tuple[_Item, Future[None]]] = field(default_factory=deque)
     decoded: list[_Item] = field(default_factory=list)
-    writing: dict[Future[None], _Item] = field(default_factory=dict)
+    writing: dict[Future[tuple[str, ...]], _Item] = field(default_factory=dict)
 
     @property
     def pixels(self) -> int:
@@ -110,17 +132,47 @@ def _admit(
     while waiting and len(state.decoding) < max(ahead, settings.batch):
         job = waiting[0]
         try:
-            width, height = image_size(job.source, max_pixels=settings.max_pixels)
+            seen = glance(job.source, max_pixels=settings.max_pixels)
         except ImageError as error:
             waiting.popleft()
             yield Outcome(job, str(error))
             continue
+        if seen.xmp is not None and MARK in seen.xmp:
+            waiting.popleft()
+            yield Outcome(job, skipped=f"{job.source}: left out, a result of this program")
+            continue
+        pixels = seen.size[0] * seen.size[1] * (_DEEP_COST if seen.deep else 1)
         in_flight = state.pixels
-        if in_flight and in_flight + width * height > settings.pixel_budget:
+        if in_flight and in_flight + pixels > settings.pixel_budget:
             return
         waiting.popleft()
-        future = readers.submit(read_image, job.source, max_pixels=settings.max_pixels)
-        state.decoding.append((_Item(job, width * height), future))
+        item = _Item(job, pixels)
+        state.decoding.append((item, readers.submit(_read, item, settings)))
+
+
+def _read(item: _Item, settings: Settings) -> None:
+    """Decode one file into its item."""
+    item.started = time.perf_counter()
+    keeps = item.job.target.suffix.lower() in DEEP_SUFFIXES and settings.bits != "8"
+    photo = read_photo(
+        item.job.source,
+        max_pixels=settings.max_pixels,
+        accept_damaged=settings.accept_damaged,
+        deep=keeps,
+        with_metadata=True,
+    )
+    pixels: NDArray[Any] = photo.pixels
+    if keeps and settings.bits == "16" and pixels.dtype == np.uint8:
+        pixels = pixels.astype(np.uint16) * np.uint16(257)
+    if pixels.dtype == np.uint16:
+        item.deep, item.image = pixels, to_bytes(pixels)
+    else:
+        item.image = pixels
+    item.metadata, item.notes = photo.metadata, photo.notes
+    try:
+        item.sha256 = sha256_of(item.job.source)
+    except OSError as error:
+        raise ImageError(str(item.job.source), f"it cannot be read again ({error})") from None
 
 
 def _collect(state: _State, settings: Settings) -> Iterator[Outcome]:
@@ -128,7 +180,7 @@ def _collect(state: _State, settings: Settings) -> Iterator[Outcome]:
     while state.decoding and len(state.decoded) < settings.batch:
         item, future = state.decoding.popleft()
         try:
-            item.image = future.result()
+            future.result()
             state.decoded.append(item)
         except ImageError as error:
             yield Outcome(item.job, str(error))
@@ -171,20 +223,24 @@ def _predict_singly(
             yield Outcome(item.job, f"{item.job.source}: the network failed ({reason[:160]})")
 
 
-def _writer(item: _Item, colorizer: ChromaGANColorizer, settings: Settings) -> Callable[[], None]:
-    def write() -> None:
+def _writer(
+    item: _Item, colorizer: ChromaGANColorizer, settings: Settings
+) -> Callable[[], tuple[str, ...]]:
+    def write() -> tuple[str, ...]:
         assert item.image is not None
         assert item.ab is not None
-        result = recolour(
+        return finish(
+            item.job,
+            item.image if item.deep is None else item.deep,
             item.image,
             item.ab,
+            item.metadata,
+            item.sha256,
+            colorizer,
+            settings.products,
             saturation=settings.saturation,
             temperature=settings.temperature,
-            upsampling=colorizer.upsampling,
-            out=item.image,  # the decoded photograph is ours alone
         )
-        item.job.target.parent.mkdir(parents=True, exist_ok=True)
-        write_image(item.job.target, result)
 
     return write
 
@@ -195,10 +251,16 @@ def _finish(state: _State, *, block: bool) -> Iterator[Outcome]:
         return
     wait(state.writing, timeout=None if block else 0, return_when=FIRST_COMPLETED)
     for future in [future for future in state.writing if future.done()]:
-        job = state.writing.pop(future).job
+        item = state.writing.pop(future)
+        job = item.job
         try:
-            future.result()
-            yield Outcome(job)
+            yield Outcome(
+                job,
+                notes=item.notes + future.result(),
+                seconds=time.perf_counter() - item.started,
+                original_sha256=item.sha256,
+                bits=8 if item.deep is None else 16,
+            )
         except ImageError as error:
             yield Outcome(job, str(error))
         except MemoryError:

@@ -1,0 +1,179 @@
+"""EXIF directories (TIFF 6, EXIF 3.0) copied value by value: types, counts and bytes as they were.
+
+Of the first directory only what tells of the photograph is kept, of the others everything but the
+maker's notes: they hold previews, and places in a file that is no more.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from dataclasses import dataclass, field
+from typing import BinaryIO, NamedTuple
+
+ORIENTATION, PHOTOGRAPH, GPS, INTEROPERABILITY = 0x0112, 0x8769, 0x8825, 0xA005
+X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
+_MAKER_NOTE, _COLOR_SPACE, _WIDTH, _HEIGHT = 0x927C, 0xA001, 0xA002, 0xA003
+_SRGB, _UNCALIBRATED = 1, 0xFFFF
+SHORT, LONG, RATIONAL = 3, 4, 5
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+_MAX_ENTRIES, _MAX_VALUE = 500, 1 << 20
+_DESCRIPTIVE = {
+    0x010D,
+    0x010E,
+    0x010F,
+    0x0110,
+    0x011A,
+    0x011B,
+    0x011D,
+    0x0128,
+    0x0131,
+    0x0132,
+    0x013B,
+    0x013C,
+    0x4746,
+    0x4749,
+    0x8298,
+    0x9C9B,
+    0x9C9C,
+    0x9C9D,
+    0x9C9E,
+    0x9C9F,
+}  # names, descriptions, makers, dates, artist, copyright, rating, resolution
+
+
+class Value(NamedTuple):
+    """One entry: its type, how many, and the bytes in the byte order of its `Exif`."""
+
+    kind: int
+    number: int
+    data: bytes
+
+
+Directory = dict[int, Value]
+
+
+@dataclass
+class Exif:
+    """The directories of one photograph; `order` is struct's `<` or `>`."""
+
+    order: str = "<"
+    main: Directory = field(default_factory=dict)
+    photograph: Directory = field(default_factory=dict)
+    gps: Directory = field(default_factory=dict)
+
+    def short(self, value: int) -> Value:
+        return Value(SHORT, 1, struct.pack(f"{self.order}H", value))
+
+    def rational(self, value: float) -> Value:
+        return Value(RATIONAL, 1, struct.pack(f"{self.order}II", round(value * 1000), 1000))
+
+    def to_bytes(self, start: int = 8) -> bytes:
+        """A TIFF structure whose first directory lies at 8, without pixels."""
+        magic = b"II*\0" if self.order == "<" else b"MM\0*"
+        main = dict(self.main)
+        below = b""
+        place = start + _length(main, pointers=bool(self.photograph) + bool(self.gps))
+        for tag, directory in ((PHOTOGRAPH, self.photograph), (GPS, self.gps)):
+            if directory:
+                main[tag] = Value(LONG, 1, struct.pack(f"{self.order}I", place + len(below)))
+                below += directory_bytes(directory, self.order, place + len(below))
+        head = magic + struct.pack(f"{self.order}I", start)
+        return head + directory_bytes(main, self.order, start) + below
+
+
+def parse_exif(data: bytes) -> Exif:
+    """From EXIF as image files carry it; raises `ValueError` or `struct.error` on nonsense."""
+    data = data.removeprefix(b"Exif\0\0")
+    orders = {b"II*\0": "<", b"MM\0*": ">"}
+    order = orders.get(data[:4])
+    if order is None:
+        raise ValueError("no byte order mark")
+    offset = struct.unpack_from(f"{order}I", data, 4)[0]
+    return read_exif(io.BytesIO(data), offset, order)
+
+
+def read_exif(stream: BinaryIO, offset: int, order: str, big: bool = False) -> Exif:
+    """From the directory at `offset` of a TIFF or BigTIFF, keeping what is described above."""
+    found = Exif(order)
+    main = _directory(stream, offset, order, big)
+    found.main = {tag: value for tag, value in main.items() if tag in _DESCRIPTIVE}
+    for tag, kept in ((PHOTOGRAPH, found.photograph), (GPS, found.gps)):
+        pointer = main.get(tag)
+        if pointer is not None:
+            place = int.from_bytes(pointer.data, "little" if order == "<" else "big")
+            kept.update(_directory(stream, place, order, big))
+    for tag in (_MAKER_NOTE, INTEROPERABILITY):
+        found.photograph.pop(tag, None)
+    return found
+
+
+def for_result(exif: Exif, size: tuple[int, int], *, srgb: bool) -> Exif:
+    """The same for an upright result of that (width, height)."""
+    width, height = (Value(LONG, 1, struct.pack(f"{exif.order}I", side)) for side in size)
+    space = exif.short(_SRGB if srgb else _UNCALIBRATED)
+    photograph = exif.photograph | {_COLOR_SPACE: space, _WIDTH: width, _HEIGHT: height}
+    return Exif(exif.order, exif.main | {ORIENTATION: exif.short(1)}, photograph, dict(exif.gps))
+
+
+def _directory(stream: BinaryIO, offset: int, order: str, big: bool) -> Directory:
+    head, entry, word = ("Q", "HHQ", 8) if big else ("H", "HHI", 4)
+    stream.seek(offset)
+    count = struct.unpack(f"{order}{head}", stream.read(struct.calcsize(f"={head}")))[0]
+    size = struct.calcsize(f"={entry}") + word
+    table = stream.read(min(count, _MAX_ENTRIES) * size)
+    found: Directory = {}
+    for start in range(0, len(table) - size + 1, size):
+        tag, kind, number = struct.unpack_from(f"{order}{entry}", table, start)
+        length = number * _SIZES.get(kind, 0)
+        inline = table[start + size - word : start + size]
+        if 0 < length <= word:
+            data = inline[:length]
+        elif word < length <= _MAX_VALUE:
+            stream.seek(struct.unpack(f"{order}{'Q' if big else 'I'}", inline)[0])
+            data = stream.read(length)
+        else:
+            continue
+        if len(data) == length:
+            found[tag] = Value(kind, number, data)
+    return found
+
+
+def _length(directory: Directory, pointers: int = 0) -> int:
+    values = sum(len(v.data) + len(v.data) % 2 for v in directory.values() if len(v.data) > 4)
+    return 2 + 12 * (len(directory) + pointers) + 4 + values
+
+
+def directory_bytes(directory: Directory, order: str, start: int) -> bytes:
+    """One directory for the place `start`: its table, no next one, its longer values."""
+    table = struct.pack(f"{order}H", len(directory))
+    values = b""
+    first = start + 2 + 12 * len(directory) + 4
+    for tag, (kind, count, data) in sorted(directory.items()):
+        table += struct.pack(f"{order}HHI", tag, kind, count)
+        if len(data) <= 4:
+            table += data.ljust(4, b"\0")
+        else:
+            table += struct.pack(f"{order}I", first + len(values))
+            values += data + b"\0" * (len(data) % 2)
+    return table + b"\0\0\0\0" + values
+
+
+def extend_tiff(stream: BinaryIO, exif: Exif, more: Directory) -> None:
+    """Give a TIFF of one page, in the byte order of `exif`, its tags and those of `more`.
+
+    A new first directory is written behind everything and the header pointed to it. A BigTIFF
+    (over 4 GB) stays as it is.
+    """
+    stream.seek(0)
+    head = stream.read(8)
+    magic, offset = struct.unpack(f"{exif.order}HI", head[2:])
+    if magic != 42:
+        return
+    page = _directory(stream, offset, exif.order, False)
+    place = stream.seek(0, 2)
+    place += stream.write(b"\0" * (place % 2))
+    whole = Exif(exif.order, page | exif.main | more, exif.photograph, exif.gps)
+    stream.write(whole.to_bytes(place)[8:])
+    stream.seek(4)
+    stream.write(struct.pack(f"{exif.order}I", place))

@@ -1,0 +1,94 @@
+"""A coloured photograph -> its file: pixels, what the input said, and what was done to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chromagan.images.errors import brief
+from chromagan.images.iptc import as_xmp
+from chromagan.images.metadata import Metadata, result_exif, result_packet
+from chromagan.images.profiles import from_srgb, profile_space
+from chromagan.images.provenance import Provenance
+from chromagan.images.writing import DEFAULT_QUALITY, Extras, write_image
+from chromagan.images.xmp import Packet
+
+_IPTC_SUFFIXES = {".jpg", ".jpeg", ".tif", ".tiff", ".png"}
+_JPEG_XMP_BYTES = 65_500
+
+
+@dataclass(frozen=True)
+class Style:
+    """`quality` of the lossy formats, and what is carried on from the input."""
+
+    quality: int = DEFAULT_QUALITY
+    keep_metadata: bool = True
+    keep_profile: bool = False
+
+
+def write_result(
+    path: Path,
+    pixels: NDArray[Any],
+    found: Metadata,
+    provenance: Provenance,
+    style: Style | None = None,
+) -> tuple[str, ...]:
+    """Write sRGB `(H, W, 3)` with its provenance; returns what the owner should know of losses.
+
+    Raises `ImageError` when it cannot be written.
+    """
+    style = style or Style()
+    kept = found if style.keep_metadata else Metadata()
+    notes: list[str] = []
+    icc = None
+    if style.keep_profile:
+        pixels, icc = _in_own_profile(pixels, found, notes)
+    packet = _packet(kept, provenance, notes)
+    xmp = packet.bytes()
+    if path.suffix.lower() in {".jpg", ".jpeg"} and len(xmp) > _JPEG_XMP_BYTES:
+        xmp = _packet(Metadata(), provenance, []).bytes()
+        notes.append("the XMP packet is too long for a JPEG and was left out")
+    size = (pixels.shape[1], pixels.shape[0])
+    exif = result_exif(kept, size, srgb=icc is None) if style.keep_metadata else None
+    write_image(
+        path,
+        pixels,
+        extras=Extras(exif, xmp, _own_iptc(path, kept), icc, _texts(kept)),
+        quality=style.quality,
+    )
+    return tuple(notes)
+
+
+def _packet(kept: Metadata, provenance: Provenance, notes: list[str]) -> Packet:
+    packet = result_packet(kept)
+    if kept.xmp and packet.damaged:
+        notes.append("the XMP packet was damaged and was left out")
+    as_xmp(kept.iptc, kept.texts, packet)
+    provenance.write_into(packet)
+    return packet
+
+
+def _own_iptc(path: Path, kept: Metadata) -> bytes | None:
+    return kept.iptc if path.suffix.lower() in _IPTC_SUFFIXES else None
+
+
+def _texts(kept: Metadata) -> dict[str, str]:
+    return dict(kept.texts)
+
+
+def _in_own_profile(
+    pixels: NDArray[Any], found: Metadata, notes: list[str]
+) -> tuple[NDArray[Any], bytes | None]:
+    if found.icc is None or profile_space(found.icc) != "RGB":
+        what = "no profile" if found.icc is None else "no RGB profile"
+        notes.append(f"the input has {what} to convert back into; the result is sRGB")
+        return pixels, None
+    try:
+        return np.asarray(from_srgb(pixels, found.icc)), found.icc
+    except Exception as error:  # a profile without a way back
+        notes.append(f"the input's profile cannot be used ({brief(error)}); the result is sRGB")
+        return pixels, None
