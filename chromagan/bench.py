@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import sys
 import tempfile
@@ -24,11 +23,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from chromagan.config import VARIANTS, ConfigError, ModelConfig, TrainConfig, preset_settings
-from chromagan.model import Critic, build_generator, enlarge_ab
 from chromagan.model.device import cpu_multiplies_bf16
+from chromagan.training.chromagan import ChromaGAN
 from chromagan.training.distributed import local_device
+from chromagan.training.estimate import peak_gib
 from chromagan.training.loop import Trainer
-from chromagan.training.losses import gradient_penalty
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Report:
     utilisation: float
     """Achieved FLOP/s over the measured matrix-multiply rate in the step's main precision."""
     shares: dict[str, float]
-    """Share of the parts' own times: data, generator, teacher, critic (with penalty), penalty."""
+    """Share of the parts' own times: data, generator (with the teacher), critic (with penalty)."""
     data_images_per_s: float
     """The data pipeline alone, one thread: decoding (once, where there is memory to keep
     photographs), cropping, Lab, luminance jitter."""
@@ -100,89 +99,58 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return out
 
 
-def step_flops(config: TrainConfig) -> float:
-    """Forward and backward operations of one image's full step, counted on the CPU."""
-    torch.manual_seed(0)
-    generator, critic = build_generator(config.model), Critic()
-    x, ab = torch.rand(1, 1, config.crop, config.crop), torch.rand(1, 2, config.crop, config.crop)
-    generator.eval()
+def step_flops(trainer: Trainer) -> float:
+    """Operations of one image's whole step, counted while the step is taken."""
+    objective = trainer.objective
+    assert isinstance(objective, ChromaGAN)
+    objective.forward = objective.network  # what is compiled cannot be watched
     with _Operations() as counter:
-        output = generator(x)
-        fake = enlarge_ab(output.ab, (config.crop, config.crop), config.model)
-        for real in (ab, fake.detach()):
-            critic(x, real).mean().backward()
-        gradient_penalty(
-            critic, x, ab, fake.detach(), torch.rand(1, 1, 1, 1), config.model.compat
-        ).backward()  # type: ignore[no-untyped-call]
-        assert output.class_logits is not None
-        (critic(x, fake).mean() + output.class_logits.mean()).backward()
-    return float(counter.total)
+        trainer.step(trainer.batches(0))
+    return float(counter.total) / trainer.config.batch
 
 
 def whole_steps(trainer: Trainer, steps: int) -> list[float]:
-    """Seconds of each step as the loop itself logs them (no save, no validation), warm-up cut."""
-    trainer.train(stop_after=steps + WARM_UP)
-    rows = (json.loads(line) for line in (trainer.run / "log.jsonl").read_text().splitlines())
-    return [trainer.config.batch / row["images_per_s"] for row in rows][WARM_UP:]
+    """Seconds of each step of the run, batches decoded as in the run, warm-up cut."""
+    stream = trainer.batches.stream(0)
+    work = [lambda: trainer.step(next(stream))] * (steps + WARM_UP)
+    seconds = [_seconds(step, trainer.device) for step in work]
+    stream.close()
+    return seconds[WARM_UP:]
 
 
 def part_seconds(trainer: Trainer) -> dict[str, float]:
     """Seconds of each part of a step on its own. `data` is a batch decoded in one thread."""
-    device, config, state = trainer.device, trainer.config, trainer.state
-    seen, luminance, ab, _ = trainer.batches(0)
-    size = (config.crop, config.crop)
-    assert state.critic is not None
-    critic = state.critic
-    mix = torch.rand(config.batch, 1, 1, 1, device=device)
+    objective, batch = trainer.objective, trainer.batches(0)
+    output = objective.predict(batch)
 
     def generator_part() -> None:
-        with trainer.autocast():
-            output = state.generator(seen)
-        loss = enlarge_ab(output.ab.float(), size, config.model).mean()
-        if output.class_logits is not None:
-            loss = loss + output.class_logits.float().mean()
-        loss.backward()  # type: ignore[no-untyped-call]
+        objective.terms(objective.predict(batch), batch, opposed=False)["total"].backward()  # type: ignore[no-untyped-call]
 
     def critic_part() -> None:
-        with trainer.autocast():
-            scores = critic(luminance.repeat(3, 1, 1, 1), ab.repeat(3, 1, 1, 1))
-        scores.float().mean().backward()
-
-    def penalty_part() -> None:
-        gradient_penalty(critic, luminance, ab, 1 - ab, mix, config.model.compat).backward()  # type: ignore[no-untyped-call]
+        objective.opponent_terms(output, batch, (0,))["critic"].backward()  # type: ignore[no-untyped-call]
 
     parts: dict[str, Callable[[], object]] = {
         "data": lambda: trainer.batches(1),
         "generator": generator_part,
         "critic": critic_part,
-        "penalty": penalty_part,
     }
-    if trainer.teacher is not None:
-        teacher = trainer.teacher
-        parts["teacher"] = lambda: teacher(seen)
-    return {name: min(_seconds(work, device) for _ in range(2)) for name, work in parts.items()}
+    return {name: min(_seconds(p, trainer.device) for _ in range(2)) for name, p in parts.items()}
 
 
 def measure(name: str, config: TrainConfig, steps: int) -> Report:
-    """Train for a few steps in a throwaway folder and describe them."""
+    """Train for a few steps, saving nothing, and describe them."""
     trainer = Trainer(config)
     seconds = statistics.median(whole_steps(trainer, steps))
     times = part_seconds(trainer)
-    flops = step_flops(config)
+    flops = step_flops(trainer)
     rate = matmul_rate(trainer.device, torch.bfloat16 if config.bf16 else torch.float32)
     total = sum(times.values())
     return Report(
         name=name, batch=config.batch, seconds=seconds, images_per_s=config.batch / seconds,
         gflop_per_image=flops / 1e9, utilisation=flops * config.batch / seconds / rate,
         shares={part: value / total for part, value in times.items()},
-        data_images_per_s=config.batch / times["data"], peak_gib=_peak_gib(trainer.device),
+        data_images_per_s=config.batch / times["data"], peak_gib=peak_gib(trainer.device),
     )  # fmt: skip
-
-
-def _peak_gib(device: torch.device) -> float:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def configurations(data: str, out: Path, args: argparse.Namespace) -> dict[str, TrainConfig]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_type_hints
 
 Architecture = Literal["vgg16", "lite"]
 Compat = Literal["paper", "official"]
@@ -11,6 +12,8 @@ Variant = Literal["full", "no-class", "no-gan"]
 Preset = Literal["paper", "fast"]
 Criterion = Literal["l2", "huber", "log"]
 TrunkInput = Literal["normalized", "pixels"]
+Optimizer = Literal["adamw", "adam", "adadelta", "sgd"]
+CriticSize = Literal["full", "half"]
 
 ARCHITECTURES: tuple[str, ...] = get_args(Architecture)
 
@@ -85,89 +88,183 @@ VARIANTS: dict[str, LossWeights] = {
 
 
 @dataclass(frozen=True)
+class Phase:
+    """A part of a run: who learns, for how many steps, at which rate of the generator."""
+
+    name: Literal["generator", "critic", "both"]
+    steps: int
+    lr: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Phase:
+        """From `name:steps` or `name:steps@rate`, such as `both:600@1e-4`."""
+        match = re.fullmatch(r"(generator|critic|both):(\d+)(?:@([\d.e+-]+))?", text)
+        try:
+            if match is None or int(match[2]) < 1:
+                raise ValueError(text)
+            return cls(match[1], int(match[2]), float(match[3]) if match[3] else None)  # type: ignore[arg-type]
+        except ValueError:
+            raise ConfigError(
+                f"--phases {text}: give generator:STEPS, critic:STEPS or both:STEPS, each with "
+                "@RATE behind it if wanted"
+            ) from None
+
+
+def _option(default: Any, text: str) -> Any:
+    """A field with the sentence that `--help` shows; the only description of it there is."""
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """One training run. Every field is a flag of `python -m chromagan.train`."""
 
-    model: ModelConfig
-    weights: LossWeights
-    variant: Variant = "full"
-    preset: Preset = "fast"
-    data: tuple[str, ...] = ()
-    validation: tuple[str, ...] = ()
-    epochs: float = 5.0
-    max_steps: int | None = None
-    batch: int = 16
-    crop: int = 224
-    zoom: float = 1.0
-    """Smallest share of the short side that a random crop may show; 1 = the whole short side."""
-    stretch: float = 0.0
-    """A crop's long side may be longer or shorter by up to this share before it is squashed."""
-    flip: bool = True
-    jitter: float = 0.0
-    """Strength of random luminance curves, fading and grain (old photographs)."""
-    drop_grey: bool = False
-    lr: float = 2e-5
-    trunk_lr: float | None = None
-    class_lr: float | None = None
-    critic_lr: float = 2e-5
-    betas: tuple[float, float] = (0.5, 0.999)
-    weight_decay: float = 0.0
-    schedule: Literal["constant", "cosine"] = "constant"
-    warmup: int = 0
-    freeze_trunk: bool = False
-    frozen_stages: int = 0
-    """How many of the trunk's stages keep the weights they start with (`lite` has seven, the stem
-    with the first; `vgg16` four). Shallow ones cost most of the backward pass, change least."""
-    criterion: Criterion = "l2"
-    log_eps: float = 3e-4
-    """`log`: mean squared error in ab code from which a picture's loss grows slower than its
-    error; a tenth of the usual error of 0.003."""
-    critic_steps: int = 1
-    clip_gradient: float = 0.0
-    ema: float = 0.0
-    bf16: bool = False
-    channels_last: bool = False
-    compile: bool = False
-    teacher: str = "vgg16"
-    trunk_weights: str | None = None
-    trunk_input: TrunkInput = "normalized"
-    """`vgg16`: what the weights in `trunk_weights` expect: `normalized`, torchvision's
-    (RGB in [0, 1] - mean) / std, or `pixels`, RGB in [0, 255] - mean, as networks from Caffe."""
-    init: str | None = None
-    seed: int = 0
-    save_every: int = 200
-    validate_every: int = 500
-    tensorboard: bool = False
-    """Also write scalars and the validation grid for TensorBoard, beside log.jsonl."""
-    workers: int = 2
-    cache_gib: float = 8.0
-    """Decoded photographs are kept in memory up to this size."""
-    device: str = "auto"
-    out: str = field(default="runs/run")
+    model: ModelConfig | None = None
+    """ChromaGAN's generator; None where `method` is another system."""
+    weights: LossWeights = LossWeights()
+    method: str = _option(
+        "chromagan",
+        "what is trained: chromagan, a compared system (zhang16, zhang17, iizuka, larsson, isola, "
+        "mean-ab), or your own objective as package.module:Class",
+    )
+    width: float = _option(1.0, "lite: mid-level channels; compared systems: share of the channels")
+    variant: Variant = _option("full", "the paper's ablation: full, no-class, no-gan")
+    preset: Preset = _option("fast", "paper: the authors' settings; fast: modern hardware")
+    data: tuple[str, ...] = _option((), "image folders, ImageNet trees, tar shards, or globs")
+    data_note: str = _option("", "what the photographs are, in a sentence for the release's card")
+    licence: str = _option("", "licence of the trained weights, for the release's card")
+    validation: tuple[str, ...] = _option(
+        (), "photographs to validate on, in the same forms; each source is a set of its own"
+    )
+    epochs: float = _option(5.0, "passes over the data")
+    max_steps: int | None = _option(None, "length of the run in steps, instead of --epochs")
+    phases: tuple[str, ...] = _option(
+        (),
+        "NoGAN schedule instead of --epochs: generator:STEPS critic:STEPS both:STEPS, in any order "
+        "and number; @RATE behind one is the generator's rate there",
+    )
+    batch: int = _option(16, "images per step and process")
+    crop: int = _option(224, "side of the training squares in pixels")
+    zoom: float = _option(1.0, "smallest share of the short side that a crop shows; 1 = all of it")
+    stretch: float = _option(
+        0.0, "how much longer or shorter a crop's long side may be before it is squashed"
+    )
+    flip: bool = _option(True, "mirror half of the crops")
+    jitter: float = _option(0.0, "strength of old-photograph luminance in half of the crops")
+    drop_grey: bool = _option(False, "leave out grey photographs (the paper keeps them)")
+    optimizer: Optimizer = _option("adamw", "adamw, adam, adadelta or sgd")
+    lr: float = _option(2e-5, "rate of the generator")
+    trunk_lr: float | None = _option(None, "rate of the trunk, default --lr")
+    class_lr: float | None = _option(None, "rate of the class head, default --lr")
+    critic_lr: float = _option(2e-5, "rate of the critic")
+    betas: tuple[float, float] = _option((0.5, 0.999), "Adam's two betas")
+    weight_decay: float = _option(0.0, "decoupled weight decay")
+    dropout: float = _option(
+        0.0, "share of the trunk's maps at strides 8 and 16 and of its vector that is left out"
+    )
+    schedule: Literal["constant", "cosine"] = _option("constant", "rates within a phase")
+    warmup: int = _option(0, "steps of linear warm-up of every phase")
+    freeze_trunk: bool = _option(False, "keep the trunk as it starts")
+    frozen_stages: int = _option(
+        0,
+        "keep so many of the trunk's first stages as they start (lite has 7, vgg16 has 4): shallow "
+        "ones cost most of the backward pass and change least",
+    )
+    cache_views: int = _option(
+        0,
+        "with --freeze-trunk: so many crops of every photograph, whose trunk features are kept on "
+        "disk; 0 = a new crop every time, nothing kept",
+    )
+    cache_folder: str | None = _option(None, "folder of kept features, default features/ by --out")
+    criterion: Criterion = _option(
+        "l2", "L_e: l2 (the paper's), huber, or log (per picture, what mean PSNR measures)"
+    )
+    log_eps: float = _option(
+        3e-4,
+        "log: squared error in ab code from which a picture's loss grows slower than its error; a "
+        "tenth of the usual error",
+    )
+    critic_steps: int = _option(1, "critic steps per generator step")
+    critic_size: CriticSize = _option(
+        "full", "half: the critic looks at the generator's own output size, a quarter of the cost"
+    )
+    clip_gradient: float = _option(0.0, "largest norm of the generator's gradient, 0 = off")
+    ema: float = _option(0.0, "decay of the weights' running average, 0 = off")
+    bf16: bool = _option(False, "bfloat16 autocast; the penalty stays in float32")
+    channels_last: bool = _option(False, "memory layout for fast convolutions")
+    compile: bool = _option(False, "torch.compile the generator")
+    teacher: str = _option("vgg16", "vgg16, efficientnet-lite2 or a weights file")
+    trunk_weights: str | None = _option(None, "file to start the trunk from; 'none' = random")
+    trunk_input: TrunkInput = _option(
+        "normalized",
+        "vgg16: RGB that --trunk-weights expect: normalized (torchvision's), or pixels, RGB in "
+        "[0, 255] - mean (Caffe's)",
+    )
+    init: str | None = _option(None, "training state or release to start the generator from")
+    seed: int = _option(0, "seed of everything random")
+    save_every: int = _option(200, "steps between saves")
+    validate_every: int = _option(500, "steps between validations")
+    patience: int = _option(0, "stop after so many validations without a better PSNR, 0 = never")
+    sheet_every: int = _option(
+        0, "steps between checkpoints that are kept, each with a sheet to choose by eye; 0 = none"
+    )
+    tensorboard: bool = _option(False, "also write for TensorBoard (pip install tensorboard)")
+    workers: int = _option(2, "decoding threads, 0 = decode inside the loop")
+    cache_gib: float = _option(8.0, "memory for decoded photographs")
+    device: str = _option("auto", "auto, cpu, cuda, cuda:1 …")
+    out: str = _option("runs/run", "run folder")
 
     def __post_init__(self) -> None:
-        if self.crop % 32 or self.crop < 32:
-            raise ConfigError(f"--crop must be a multiple of 32: {self.crop}")
-        if self.batch < 1:
-            raise ConfigError(f"--batch must be at least 1: {self.batch}")
-        if not 0 < self.zoom <= 1:
-            raise ConfigError(f"--zoom must be in (0, 1]: {self.zoom}")
-        if not 0 <= self.ema < 1:
-            raise ConfigError(f"--ema must be in [0, 1): {self.ema}")
-        if self.max_steps is not None and self.max_steps < 1:
-            raise ConfigError(f"--max-steps must be at least 1: {self.max_steps}")
-        stages = 4 if self.model.architecture == "vgg16" else 7
-        if not 0 <= self.frozen_stages <= stages:
-            raise ConfigError(f"--frozen-stages must be 0 to {stages}: {self.frozen_stages}")
-        own_trunk = self.model.architecture == "vgg16" and self.trunk_weights not in (None, "none")
+        _require(self.crop >= 32 and self.crop % 32 == 0, "--crop", "a multiple of 32", self.crop)
+        _require(self.batch >= 1, "--batch", "at least 1", self.batch)
+        _require(0 < self.zoom <= 1, "--zoom", "in (0, 1]", self.zoom)
+        _require(0 <= self.stretch < 1, "--stretch", "in [0, 1)", self.stretch)
+        _require(0 <= self.dropout < 1, "--dropout", "in [0, 1)", self.dropout)
+        _require(0 <= self.ema < 1, "--ema", "in [0, 1)", self.ema)
+        _require(self.log_eps > 0, "--log-eps", "above 0", self.log_eps)
+        _require(self.cache_views >= 0, "--cache-views", "at least 0", self.cache_views)
+        _require(self.max_steps is None or self.max_steps >= 1, "--max-steps", "at least 1",
+                 self.max_steps)  # fmt: skip
+        _require(self.save_every >= 1, "--save-every", "at least 1", self.save_every)
+        _require(self.validate_every >= 1, "--validate-every", "at least 1", self.validate_every)
+        for name in ("criterion", "optimizer", "critic_size", "schedule"):
+            choices = get_args(get_type_hints(TrainConfig)[name])
+            _require(getattr(self, name) in choices, f"--{name.replace('_', '-')}",
+                     f"one of {', '.join(choices)}", getattr(self, name))  # fmt: skip
+        if self.cache_views and not self.freeze_trunk:
+            raise ConfigError("--cache-views needs --freeze-trunk: features of a trunk that "
+                              "learns are out of date at the next step")  # fmt: skip
+        opposed = self.method != "chromagan" or self.weights.adversarial
+        if not opposed and any(phase.name != "generator" for phase in self.planned_phases):
+            raise ConfigError(
+                "--phases with critic or both needs a variant with a critic: full or no-class"
+            )
+        if self.model is not None:
+            self._check_trunk(self.model)
+
+    def _check_trunk(self, model: ModelConfig) -> None:
+        vgg = model.architecture == "vgg16"
+        stages = 4 if vgg else 7
+        _require(0 <= self.frozen_stages <= stages, "--frozen-stages", f"0 to {stages}",
+                 self.frozen_stages)  # fmt: skip
+        own_trunk = vgg and self.trunk_weights not in (None, "none")
         if self.trunk_input == "pixels" and not own_trunk:
             raise ConfigError("--trunk-input pixels needs --arch vgg16 and --trunk-weights FILE")
-        if self.criterion not in get_args(Criterion):
-            raise ConfigError(f"--criterion must be l2, huber or log: {self.criterion}")
-        if self.log_eps <= 0:
-            raise ConfigError(f"--log-eps must be above 0: {self.log_eps}")
-        if not 0 <= self.stretch < 1:
-            raise ConfigError(f"--stretch must be in [0, 1): {self.stretch}")
+
+    @property
+    def shortest(self) -> int:
+        """Short side to which larger photographs are reduced when they are read."""
+        return int(self.crop / self.zoom * 1.1)
+
+    @property
+    def planned_phases(self) -> tuple[Phase, ...]:
+        """`phases`, read; empty where the run is one piece."""
+        return tuple(Phase.parse(text) for text in self.phases)
+
+
+def _require(holds: bool, flag: str, what: str, value: object) -> None:
+    if not holds:
+        raise ConfigError(f"{flag} must be {what}: {value}")
 
 
 def preset_settings(preset: Preset, architecture: Architecture) -> dict[str, Any]:

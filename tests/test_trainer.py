@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from chromagan.config import VARIANTS, ConfigError, ModelConfig, TrainConfig
 from chromagan.model.device import cpu_multiplies_bf16
 from chromagan.release import export
 from chromagan.training.loop import NonFiniteLossError, Trainer
-from chromagan.training.state import parameter_groups, rate_factor
+from chromagan.training.schedule import phases_of, place_of, rate_factor
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -118,23 +119,23 @@ def test_the_full_objective_names_every_term(photos: Path, tmp_path: Path) -> No
 
 def test_without_a_gan_weight_no_critic_is_built(photos: Path, tmp_path: Path) -> None:
     trainer = Trainer(configuration(photos, tmp_path))
-    assert trainer.state.critic is None
-    assert trainer.teacher is None
+    assert trainer.objective.opponent is None
+    assert trainer.objective.teacher is None  # type: ignore[attr-defined]
 
 
 def test_a_loss_that_is_not_finite_stops_with_all_terms(photos: Path, tmp_path: Path) -> None:
     trainer = Trainer(configuration(photos, tmp_path))
     with torch.no_grad():
-        trainer.state.generator.decoder.out.bias.fill_(float("nan"))  # type: ignore[union-attr]
+        trainer.objective.network.decoder.out.bias.fill_(float("nan"))  # type: ignore[union-attr]
     with pytest.raises(NonFiniteLossError, match=r"step 0.*color nan"):
         trainer.train()
 
 
 def test_frozen_parts_stay_as_they_are(photos: Path, tmp_path: Path) -> None:
     trainer = Trainer(configuration(photos, tmp_path, frozen_stages=3, max_steps=2))
-    before = {k: v.clone() for k, v in trainer.state.generator.state_dict().items()}
+    before = {k: v.clone() for k, v in trainer.objective.network.state_dict().items()}
     trainer.train()
-    after = trainer.state.generator.state_dict()
+    after = trainer.objective.network.state_dict()
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert not [n for n in moved if n.startswith(("trunk.stem", "trunk.stages.2"))]
     assert [n for n in moved if n.startswith("trunk.stages.3")]
@@ -153,7 +154,7 @@ def test_init_starts_from_a_run_and_from_a_release(photos: Path, tmp_path: Path)
     wanted = weights_of(tmp_path / "a", "ema")["decoder.out.weight"]
     for init, tolerance in ((tmp_path / "a" / "state.pt", 0.0), (path, 1e-3)):
         config = configuration(photos, tmp_path / "b", init=str(init))
-        weight = Trainer(config).state.generator.state_dict()["decoder.out.weight"]
+        weight = Trainer(config).objective.network.state_dict()["decoder.out.weight"]
         assert torch.allclose(weight, wanted, atol=tolerance)
     with pytest.raises(CheckpointError, match=r"--init .*does not fit"):
         Trainer(configuration(photos, tmp_path / "c", "vgg16", init=str(path)))
@@ -175,19 +176,28 @@ def test_a_run_becomes_a_release_with_a_card(
 
 
 def test_rates() -> None:
-    config = TrainConfig(
-        model=ModelConfig(), weights=VARIANTS["full"], schedule="cosine", warmup=10
-    )
-    assert rate_factor(0, 100, config) == pytest.approx(0.1)
-    assert rate_factor(50, 100, config) == pytest.approx(0.505, abs=1e-3)
-    assert rate_factor(100, 100, config) == pytest.approx(0.01)
-    assert rate_factor(10**6, 100, replace(config, schedule="constant")) == 1
+    config = TrainConfig(schedule="cosine", warmup=10, max_steps=100)
+
+    def factor(step: int, config: TrainConfig) -> float:
+        return rate_factor(place_of(step, phases_of(config, 1)), config)
+
+    assert factor(0, config) == pytest.approx(0.1)
+    assert factor(50, config) == pytest.approx(0.505, abs=1e-3)
+    assert factor(100, config) == pytest.approx(0.01)
+    assert factor(10**6, replace(config, schedule="constant")) == 1
+    phased = replace(config, phases=("generator:100", "critic:5", "both:100@1e-6"), lr=1e-5)
+    assert sum(phase.steps for phase in phases_of(phased, 1)) == 205
+    assert factor(50, phased) == factor(50, config)
+    assert factor(105, phased) == pytest.approx(0.01)  # warm-up of a phase at a tenth of the rate
+    assert [place_of(step, phases_of(phased, 1)).phase.name for step in (99, 100, 104, 105)] == [
+        "generator", "critic", "critic", "both",
+    ]  # fmt: skip
 
 
 def test_every_trained_number_is_in_one_group(photos: Path, tmp_path: Path) -> None:
     config = configuration(photos, tmp_path, trunk_lr=1e-4, weight_decay=0.1)
-    generator = Trainer(config).state.generator
-    groups = parameter_groups(generator, config)
+    objective = Trainer(config).objective
+    generator, groups = objective.network, objective.groups()
     listed = [id(p) for group in groups for p in group["params"]]
     assert len(listed) == len(set(listed))
     assert set(listed) == {id(p) for p in generator.parameters() if p.requires_grad}
@@ -214,6 +224,7 @@ def test_the_command_pauses_resumes_and_finishes(
     assert "paused at step 1 of 3" in capsys.readouterr().out
     assert train.main(command) == 0
     assert load_state(tmp_path / "run" / "state.pt")["step"] == 3
+    assert not load_state(tmp_path / "run" / "state.pt")["changes"]
     saved = json.loads((tmp_path / "run" / "config.json").read_text())
     assert saved["model"]["width"] == 16
     assert saved["schedule"] == "cosine"  # from the preset
@@ -234,6 +245,13 @@ def test_a_dry_run_describes_and_writes_nothing(
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
+        (["--cache-views", "2"], "--cache-views needs --freeze-trunk"),
+        (["--phases", "both:5"], "--phases with critic or both needs a variant with a critic"),
+        (["--phases", "both"], "--phases both: give generator:STEPS"),
+        (["--method", "nothing"], "--method nothing: choose chromagan, zhang16"),
+        (["--method", "json:loads"], "is no chromagan.training.objective.Objective"),
+        (["--validation", "nowhere"], "--validation nowhere: no such"),
+        (["--out", "/proc/nothing/run"], "--out /proc/nothing/run: cannot be written"),
         (["--crop", "50"], "--crop must be a multiple of 32"),
         (["--data", "nowhere"], "--data nowhere: no such"),
         (["--init", "nothing.pt"], "nothing.pt"),
@@ -293,3 +311,179 @@ def test_a_compiled_generator_trains(photos: Path, tmp_path: Path) -> None:
     config = configuration(photos, tmp_path, compile=True, max_steps=2)
     assert Trainer(config).train() == 2
     assert all(torch.isfinite(weight).all() for weight in weights_of(tmp_path).values())
+
+
+# -- frozen trunk with kept features --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("architecture", ["lite", "vgg16"])
+def test_kept_features_give_the_same_run_interrupted_or_whole(
+    photos: Path, tmp_path: Path, architecture: str
+) -> None:
+    """Two views of eight photographs in eight steps of four: the second half only reads."""
+    options = {
+        "freeze_trunk": True, "cache_views": 2, "jitter": 0.5, "max_steps": 8, "dropout": 0.1,
+    }  # fmt: skip
+    whole = configuration(
+        photos, tmp_path / "a", architecture, **options, cache_folder=str(tmp_path / "one")
+    )
+    parts = configuration(
+        photos, tmp_path / "b", architecture, **options, cache_folder=str(tmp_path / "two")
+    )
+    Trainer(whole).train()
+    Trainer(parts).train(stop_after=3)
+    resumed = Trainer(parts)
+    (note, *_) = resumed.objective.notes()
+    assert "12 views known" in note and "0 of them made here" in note
+    resumed.train()
+    assert "16 views known" in resumed.objective.notes()[0]
+    expected, actual = weights_of(tmp_path / "a"), weights_of(tmp_path / "b")
+    assert all(torch.equal(actual[name], expected[name]) for name in expected)
+    warm = replace(whole, out=str(tmp_path / "c"))
+    trainer = Trainer(warm)
+    trainer.train()
+    assert "0 of them made here" in trainer.objective.notes()[0]
+    again = weights_of(tmp_path / "c")
+    assert all(torch.equal(again[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize(("architecture", "tolerance"), [("lite", 0.005), ("vgg16", 0.02)])
+def test_kept_features_are_the_trunks(
+    photos: Path, tmp_path: Path, architecture: str, tolerance: float
+) -> None:
+    """The loss of a step with kept features is that without: storage costs next to nothing."""
+    options = {"freeze_trunk": True, "max_steps": 1, "jitter": 0.5}
+    losses = []
+    for views in (0, 1):
+        config = configuration(
+            photos, tmp_path / str(views), architecture, **options, cache_views=views
+        )
+        trainer = Trainer(config)
+        with torch.no_grad():
+            for layer in (trainer.objective.network.decoder.out,):  # type: ignore[union-attr]
+                layer.weight.normal_(0, 0.5, generator=torch.Generator().manual_seed(0))  # type: ignore[union-attr]
+        losses.append(trainer.step(trainer.batches(0))["total"].item())
+    assert losses[1] == pytest.approx(losses[0], rel=tolerance)
+
+
+# -- phases ---------------------------------------------------------------------------------------
+
+
+def test_phases_train_what_they_say_and_resume_exactly(photos: Path, tmp_path: Path) -> None:
+    options = {
+        "weights": VARIANTS["no-class"], "variant": "no-class", "critic_size": "half",
+        "phases": ("generator:2", "critic:2", "both:2@1e-4"), "sheet_every": 3, "max_steps": None,
+        "validation": (str(photos),), "validate_every": 100,
+    }  # fmt: skip
+    whole = configuration(photos, tmp_path / "whole", **options)
+    parts = configuration(photos, tmp_path / "parts", **options)
+    trainer = Trainer(whole)
+    seen = []
+    for step in range(6):
+        networks = (trainer.objective.network, trainer.objective.opponent)
+        before = [torch.cat([p.detach().flatten() for p in n.parameters()]) for n in networks]  # type: ignore[union-attr]
+        trainer.step(trainer.batches(step))
+        after = [torch.cat([p.detach().flatten() for p in n.parameters()]) for n in networks]  # type: ignore[union-attr]
+        seen.append(tuple(not torch.equal(a, b) for a, b in zip(before, after, strict=True)))
+    # entering `critic`, the generator goes on from its average
+    assert seen[:2] == [(True, False)] * 2
+    assert seen[3:] == [(False, True), (True, True), (True, True)]
+    Trainer(parts).train(stop_after=3)
+    Trainer(parts).train()
+    actual = weights_of(tmp_path / "parts")
+    expected = trainer.objective.network.state_dict()
+    assert all(torch.equal(actual[name], expected[name]) for name in expected)
+    kept = sorted(path.name for path in (tmp_path / "parts" / "kept").iterdir())
+    assert kept == ["0000003.png", "0000003.pt", "0000006.png", "0000006.pt"]
+    with Image.open(tmp_path / "parts" / "kept" / "0000006.png") as sheet:
+        assert sheet.size == (7 * 224, 3 * 224)  # eight photographs and twelve historic ones
+    path = export(tmp_path / "parts" / "kept" / "0000003.pt", tmp_path / "mine", class_head=False)
+    assert load_release(path)[1].record["steps"] == 3
+
+
+# -- resuming with other settings -----------------------------------------------------------------
+
+
+def test_other_settings_are_named_and_refused_unless_allowed(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = arguments(photos, tmp_path / "run", "--max-steps", "4", "--stop-after", "1")
+    assert train.main(command) == 0
+    other = [*command, "--lr", "0.5", "--weight-decay", "0.25", "--save-every", "7"]
+    capsys.readouterr()
+    assert train.main(other) == 2
+    message = capsys.readouterr().err
+    assert "lr 0.002 (now 0.5)" in message and "weight_decay 0.01 (now 0.25)" in message
+    assert "save_every" not in message and "--allow-changes" in message
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["lr"] == 0.002
+    assert train.main([*other, "--allow-changes"]) == 0
+    state = load_state(tmp_path / "run" / "state.pt")
+    assert state["changes"] == [{"step": 1, "lr": [0.002, 0.5], "weight_decay": [0.01, 0.25]}]
+    assert {group["weight_decay"] for group in state["optimizer"]["param_groups"]} == {0, 0.25}
+    assert 0.5 in {group["base_lr"] for group in state["optimizer"]["param_groups"]}
+
+
+def test_other_photographs_are_named(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "growing"
+    shutil.copytree(photos, folder)
+    command = arguments(folder, tmp_path / "run", "--max-steps", "4", "--stop-after", "1")
+    assert train.main(command) == 0
+    shutil.move(folder, tmp_path / "moved")
+    command[command.index(str(folder))] = str(tmp_path / "moved")
+    assert train.main(command) == 0  # the same photographs elsewhere
+    shutil.copy(photos / "0.png", tmp_path / "moved" / "new.png")
+    assert train.main(command) == 2
+    assert "photographs 8 (now 9)" in capsys.readouterr().err
+
+
+# -- data that cannot be used ---------------------------------------------------------------------
+
+
+def test_skipped_files_are_counted_and_named(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "some"
+    shutil.copytree(photos, folder)
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    (folder / "._0.png").write_bytes(b"metadata")
+    (folder / "notes.txt").write_text("not an image")
+    assert train.main(arguments(folder, tmp_path / "run", "--max-steps", "3")) == 0
+    out, err = capsys.readouterr()
+    for text in (out, err):
+        assert "1 unreadable images passed over" in text and "broken.png" in text
+    assert "notes.txt" in err and "._0.png" not in err
+    state = load_state(tmp_path / "run" / "state.pt")
+    assert (state["photos"], state["unreadable"]) == (9, 1)
+
+
+@pytest.mark.parametrize("kind", ["corrupt", "grey"])
+def test_data_with_nothing_to_learn_is_refused_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    folder = tmp_path / kind
+    folder.mkdir()
+    for i in range(5):
+        if kind == "corrupt":
+            (folder / f"{i}.jpg").write_bytes(b"\xff\xd8\xff nothing")
+        else:
+            Image.new("RGB", (40, 40), (9 * i,) * 3).save(folder / f"{i}.png")
+    for more in ([], ["--drop-grey"]):
+        assert train.main(arguments(folder, tmp_path / "run", "--max-steps", "1", *more)) == 2
+        message = capsys.readouterr().err
+        assert message.count("error:") == 1
+        expected = {
+            "corrupt": "not one of 5 images can be read", "grey": "all of 5 photographs looked at"
+        }  # fmt: skip
+        assert f"--data {folder}: {expected[kind]}" in message
+
+
+def test_patience_ends_a_run_that_gets_no_better(photos: Path, tmp_path: Path) -> None:
+    """With a rate of zero nothing ever gets better than the first validation."""
+    config = configuration(
+        photos, tmp_path, lr=0.0, max_steps=50, validation=(str(photos),), validate_every=1,
+        patience=2,
+    )  # fmt: skip
+    assert Trainer(config).train() == 3
+    assert load_state(tmp_path / "best.pt")["step"] == 1

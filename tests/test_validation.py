@@ -72,7 +72,7 @@ def test_every_source_is_a_set_of_its_own(tmp_path: Path) -> None:
     sources = (str(tmp_path / "first"), str(tmp_path / "second"))
     validation = Validation(sources, SIDE, torch.device("cpu"))
 
-    def grey(luminance: torch.Tensor) -> torch.Tensor:
+    def grey(luminance: torch.Tensor, key: object) -> torch.Tensor:
         return torch.full((len(luminance), 2, SIDE, SIDE), 128 / 255)
 
     scores = validation(grey)

@@ -51,9 +51,13 @@ class Generator(nn.Module):
         self.fusion = fusion
         self.decoder = decoder
 
-    def forward(self, l_B1HW: Tensor, *, classes: bool = True) -> GeneratorOutput:
+    def forward(
+        self, l_B1HW: Tensor, *, classes: bool = True, features: list[Tensor] | None = None
+    ) -> GeneratorOutput:
+        """`features`: what the trunk says of this input, where that is known already."""
         self._check(l_B1HW)
-        features = self.trunk(l_B1HW)
+        if features is None:
+            features = self.trunk(l_B1HW)
         vector, pooled = self.global_branch(features)
         logits = None
         if classes and self.class_head is not None:

@@ -41,6 +41,7 @@ STEM_CHANNELS = 32
 TOP_CHANNELS = 1280
 TRUNK_BN_EPS = 1e-3
 TAPS = (0, 1, 2, 4, 6)  # the stages whose outputs are the maps at strides 2, 4, 8, 16 and 32
+_SHALLOW = 2  # stages up to stride 4
 TAP_CHANNELS = tuple(STAGES[i].channels for i in TAPS)
 # the public checkpoint was trained on (pixel - 127) / 128
 INPUT_MEAN = 127 / 255
@@ -97,13 +98,40 @@ class LiteTrunk(nn.Module):
         self.top = _conv_bn(channels, TOP_CHANNELS, 1)
 
     def forward(self, l_B1HW: Tensor) -> list[Tensor]:
-        x = self.stem(((l_B1HW - INPUT_MEAN) / INPUT_STD).expand(-1, 3, -1, -1))
-        maps: list[Tensor] = []
-        for i, stage in enumerate(self.stages):
+        maps = self._shallow(l_B1HW)
+        x = maps[-1]
+        for i, stage in enumerate(self.stages[_SHALLOW:], start=_SHALLOW):
             x = stage(x)
             if i in TAPS:
                 maps.append(x)
         return [*maps, self.top(x)]
+
+    def _shallow(self, l_B1HW: Tensor) -> list[Tensor]:
+        """The maps at strides 2 and 4: cheap, and the largest."""
+        x = self.stem(((l_B1HW - INPUT_MEAN) / INPUT_STD).expand(-1, 3, -1, -1))
+        maps: list[Tensor] = []
+        for stage in self.stages[:_SHALLOW]:
+            x = stage(x)
+            maps.append(x)
+        return maps
+
+    kept_as_bytes = False
+
+    def kept(self, features: list[Tensor]) -> dict[str, Tensor]:
+        """What is worth keeping of a frozen trunk's features; `restored` brings back the rest."""
+        names = {"stride8": features[2], "stride16": features[3], "stride32": features[4]}
+        return names | {"pooled": features[5].mean(dim=(2, 3))}
+
+    def restored(self, l_B1HW: Tensor, kept: dict[str, Tensor]) -> list[Tensor]:
+        """Features from what was kept; the top map is its own mean, which is all that is used."""
+        deep = [kept[name] for name in ("stride8", "stride16", "stride32")]
+        return [*self._shallow(l_B1HW), *deep, kept["pooled"][:, :, None, None]]
+
+    def thinned(self, features: list[Tensor], share: float) -> list[Tensor]:
+        """Dropout on the maps at strides 8 and 16 and on the channels of the top."""
+        at2, at4, at8, at16, at32, top = features
+        at8, at16 = F.dropout(at8, share), F.dropout(at16, share)
+        return [at2, at4, at8, at16, at32, F.dropout2d(top, share)]
 
     def shallow_parts(self, stages: int) -> list[nn.Module]:
         """Stem and the first of the seven stages; the stem belongs to the first."""

@@ -65,6 +65,20 @@ class VggTrunk(nn.Module):
     def forward(self, l_B1HW: Tensor) -> list[Tensor]:
         return [self.features(self.grey(l_B1HW))]
 
+    kept_as_bytes = True
+
+    def kept(self, features: list[Tensor]) -> dict[str, Tensor]:
+        """What is worth keeping of a frozen trunk's features; never negative, after its ReLU."""
+        return {"conv4_3": features[0]}
+
+    def restored(self, l_B1HW: Tensor, kept: dict[str, Tensor]) -> list[Tensor]:
+        """Features from what was kept."""
+        return [kept["conv4_3"]]
+
+    def thinned(self, features: list[Tensor], share: float) -> list[Tensor]:
+        """Dropout on the map at stride 8."""
+        return [F.dropout(features[0], share)]
+
     def shallow_parts(self, stages: int) -> list[nn.Module]:
         """The first of the four blocks of convolutions between which the map is halved."""
         pools = [i for i, layer in enumerate(self.features) if isinstance(layer, nn.MaxPool2d)]

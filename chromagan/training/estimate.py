@@ -1,4 +1,4 @@
-"""`--dry-run`: the resolved settings, and memory and time measured on two synthetic steps."""
+"""`--dry-run`: the resolved settings, and memory and time measured on two steps."""
 
 from __future__ import annotations
 
@@ -13,46 +13,42 @@ from chromagan.training.loop import Trainer
 
 
 def describe(trainer: Trainer) -> str:
-    """Settings as JSON, then parameter counts, peak memory and the time a full run would take."""
-    state, config = trainer.state, trainer.config
-    seconds = [_step_seconds(trainer, step) for step in range(2)][-1]
-    parameters = sum(p.numel() for p in state.generator.parameters())
-    trainable = sum(p.numel() for p in state.generator.parameters() if p.requires_grad)
-    hours = seconds * (trainer.total - state.step) / 3600
+    """Settings as JSON, then parameter counts, peak memory and the time a full run would take.
+
+    Takes two steps: the trainer is of no use afterwards.
+    """
+    config, network = trainer.config, trainer.objective.network
+    left = trainer.total - trainer.state.step
+    seconds = [step_seconds(trainer, number) for number in range(2)][-1]
+    parameters = sum(p.numel() for p in network.parameters())
+    trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    hours = seconds * left / 3600
     return "\n".join(
         [
             json.dumps(asdict(config), indent=2),
-            f"generator: {parameters:,} parameters, {trainable:,} of them trained",
-            f"data: {len(trainer.batches.photos):,} photographs, "
+            *trainer.photos.inspect(),
+            f"network: {parameters:,} parameters, {trainable:,} of them trained",
+            f"data: {len(trainer.photos):,} photographs, "
             f"{trainer.batches.steps_per_epoch:,} steps per epoch",
             f"run: {trainer.total:,} steps, {seconds:.2f} s each on {trainer.device}, "
             f"about {hours:.1f} h without validation",
-            f"peak memory so far: {_peak_gib(trainer.device):.1f} GiB, and up to "
+            f"peak memory so far: {peak_gib(trainer.device):.1f} GiB, and up to "
             f"{config.cache_gib:g} GiB of decoded photographs",
         ]
     )
 
 
-def _step_seconds(trainer: Trainer, step: int) -> float:
-    """Forward and backward of the generator on a real batch, without changing any weight."""
+def step_seconds(trainer: Trainer, number: int) -> float:
+    """One whole step on the batch of a number, data included."""
     started = time.perf_counter()
-    seen, _, ab, _ = trainer.batches(step)
-    trainer.state.train_mode()
-    with trainer.autocast():
-        if trainer.teacher:
-            trainer.teacher(seen)
-        output = trainer.state.generator(seen)
-    output.ab.float().mean().backward()
-    if trainer.state.critic is not None:
-        for _ in range(2 + 3 * trainer.config.critic_steps):  # scores, penalty, both backwards
-            trainer.state.critic(seen, ab).mean().backward()
-    trainer.state.optimizer.zero_grad(set_to_none=True)
+    trainer.step(trainer.batches(number))
     if trainer.device.type == "cuda":
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(trainer.device)
     return time.perf_counter() - started
 
 
-def _peak_gib(device: torch.device) -> float:
+def peak_gib(device: torch.device) -> float:
+    """Most memory held so far: of the accelerator, else of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -1,11 +1,12 @@
-"""The training loop, in one visible piece; formulas are in `losses`, state in `training_state`."""
+"""The training loop, in one visible piece; what is learnt is an objective's business."""
 
 from __future__ import annotations
 
 import json
 import signal
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -13,27 +14,32 @@ from types import FrameType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
+from chromagan.checkpoint.release_file import CheckpointError, save_state
 from chromagan.config import ConfigError, TrainConfig
 from chromagan.files import write_text
-from chromagan.model import enlarge_ab
-from chromagan.model.device import cpu_multiplies_bf16
-from chromagan.model.teacher import load_teacher
 from chromagan.training import distributed
-from chromagan.training.data import Batches, PhotoSet
+from chromagan.training.data import Batch, Batches, PhotoSet
 from chromagan.training.data.augment import Crop
-from chromagan.training.losses import (
-    adversarial_share,
-    color_gradient,
-    critic_losses,
-    generator_losses,
-    gradient_penalty,
+from chromagan.training.objective import find_objective
+from chromagan.training.schedule import phases_of, place_of, rate_factor
+from chromagan.training.seeding import torch_seed
+from chromagan.training.sheet import Sheet
+from chromagan.training.state import (
+    TrainingState,
+    changed_settings,
+    gradients,
+    read_state,
+    set_rates,
 )
-from chromagan.training.seeding import torch_draws
-from chromagan.training.state import TrainingState, gradients, rate_factor, set_rates
 from chromagan.training.validation import Validation, write_png
+
+MEASURE_STEPS = 20
+"""Batches that an objective may look at for facts of the data, before the first step."""
+LINE_EVERY = 30.0
+"""Seconds between lines of progress where there is no terminal to draw a bar on."""
 
 
 class NonFiniteLossError(RuntimeError):
@@ -41,143 +47,128 @@ class NonFiniteLossError(RuntimeError):
 
 
 class Trainer:
-    """One run: data, networks and the loop. The same configuration and folder resume it."""
+    """One run: data, objective and the loop. The same configuration and folder resume it."""
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, *, allow_changes: bool = False) -> None:
         self.config = config
         self.device = distributed.local_device(config.device)
         self.run = Path(config.out)
-        self.state = TrainingState(config, self.device)
         self.state_path = self.run / "state.pt"
         self.resumed = self.state_path.exists()
-        if self.resumed:
-            self.state.load(self.state_path)
-        photos = PhotoSet(
-            config.data,
-            shortest=int(config.crop / config.zoom * 1.1),
-            cache_gib=config.cache_gib,
+        stored = read_state(self.state_path) if self.resumed else None
+        self.photos = PhotoSet(
+            config.data, shortest=config.shortest, cache_gib=config.cache_gib, flag="--data"
         )
         self.batches = Batches(
-            photos, Crop(config.crop, config.zoom, config.stretch, config.flip), batch=config.batch,
-            seed=config.seed, rank=distributed.rank(), world=distributed.world_size(),
-            workers=config.workers, jitter=config.jitter, drop_grey=config.drop_grey,
-            device=self.device,
+            self.photos, Crop(config.crop, config.zoom, config.stretch, config.flip),
+            batch=config.batch, seed=config.seed, rank=distributed.rank(),
+            world=distributed.world_size(), workers=config.workers, jitter=config.jitter,
+            drop_grey=config.drop_grey, cycle=config.cache_views or None, device=self.device,
         )  # fmt: skip
-        self.teacher = None
-        if config.weights.classes:
-            self.teacher = load_teacher(config.teacher, config.model.compat).to(self.device)
-        side = config.model.image_size if config.model.architecture == "vgg16" else 224
-        self.validation = (
-            Validation(config.validation, side, self.device) if config.validation else None
-        )
-        self.total = config.max_steps or round(config.epochs * self.batches.steps_per_epoch)
+        if stored is not None:
+            changes = self._changes(stored, allow_changes)
+        kind = find_objective(config.method)
+        facts = stored["facts"] if stored else kind.measure(
+            self.batches, min(MEASURE_STEPS, self.batches.steps_per_epoch)
+        )  # fmt: skip
+        torch.manual_seed(torch_seed(config.seed, "network"))
+        self.objective = kind(config, self.device, facts)
+        self.state = TrainingState(config, self.objective)
+        if stored is not None:
+            self.state.load(stored, self.state_path)
+            if changes:
+                self.state.changes.append({"step": self.state.step, **changes})
+        self.phases = phases_of(config, self.batches.steps_per_epoch)
+        self.total = sum(phase.steps for phase in self.phases)
+        self.validation = None
+        if config.validation:
+            self.validation = Validation(config.validation, self.objective.side, self.device)
+        self.sheet = Sheet(config.validation) if config.sheet_every else None
         self.board = _open_board(self.run) if config.tensorboard else None
-        network = self.state.generator
-        self.forward = torch.compile(network) if config.compile else network
-
-    def autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16)
+        self._said = 0.0
 
     def train(self, *, stop_after: int | None = None) -> int:
         """Run until done, or for `stop_after` steps; returns the step reached. Saves at the end."""
         state, config = self.state, self.config
         if distributed.is_main():
             self._write_config()
+            for line in self.photos.inspect():
+                print(f"note: {line}", file=sys.stderr)
         last = self.total if stop_after is None else min(self.total, state.step + stop_after)
         bar = tqdm(
             total=self.total, initial=state.step, unit="step", dynamic_ncols=True,
-            disable=not distributed.is_main(),
+            disable=not (distributed.is_main() and sys.stderr.isatty()),
         )  # fmt: skip
         stream = self.batches.stream(state.step)
-        state.train_mode()
         with interrupts() as interrupted, bar:
             while state.step < last:
                 started = time.perf_counter()
-                seen, luminance, ab, _ = next(stream)
-
-                set_rates(state.optimizer, rate_factor(state.step, self.total, config))
-                with self.autocast():
-                    teacher_probs = self.teacher(seen) if self.teacher else None
-                    output = self.forward(seen, classes=bool(config.weights.classes))
-                ab_hat = enlarge_ab(output.ab.float(), luminance.shape[-2:], config.model)  # type: ignore[arg-type]
-
-                terms: dict[str, Tensor] = {}
-                fake_scores = None
-                if state.critic is not None:
-                    for turn in range(config.critic_steps):
-                        terms |= self._critic_step(luminance, ab, ab_hat.detach(), turn)
-                    state.critic.requires_grad_(False)
-                    with self.autocast():
-                        fake_scores = state.critic(luminance, ab_hat).float()
-                    state.critic.requires_grad_(True)
-
-                terms |= generator_losses(
-                    ab_hat=ab_hat, ab=ab, class_logits=output.class_logits,
-                    teacher_probs=teacher_probs, fake_scores=fake_scores,
-                    weights=config.weights, criterion=config.criterion, log_eps=config.log_eps,
-                )  # fmt: skip
-                self._check_finite(terms)
-                state.optimizer.zero_grad(set_to_none=True)
-                if fake_scores is not None:
-                    color_pull = color_gradient(terms["color"], ab_hat, config.weights)
-                    ab_hat.retain_grad()
-                terms["total"].backward()  # type: ignore[no-untyped-call]
-                if fake_scores is not None:
-                    assert ab_hat.grad is not None
-                    terms["adversarial_share"] = adversarial_share(color_pull, ab_hat.grad)
-                distributed.average_in_place(gradients([state.generator]))
-                if config.clip_gradient:
-                    torch.nn.utils.clip_grad_norm_(
-                        state.generator.parameters(), config.clip_gradient
-                    )
-                state.optimizer.step()
-                distributed.average_in_place(
-                    [b for b in state.generator.buffers() if b.is_floating_point()]
-                )
-                state.step += 1
-                state.update_average()
-                state.seconds += time.perf_counter() - started
-
-                self._report(bar, terms, time.perf_counter() - started)
+                terms = self.step(next(stream))
+                seconds = time.perf_counter() - started
+                state.seconds += seconds
+                self._report(bar, terms, seconds)
+                enough = False
+                if self._due(config.validate_every, last):
+                    enough = self._validate()
+                if self._due(config.sheet_every, last):
+                    self._keep_checkpoint()
                 stop = distributed.any_rank(bool(interrupted), self.device)
-                if state.step % config.save_every == 0 or stop or state.step == last:
+                if self._due(config.save_every, last) or stop or enough:
                     self._save()
-                if self.validation and (
-                    state.step % config.validate_every == 0 or state.step == last
-                ):
-                    self._validate(bar)
-                if stop:
+                if stop or enough:
                     break
         stream.close()
-        if self.board is not None:
-            self.board.flush()
+        self._finish()
         return state.step
 
-    def _critic_step(
-        self, luminance: Tensor, ab: Tensor, fake: Tensor, turn: int
-    ) -> dict[str, Tensor]:
-        """One step of the critic: scores in bf16 where asked, the penalty always in fp32."""
-        state, config = self.state, self.config
-        assert state.critic is not None and state.critic_optimizer is not None
-        draws = torch_draws(config.seed, "critic", state.step, turn, distributed.rank())
-        mix = torch.rand((ab.shape[0], 1, 1, 1), generator=draws)
-        with self.autocast():
-            real_scores, fake_scores = state.critic(
-                luminance.repeat(2, 1, 1, 1), torch.cat((ab, fake))
-            ).chunk(2)
-        penalty = gradient_penalty(
-            state.critic, luminance, ab, fake, mix.to(ab), config.model.compat
-        )
-        terms = critic_losses(
-            real_scores=real_scores.float(), fake_scores=fake_scores.float(), penalty=penalty,
-            weights=config.weights, compat=config.model.compat,
-        )  # fmt: skip
-        self._check_finite(terms)
-        state.critic_optimizer.zero_grad(set_to_none=True)
-        terms["critic"].backward()  # type: ignore[no-untyped-call]
-        distributed.average_in_place(gradients([state.critic]))
-        state.critic_optimizer.step()
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        """One step of the run on a batch: all that learning is. Returns the terms, detached."""
+        state, objective, config = self.state, self.objective, self.config
+        place = place_of(state.step, self.phases)
+        if place.step == 0 and place.number > 0:
+            state.enter_phase()
+        opponent = objective.opponent if place.trains_critic else None
+        set_rates(state.optimizer, rate_factor(place, config))
+        # dropout and the like depend on seed, step and rank alone: a resumed run is the same run
+        torch.manual_seed(torch_seed(config.seed, "network", state.step, distributed.rank()))
+        objective.train_mode()
+        if not place.trains_generator:
+            objective.network.eval()
+        with torch.set_grad_enabled(place.trains_generator):
+            output = objective.predict(batch)
+
+        terms: dict[str, Tensor] = {}
+        if opponent is not None:
+            assert state.critic_optimizer is not None
+            for turn in range(config.critic_steps):
+                where = (state.step, turn, distributed.rank())
+                losses = objective.opponent_terms(output, batch, where)
+                self._check_finite(losses)
+                state.critic_optimizer.zero_grad(set_to_none=True)
+                losses["critic"].backward()  # type: ignore[no-untyped-call]
+                distributed.average_in_place(gradients([opponent]))
+                state.critic_optimizer.step()
+                terms |= losses
+        if place.trains_generator:
+            losses = objective.terms(output, batch, opposed=opponent is not None)
+            self._check_finite(losses)
+            state.optimizer.zero_grad(set_to_none=True)
+            losses["total"].backward()  # type: ignore[no-untyped-call]
+            network = objective.network
+            distributed.average_in_place(gradients([network]))
+            if config.clip_gradient:
+                torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip_gradient)
+            state.optimizer.step()
+            distributed.average_in_place([b for b in network.buffers() if b.is_floating_point()])
+            state.average.update_parameters(network)
+            terms |= losses
+        state.step += 1
         return {name: term.detach() for name, term in terms.items()}
+
+    # -- around the steps ------------------------------------------------------------------------
+
+    def _due(self, every: int, last: int) -> bool:
+        return bool(every) and (self.state.step % every == 0 or self.state.step == last)
 
     def _check_finite(self, terms: dict[str, Tensor]) -> None:
         bad = not all(bool(torch.isfinite(term)) for term in terms.values())
@@ -189,15 +180,23 @@ class Trainer:
             )
 
     def _report(self, bar: tqdm[Any], terms: dict[str, Tensor], seconds: float) -> None:
-        values = torch.stack([term.detach().float() for term in terms.values()])
+        values = torch.stack([term.float() for term in terms.values()])
         values = distributed.mean_over_ranks(values)
         if not distributed.is_main():
             return
         named = dict(zip(terms, values.tolist(), strict=True))
-        images = self.config.batch * distributed.world_size() / seconds
+        rate = self.config.batch * distributed.world_size() / seconds
+        self._log({"step": self.state.step, "images_per_s": round(rate, 2), **named})
+        shown = {**{k: f"{v:.3g}" for k, v in named.items()}, "img/s": f"{rate:.1f}"}
         bar.update(1)
-        bar.set_postfix({**{k: f"{v:.3g}" for k, v in named.items()}, "img/s": f"{images:.1f}"})
-        self._log({"step": self.state.step, "images_per_s": round(images, 2), **named})
+        bar.set_postfix(shown)
+        if bar.disable and time.monotonic() - self._said > LINE_EVERY:
+            self._say("  ".join(f"{name} {value}" for name, value in shown.items()))
+
+    def _say(self, text: str) -> None:
+        self._said = time.monotonic()
+        tqdm.write(f"step {self.state.step} of {self.total}  {text}", file=sys.stdout)
+        sys.stdout.flush()
 
     def _log(self, row: dict[str, Any]) -> None:
         with (self.run / "log.jsonl").open("a") as file:
@@ -206,38 +205,96 @@ class Trainer:
             for name, value in row.items():
                 self.board.add_scalar(name, value, row["step"])
 
-    def _save(self) -> None:
-        if distributed.is_main():
-            self.state.save(self.state_path)
-        distributed.barrier()
+    def predict(self, l_B1HW: Tensor, key: Hashable) -> Tensor:
+        """The averaged network's ab code, as `Validation` and `Sheet` ask for it."""
+        averaged: nn.Module = self.state.averaged
+        with torch.no_grad():
+            return self.objective.colors(averaged.eval(), l_B1HW, key)
 
-    def _validate(self, bar: tqdm[Any]) -> None:
+    def _validate(self) -> bool:
+        """Log and show figures; whether `--patience` is at its end."""
+        state = self.state
         if self.validation and distributed.is_main():
-            self.state.ema.eval()
-            scores = self.validation(self._predict)
-            grid = self.validation.grid(self._predict)
-            write_png(self.run / "samples" / f"{self.state.step:07d}.png", grid)
+            scores = self.validation(self.predict)
+            grid = self.validation.grid(self.predict)
+            write_png(self.run / "samples" / f"{state.step:07d}.png", grid)
             if self.board is not None:
-                self.board.add_image("validation", grid, self.state.step, dataformats="HWC")
-            self._log({"step": self.state.step, **scores})
-            bar.write(
-                "  ".join([f"step {self.state.step}"] + [f"{k} {v:.4g}" for k, v in scores.items()])
-            )
+                self.board.add_image("validation", grid, state.step, dataformats="HWC")
+            self._log({"step": state.step, **scores})
+            self._say("  ".join(f"{name} {value:.4g}" for name, value in scores.items()))
+            state.worse += 1
+            if scores["val_psnr_gain"] > state.best:
+                state.best, state.worse = scores["val_psnr_gain"], 0
+                save_state(self.run / "best.pt", self._summary())
+        enough = bool(self.config.patience) and state.worse >= self.config.patience
+        return distributed.any_rank(enough, self.device)
+
+    def _keep_checkpoint(self) -> None:
+        """A checkpoint that stays, and the sheet to choose it by."""
+        if self.sheet is not None and distributed.is_main():
+            name = f"{self.state.step:07d}"
+            save_state(self.run / "kept" / f"{name}.pt", self._summary())
+            write_png(self.run / "kept" / f"{name}.png", self.sheet.draw(self.predict, self.device))
         distributed.barrier()
 
-    def _predict(self, l_B1HW: Tensor) -> Tensor:
-        """The averaged generator's ab code at the input's size."""
-        on_cpu = self.device.type == "cpu"
-        bf16 = self.config.bf16 or (on_cpu and cpu_multiplies_bf16())
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-            output = self.state.ema(l_B1HW, classes=False)
-        size = (l_B1HW.shape[-2], l_B1HW.shape[-1])
-        return enlarge_ab(output.ab.float(), size, self.config.model)
+    def _save(self) -> None:
+        self.objective.flush()
+        if distributed.is_main():
+            more = self._data_facts() | {"world": distributed.world_size()}
+            self.state.save(self.state_path, **more)
+        distributed.barrier()
+
+    def _summary(self) -> dict[str, Any]:
+        return self.state.summary() | self._data_facts()
+
+    def _data_facts(self) -> dict[str, Any]:
+        digest, unreadable = self.photos.digest, len(self.photos.unreadable)
+        return {"photos": len(self.photos), "photos_digest": digest, "unreadable": unreadable}
+
+    def _changes(self, stored: dict[str, Any], allowed: bool) -> dict[str, list[Any]]:
+        """Settings, data and processes that differ from those of the state."""
+        changes = changed_settings(stored, self.config)
+        if "model" in changes or "method" in changes:
+            raise CheckpointError(
+                f"{self.state_path}: holds another network ({stored['config']['method']}, "
+                f"{stored['config']['model']}); give --out another name or remove the folder"
+            )
+        if stored["photos_digest"] != self.photos.digest:
+            changes["photographs"] = [stored["photos"], len(self.photos)]
+        if stored["world"] != distributed.world_size():
+            changes["processes"] = [stored["world"], distributed.world_size()]
+        if changes and not allowed:
+            listed = ", ".join(f"{name} {old} (now {new})" for name, (old, new) in changes.items())
+            raise CheckpointError(
+                f"{self.state_path}: was trained with other settings: {listed}. Give the old ones, "
+                "or another --out, or --allow-changes to go on with the new ones, which the "
+                "record then tells"
+            )
+        return changes
+
+    def _finish(self) -> None:
+        if self.board is not None:
+            self.board.flush()
+        if not distributed.is_main():
+            return
+        if self.state.step >= self.total:
+            path = self.objective.export(self.state.averaged.eval(), self.run, self._record())
+            if path is not None:
+                print(path)
+        for note in [*self.objective.notes(), *self.photos.losses()]:
+            print(note)
+
+    def _record(self) -> dict[str, Any]:
+        facts = {"steps": self.state.step, "hours": round(self.state.seconds / 3600, 2)}
+        images = self.config.batch * distributed.world_size()
+        return facts | self._data_facts() | {"images_per_step": images}
 
     def _write_config(self) -> None:
-        self.run.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(asdict(self.config), indent=2)
-        write_text(self.run / "config.json", text)
+        try:
+            content = asdict(self.config) | {"changes": self.state.changes}
+            write_text(self.run / "config.json", json.dumps(content, indent=2))
+        except OSError as error:
+            raise ConfigError(f"--out {self.run}: cannot be written ({error.strerror})") from None
 
 
 def _open_board(run: Path) -> Any:

@@ -109,13 +109,15 @@ def generator_losses(
     fake_scores: Tensor | None, weights: LossWeights, criterion: Criterion = "l2",
     log_eps: float = 3e-4,
 ) -> dict[str, Tensor]:  # fmt: skip
-    """The generator's terms that have a weight: `color`, `classes`, `adversarial`, and `total`."""
+    """The generator's terms that have a weight: `color`, `classes`, `adversarial`, and `total`.
+
+    Without `fake_scores` nobody opposes it, as in a phase of the generator alone.
+    """
     losses = {"color": color_loss(ab_hat, ab, criterion, log_eps)}
     if weights.classes:
         assert class_logits is not None and teacher_probs is not None
         losses["classes"] = kl_classes(class_logits, teacher_probs)
-    if weights.adversarial:
-        assert fake_scores is not None
+    if weights.adversarial and fake_scores is not None:
         losses["adversarial"] = -fake_scores.mean()
     losses["total"] = sum(
         (getattr(weights, name) * value for name, value in losses.items()), torch.zeros(())

@@ -2,191 +2,166 @@
 
 from __future__ import annotations
 
-import copy
-import math
+import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
-from chromagan.checkpoint.release_file import CheckpointError, load_release, load_state, save_state
+from chromagan.checkpoint.release_file import CheckpointError, load_state, save_state
 from chromagan.config import TrainConfig
-from chromagan.model import Critic, Generator, build_generator
-from chromagan.model.lite import LiteTrunk
-from chromagan.model.pretrained import (
-    load_efficientnet,
-    load_torchvision_vgg_trunk,
-    load_vgg_trunk,
-)
-from chromagan.model.vgg import VggTrunk
+from chromagan.training.objective import Objective
 
-STATE_FORMAT = "chromagan-state-1"
+STATE_FORMAT = "chromagan-state-2"
+
+# settings that a resumed run may change and still be the same run
+FREE = frozenset(
+    ("out", "data", "validation", "save_every", "validate_every", "sheet_every", "patience",
+     "tensorboard", "workers", "cache_gib", "cache_folder", "device", "data_note", "licence")
+)  # fmt: skip
 
 
 class TrainingState:
-    """Generator, its running average, critic, both optimisers and the step number."""
+    """Network, its running average, opponent, their optimizers and the step number."""
 
-    def __init__(self, config: TrainConfig, device: torch.device) -> None:
-        torch.manual_seed(config.seed)
+    def __init__(self, config: TrainConfig, objective: Objective) -> None:
         self.config = config
+        self.objective = objective
         self.step = 0
         self.seconds = 0.0
-        self.generator = build_generator(config.model)
-        load_start(self.generator, config)
-        self.critic = Critic() if config.weights.adversarial else None
-        self.ema = copy.deepcopy(self.generator).requires_grad_(False).eval()
-        for part in self._frozen_parts():
-            part.requires_grad_(False)
-        if self.generator.class_head is not None and not config.weights.classes:
-            self.generator.class_head.requires_grad_(False)
-        layout = torch.channels_last if config.channels_last else torch.contiguous_format
-        for network in (self.generator, self.ema, self.critic):
-            if network is not None:
-                network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
-        fused = device.type in ("cuda", "cpu")  # ten times faster on the CPU too
-        self.optimizer = torch.optim.AdamW(
-            parameter_groups(self.generator, config), betas=config.betas, fused=fused
-        )
-        self.critic_optimizer = (
-            torch.optim.Adam(
-                self.critic.parameters(), config.critic_lr, betas=(0.5, 0.999), fused=fused
+        self.changes: list[dict[str, Any]] = []
+        """Settings that were changed on the way: step, and name -> [old, new]."""
+        self.best = float("-inf")
+        self.worse = 0
+        """Validations since the best one."""
+        self.average = AveragedModel(
+            objective.network, multi_avg_fn=self._blend, use_buffers=True
+        ).requires_grad_(False)
+        self.average.eval()
+        self.optimizer = build_optimizer(objective.groups(), config)
+        self.critic_optimizer = None
+        if objective.opponent is not None:
+            self.critic_optimizer = torch.optim.Adam(
+                objective.opponent.parameters(), config.critic_lr, betas=(0.5, 0.999), fused=True
             )
-            if self.critic is not None
-            else None
-        )
 
-    def train_mode(self) -> None:
-        self.generator.train()
-        for part in self._frozen_parts():
-            part.eval()  # frozen parts keep their batch-norm statistics too
+    @property
+    def averaged(self) -> nn.Module:
+        """The network that a run gives: the running average."""
+        module: nn.Module = self.average.module
+        return module
 
-    def _frozen_parts(self) -> list[nn.Module]:
-        trunk = self.generator.trunk
-        if self.config.freeze_trunk:
-            return [trunk]
-        assert isinstance(trunk, LiteTrunk | VggTrunk)
-        return trunk.shallow_parts(self.config.frozen_stages)
-
-    def update_average(self) -> None:
+    def _blend(
+        self, averages: Sequence[Tensor], values: Sequence[Tensor], count: Tensor | int
+    ) -> None:
         """Exponential moving average of weights and batch-norm statistics; 0 = a plain copy.
 
         Young averages forget faster, so that the start does not linger for 1 / (1 - ema) steps.
         """
-        decay = min(self.config.ema, (1 + self.step) / (10 + self.step)) if self.config.ema else 0.0
-        with torch.no_grad():
-            for average, value in zip(
-                self.ema.state_dict().values(), self.generator.state_dict().values(), strict=True
-            ):
-                if average.is_floating_point():
-                    average.lerp_(value, 1 - decay)
-                else:
-                    average.copy_(value)
+        decay = min(self.config.ema, (1 + int(count)) / (10 + int(count)))
+        if averages[0].is_floating_point():
+            torch._foreach_lerp_(list(averages), list(values), 1 - decay if self.config.ema else 1)
+        else:
+            torch._foreach_copy_(list(averages), list(values))
 
-    def save(self, path: Path) -> None:
-        save_state(
-            path,
-            {
-                "format": STATE_FORMAT,
-                "config": asdict(self.config),
-                "step": self.step,
-                "seconds": self.seconds,
-                **{name: module.state_dict() for name, module in self._parts().items()},
-            },
-        )
+    def enter_phase(self) -> None:
+        """A phase goes on from the average of the one before, and averages anew."""
+        self.objective.network.load_state_dict(self.averaged.state_dict())
+        self.average.n_averaged.zero_()
 
-    def load(self, path: Path) -> None:
-        state = load_state(path)
-        if state.get("format") != STATE_FORMAT:
-            raise CheckpointError(f"{path}: not a ChromaGAN training state")
-        if state["config"]["model"] != asdict(self.config.model):
-            raise CheckpointError(
-                f"{path}: holds another network ({state['config']['model']}); "
-                "give --out another name or remove the folder"
-            )
+    # -- to disk and back ------------------------------------------------------------------------
+
+    def save(self, path: Path, **more: Any) -> None:
+        """Everything; `more` is what the data was."""
+        state = self.summary() | more
+        state |= {"averaged_steps": int(self.average.n_averaged), "facts": self.objective.facts}
+        state |= {"best": self.best, "worse": self.worse}
+        save_state(path, state | {name: p.state_dict() for name, p in self._parts().items()})
+
+    def summary(self) -> dict[str, Any]:
+        """What a release is made from, without what only a resumed run needs."""
+        return {
+            "format": STATE_FORMAT,
+            "config": asdict(self.config),
+            "changes": self.changes,
+            "step": self.step,
+            "seconds": self.seconds,
+            "ema": self.averaged.state_dict(),
+        }
+
+    def load(self, state: dict[str, Any], path: Path) -> None:
+        """Go on from a state that `read_state` has accepted; rates are this configuration's."""
         parts = self._parts()
         missing = [name for name in parts if name not in state]
         if missing:
             raise CheckpointError(f"{path}: saved by a run without {missing}; use --init instead")
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
+        fresh = [[dict(g) for g in o.param_groups] for o in self._optimizers()]
+        try:
+            for name, part in parts.items():
+                part.load_state_dict(state[name])
+        except (RuntimeError, ValueError) as error:
+            raise CheckpointError(
+                f"{path}: does not fit these settings ({str(error).splitlines()[0]}); "
+                "use --init instead"
+            ) from None
+        for optimizer, groups in zip(self._optimizers(), fresh, strict=True):
+            for group, settings in zip(optimizer.param_groups, groups, strict=True):
+                group.update({k: v for k, v in settings.items() if k != "params"})
+        self.averaged.load_state_dict(state["ema"])
+        self.average.n_averaged.fill_(state["averaged_steps"])
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
+        self.best, self.worse = float(state["best"]), int(state["worse"])
+        self.changes = list(state["changes"])
+
+    def _optimizers(self) -> list[torch.optim.Optimizer]:
+        return [o for o in (self.optimizer, self.critic_optimizer) if o is not None]
 
     def _parts(self) -> dict[str, Any]:
         parts: dict[str, Any] = {
-            "generator": self.generator,
-            "ema": self.ema,
+            "generator": self.objective.network,
             "optimizer": self.optimizer,
         }
-        if self.critic is not None:
-            parts |= {"critic": self.critic, "critic_optimizer": self.critic_optimizer}
+        if self.objective.opponent is not None:
+            parts |= {"critic": self.objective.opponent, "critic_optimizer": self.critic_optimizer}
         return parts
 
 
-def load_start(generator: Generator, config: TrainConfig) -> None:
-    """Fill a fresh generator from `--init`, or its trunk from ImageNet weights."""
-    if config.init:
-        load_init(generator, Path(config.init))
-    elif config.trunk_weights == "none":
-        return
-    elif config.model.architecture == "lite":
-        load_efficientnet(generator, Path(config.trunk_weights) if config.trunk_weights else None)
-    elif config.trunk_weights:
-        load_vgg_trunk(generator, Path(config.trunk_weights), config.trunk_input)
-    else:
-        load_torchvision_vgg_trunk(generator)
+def read_state(path: Path) -> dict[str, Any]:
+    """A state of this trainer. Raises CheckpointError for others, with what to do."""
+    state = load_state(path)
+    if not str(state.get("format", "")).startswith("chromagan-state-"):
+        raise CheckpointError(f"{path}: not a ChromaGAN training state")
+    if state["format"] != STATE_FORMAT:
+        raise CheckpointError(
+            f"{path}: saved by another version, whose batches were others; "
+            "start from it with --init and another --out"
+        )
+    return state
 
 
-def load_init(generator: Generator, path: Path) -> None:
-    """Copy what fits from a training state (its average) or a release; the rest stays fresh.
-
-    Only the class head and the unfolded linear layers may be absent; anything else is an error.
-    """
-    if path.suffix == ".safetensors":
-        state = load_release(path)[0].state_dict()
-    else:
-        state = load_state(path).get("ema", {})
-    own = generator.state_dict()
-    fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
-    optional = ("class_head.", "global_branch.linear.")
-    absent = [k for k in own if k not in fitting and not k.startswith(optional)]
-    if absent:
-        raise CheckpointError(f"--init {path}: does not fit this network, {absent[0]} is missing")
-    generator.load_state_dict(fitting, strict=False)
+def changed_settings(state: dict[str, Any], config: TrainConfig) -> dict[str, list[Any]]:
+    """Settings in which a state differs from a configuration so that the run is another one."""
+    old, new = (json.loads(json.dumps(c)) for c in (state["config"], asdict(config)))
+    names = [name for name in {**old, **new} if name not in FREE]
+    return {n: [old.get(n), new.get(n)] for n in names if old.get(n) != new.get(n)}
 
 
-def parameter_groups(generator: Generator, config: TrainConfig) -> list[dict[str, Any]]:
-    """Trunk, class head and the rest with their rates; no weight decay on biases and norms."""
-    rates = {
-        "trunk": config.trunk_lr if config.trunk_lr is not None else config.lr,
-        "class_head": config.class_lr if config.class_lr is not None else config.lr,
-        "rest": config.lr,
-    }
-    groups: dict[tuple[str, bool], list[Tensor]] = {}
-    for name, parameter in generator.named_parameters():
-        if parameter.requires_grad:
-            part = name.split(".")[0]
-            key = (part if part in rates else "rest", parameter.ndim > 1)
-            groups.setdefault(key, []).append(parameter)
-    return [
-        {
-            "params": parameters,
-            "lr": rates[part],
-            "base_lr": rates[part],
-            "weight_decay": config.weight_decay if decays else 0.0,
-        }
-        for (part, decays), parameters in groups.items()
-    ]
-
-
-def rate_factor(step: int, total: int, config: TrainConfig) -> float:
-    """The schedule: linear warm-up, then constant or a half cosine down to 1 %."""
-    warm = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
-    if config.schedule == "constant":
-        return warm
-    progress = min(1.0, step / max(1, total))
-    return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+def build_optimizer(groups: list[dict[str, Any]], config: TrainConfig) -> torch.optim.Optimizer:
+    """The optimizer by name; every group remembers its own rate as `base_lr`."""
+    groups = [group | {"base_lr": group["lr"]} for group in groups]
+    match config.optimizer:
+        case "adam":
+            return torch.optim.Adam(groups, betas=config.betas, fused=True)
+        case "adadelta":
+            return torch.optim.Adadelta(groups)
+        case "sgd":
+            return torch.optim.SGD(groups, momentum=0.9)
+        case "adamw":  # fused is ten times faster on the CPU too
+            return torch.optim.AdamW(groups, betas=config.betas, fused=True)
 
 
 def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:

@@ -7,7 +7,7 @@ pictures; it tells whether colours are too strong or too weak.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +27,8 @@ CHUNK = 20
 FACTORS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)
 """Chroma factors among which the best for mean PSNR is looked for."""
 
-Predict = Callable[[Tensor], Tensor]
-"""Luminance code `(B, 1, S, S)` -> ab code `(B, 2, S, S)`."""
+Predict = Callable[[Tensor, Hashable], Tensor]
+"""Luminance code `(B, 1, S, S)` and a name for these pictures -> ab code `(B, 2, S, S)`."""
 
 
 class Validation:
@@ -46,22 +46,23 @@ class Validation:
         named: dict[str, float] = {}
         for number, (source, squares) in enumerate(self.sets.items()):
             prefix = f"{Path(source).stem}/" if number else ""
-            rows = figures(self._predictions(predict, squares))
+            rows = figures(self._predictions(predict, source, squares))
             named |= {f"{prefix}val_{name}": value for name, value in rows.items()}
         return named
 
     @torch.no_grad()
     def _predictions(
-        self, predict: Predict, squares: NDArray[np.uint8]
+        self, predict: Predict, source: str, squares: NDArray[np.uint8]
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         for start in range(0, len(squares), CHUNK):
             l_B1HW, ab_B2HW = encode_squares(squares[start : start + CHUNK], self.device)
-            yield decode_l(l_B1HW), decode_ab(ab_B2HW), decode_ab(predict(l_B1HW))
+            yield decode_l(l_B1HW), decode_ab(ab_B2HW), decode_ab(predict(l_B1HW, (source, start)))
 
     def grid(self, predict: Predict) -> NDArray[np.uint8]:
         """Rows of grey, prediction, truth as one uint8 picture `(3 * side, 8 * side, 3)`."""
-        first = next(iter(self.sets.values()))[:GRID]
-        luminance, ab, ab_hat = next(self._predictions(predict, first))
+        source, squares = next(iter(self.sets.items()))
+        first = next(self._predictions(predict, source, squares[:CHUNK]))
+        luminance, ab, ab_hat = (codes[:GRID] for codes in first)
         rows = [torch.zeros_like(ab), ab_hat, ab]
         pictures = [lab_to_rgb_in_gamut(torch.cat((luminance, row), dim=1)) for row in rows]
         grid = torch.cat([torch.cat(list(p), dim=2) for p in pictures], dim=1)
@@ -124,7 +125,7 @@ def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
 
 def _squares(source: str, side: int) -> NDArray[np.uint8]:
     """Up to `LIMIT` photographs, evenly chosen, `(N, side, side, 3)`."""
-    photos = PhotoSet((source,), shortest=2 * side, cache_gib=0)
+    photos = PhotoSet((source,), shortest=2 * side, cache_gib=0, flag="--validation")
     numbers = np.linspace(0, len(photos) - 1, min(LIMIT, len(photos))).astype(int)
     return np.stack([_squash(photos[int(number)], side) for number in numbers])
 

@@ -1,70 +1,58 @@
-"""How each compared system is trained: its network in training form, its losses, its export.
+"""The compared systems as objectives of `chromagan.train`: networks, losses, presets, exports.
 
-A recipe sees the batches of ChromaGAN's own data pipeline (`chromagan.training.data`), so that
-systems can be compared under the same conditions. What the authors prescribe beyond the loss
-(optimiser, rate, crop) is in `PUBLISHED`.
+`python -m chromagan.train --method zhang16 --width 0.25 --data …` gives `OUT/zhang16.safetensors`,
+which says what it was trained on; `eval.psnr --weights zhang16=FILE` uses it. All systems see the
+photographs, crops, steps and schedule that ChromaGAN sees; `--preset paper` takes the optimiser,
+rate, batch and crop that their authors published.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+from collections.abc import Hashable
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from chromagan.color import decode_ab, decode_l, encode_l, lab_to_rgb
+from chromagan.color import decode_ab, decode_l, encode_ab, lab_to_rgb, rgb_to_lab
+from chromagan.config import ConfigError, Preset, TrainConfig
 from chromagan.model.folding import fold_batch_norm
+from chromagan.model.teacher import LITE_TEACHER, load_teacher
+from chromagan.training.data import Batch
+from chromagan.training.objective import Facts, Objective, Source
 from eval.baselines import objectives
 from eval.baselines.bins import COUNT, rebalancing
 from eval.baselines.iizuka import GLOBAL_SIZE, IizukaNetwork
 from eval.baselines.isola import PatchDiscriminator, UNet256
-from eval.baselines.larsson import LarssonNetwork
+from eval.baselines.larsson import LarssonNetwork, enlarge
+from eval.baselines.larsson_colour import histograms_to_rgb
 from eval.baselines.torch7 import luma
-from eval.baselines.zhang16 import Zhang16Network
+from eval.baselines.weight_files import write_weights
+from eval.baselines.zhang16 import AB_RANGE, Zhang16Network
 from eval.baselines.zhang17 import Zhang17Network
 
 TEMPERATURE = 0.38  # of Zhang 2016's annealed mean
 LARSSON_SAMPLES = 128  # pixels per picture
 
-
-@dataclass(frozen=True)
-class Published:
-    """The authors' settings, as far as they are published."""
-
-    optimizer: str  # adam, adadelta or sgd
-    lr: float
-    batch: int
-    crop: int
-    betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = 0.0
+FAST: dict[str, Any] = {
+    "crop": 128, "zoom": 0.8, "stretch": 0.15, "lr": 1e-3, "betas": (0.9, 0.99),
+    "weight_decay": 0.01, "schedule": "cosine", "warmup": 100, "ema": 0.999, "clip_gradient": 1.0,
+    "max_steps": 10_000, "teacher": LITE_TEACHER,
+}  # fmt: skip
 
 
-PUBLISHED = {
-    "zhang16": Published("adam", 3e-5, 40, 256, (0.9, 0.99)),
-    "iizuka": Published("adadelta", 1.0, 128, 224),
-    "larsson": Published("sgd", 1e-3, 8, 352, weight_decay=5e-4),
-    "isola": Published("adam", 2e-4, 4, 256, (0.5, 0.999)),
-    "zhang17": Published("adam", 1e-5, 25, 176),
-}
+class Pictures:
+    """A batch in CIE units; R'G'B' where a system wants it."""
 
-
-@dataclass(frozen=True)
-class Batch:
-    """L (B, 1, H, W) and ab (B, 2, H, W) in CIE units; `step` seeds what a recipe draws."""
-
-    luminance: Tensor
-    ab: Tensor
-    step: int
-
-    @classmethod
-    def from_codes(cls, luminance: Tensor, ab: Tensor, step: int) -> Batch:
-        """From the network encoding that `chromagan.training.data` delivers."""
-        return cls(decode_l(luminance), decode_ab(ab), step)
+    def __init__(self, batch: Batch) -> None:
+        self.luminance = decode_l(batch.seen)
+        """L `(B, 1, H, W)` in [0, 100], as the network sees it."""
+        self.ab = decode_ab(batch.ab)
 
     @cached_property
     def rgb(self) -> Tensor:
@@ -72,60 +60,111 @@ class Batch:
         return lab_to_rgb(torch.cat((self.luminance, self.ab), dim=1))
 
 
-class Recipe:
-    """Base: a generator, optionally an opponent, and facts measured before the training."""
+class Recipe(Objective):
+    """Base of the compared systems."""
 
     name = ""
-    needs_facts = False  # whether `measure` has to look at the data first
+    published: ClassVar[dict[str, Any]] = {}
+    """The authors' settings, as far as they are published."""
+    fast: ClassVar[dict[str, Any]] = {}
+    """What differs from `FAST`."""
 
-    def __init__(self, width: float, facts: dict[str, Tensor], teacher: nn.Module | None) -> None:
-        self.width = width
-        self.facts = facts
-        self.teacher = teacher
-        self.network: nn.Module = self.build(width)
-        self.opponent: nn.Module | None = None
+    @classmethod
+    def settings(cls, preset: Preset, architecture: str) -> dict[str, Any]:
+        common = {"max_steps": FAST["max_steps"], "teacher": LITE_TEACHER}
+        return common | cls.published if preset == "paper" else FAST | cls.fast
+
+    def __init__(self, config: TrainConfig, device: torch.device, facts: Facts) -> None:
+        super().__init__(config, device, facts)
+        if not 0 < config.width <= 1:
+            raise ConfigError(f"--width must be above 0 and at most 1: {config.width}")
+        self.width = config.width
+        self.network = self.build(config.width).to(device)
 
     def build(self, width: float) -> nn.Module:
         raise NotImplementedError
 
-    def predict(self, batch: Batch) -> Any:
-        """The network's output, with gradient."""
-        raise NotImplementedError
+    def colors(self, network: nn.Module, l_B1HW: Tensor, key: Hashable) -> Tensor:
+        ab = self.ab_of(network, decode_l(l_B1HW))
+        size = (l_B1HW.shape[-2], l_B1HW.shape[-1])
+        return encode_ab(F.interpolate(ab, size, mode="bilinear", align_corners=False))
 
-    def terms(self, output: Any, batch: Batch) -> dict[str, Tensor]:
-        """Named losses of the generator; `total` is minimised."""
-        raise NotImplementedError
+    def ab_of(self, network: nn.Module, luminance: Tensor) -> Tensor:
+        """L in [0, 100] -> ab in CIE units, at any size."""
+        ab: Tensor = network(luminance)
+        return ab
 
-    def opponent_loss(self, output: Any, batch: Batch) -> Tensor:
-        """Loss of the opponent; `output` is detached by the recipe."""
-        raise NotImplementedError
-
-    def export(self, network: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
+    def tensors(self, network: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
         """Tensors for the inference network, and metadata it needs."""
         return network.state_dict(), {}
+
+    def export(self, network: nn.Module, run: Path, record: dict[str, Any]) -> Path:
+        """`RUN/NAME.safetensors`: half precision, with the label that reports show."""
+        tensors, extra = self.tensors(network)
+        config = self.config
+        facts = {"crop": config.crop, "optimizer": config.optimizer, "lr": config.lr,
+                 "batch": record["images_per_step"], "ema": config.ema, "seed": config.seed,
+                 "torch": torch.__version__}  # fmt: skip
+        path = run / f"{self.name}.safetensors"
+        metadata = {
+            "width": repr(config.width),
+            "label": self.label(record),
+            "record": json.dumps(record | facts),
+        }
+        write_weights(path, self.name, tensors, metadata | extra)
+        return path
+
+    def label(self, record: dict[str, Any]) -> str:
+        """What reports show beside every number of these weights."""
+        size = "full width" if self.width == 1 else f"reduced to {self.width:g} of the width"
+        return (
+            f"{size}, trained here: {record['photos']:,} photos, {record['steps']:,} steps of "
+            f"{record['images_per_step']} at {self.config.crop} px; "
+            "says nothing about the published system"
+        )
 
 
 class Zhang16Recipe(Recipe):
     """Class-rebalanced cross-entropy; the temperature ends up in the last layer."""
 
     name = "zhang16"
-    needs_facts = True
+    published: ClassVar = {
+        "optimizer": "adam", "lr": 3e-5, "batch": 40, "crop": 256, "betas": (0.9, 0.99)
+    }  # fmt: skip
+
+    @staticmethod
+    def measure(batches: Source, steps: int) -> Facts:
+        """The share of every bin (313,) among the data's colours."""
+        prior = torch.zeros(COUNT, dtype=torch.float64)
+        for step in range(steps):
+            ab = decode_ab(batches(step).ab.cpu())[..., ::4, ::4]
+            pixels = ab.permute(0, 2, 3, 1).reshape(-1, 2)
+            prior += objectives.bin_shares(*objectives.soft_encode(pixels))
+        return {"prior": prior / steps}
 
     def build(self, width: float) -> nn.Module:
         return Zhang16Network(width)
 
     def predict(self, batch: Batch) -> Tensor:
         assert isinstance(self.network, Zhang16Network)
-        return self.network.logits(batch.luminance)
+        with self.autocast():
+            logits = self.network.logits(decode_l(batch.seen))
+        return logits.float()
 
-    def terms(self, output: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, output: Tensor, batch: Batch, *, opposed: bool) -> dict[str, Tensor]:
         weights = torch.from_numpy(rebalancing(self.facts["prior"].cpu().numpy()))
         loss = objectives.rebalanced_cross_entropy(
-            output, batch.ab, weights.to(output.device, torch.float32)
+            output, Pictures(batch).ab, weights.to(output.device, torch.float32)
         )
         return {"total": loss}
 
-    def export(self, network: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
+    def ab_of(self, network: nn.Module, luminance: Tensor) -> Tensor:
+        assert isinstance(network, Zhang16Network)
+        sharp = (network.logits(luminance) / TEMPERATURE).softmax(dim=1)
+        ab: Tensor = network.model_out(sharp) * AB_RANGE
+        return ab
+
+    def tensors(self, network: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
         tensors = {key: value.clone() for key, value in network.state_dict().items()}
         for kind in ("weight", "bias"):
             tensors[f"model8.6.{kind}"] /= TEMPERATURE
@@ -136,6 +175,9 @@ class Zhang17Recipe(Recipe):
     """Huber regression without hints (the authors also train with random hints)."""
 
     name = "zhang17"
+    # the authors' crop of 176 is no multiple of 32
+    published: ClassVar = {"optimizer": "adam", "lr": 1e-5, "batch": 25, "crop": 192,
+                           "betas": (0.9, 0.999)}  # fmt: skip
 
     def build(self, width: float) -> nn.Module:
         network = Zhang17Network(width)
@@ -143,84 +185,127 @@ class Zhang17Recipe(Recipe):
         return network
 
     def predict(self, batch: Batch) -> Tensor:
-        output: Tensor = self.network(batch.luminance)
-        return output
+        with self.autocast():
+            output: Tensor = self.network(decode_l(batch.seen))
+        return output.float()
 
-    def terms(self, output: Tensor, batch: Batch) -> dict[str, Tensor]:
-        return {"total": objectives.huber_regression(output, batch.ab)}
+    def terms(self, output: Tensor, batch: Batch, *, opposed: bool) -> dict[str, Tensor]:
+        return {"total": objectives.huber_regression(output, Pictures(batch).ab)}
 
 
 class IizukaRecipe(Recipe):
     """Squared error and 1/300 cross-entropy to the classes.
 
     The authors have a label per picture; here the class distribution of ChromaGAN's teacher takes
-    its place. Without a teacher the class term is left out.
+    its place. Without a teacher (`--teacher none`) the class term is left out.
     """
 
     name = "iizuka"
-    needs_facts = True
+    published: ClassVar = {"optimizer": "adadelta", "lr": 1.0, "batch": 128, "crop": 224}
+
+    @staticmethod
+    def measure(batches: Source, steps: int) -> Facts:
+        """The mean Y' of the data."""
+        total = torch.zeros((), dtype=torch.float64)
+        for step in range(steps):
+            total += _luma(Pictures(batches(step)).rgb).double().mean().cpu()
+        return {"luma": total / steps}
+
+    def __init__(self, config: TrainConfig, device: torch.device, facts: Facts) -> None:
+        self.teacher: nn.Module | None = None
+        if config.teacher != "none":
+            self.teacher = load_teacher(config.teacher, "paper").to(device)
+        super().__init__(config, device, facts)
 
     def build(self, width: float) -> nn.Module:
         return IizukaNetwork(width, norm=True, classes=1000 if self.teacher else 0)
 
-    def _mean(self) -> float:
-        return float(self.facts["luma"])
-
-    def predict(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        assert isinstance(self.network, IizukaNetwork)
-        y = torch.stack([luma(rgb) for rgb in batch.rgb]) - self._mean()
+    def inputs(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+        """Y' minus its mean, whole and as the copy for the global branch."""
+        y = _luma(rgb) - float(self.facts["luma"])
         small = F.interpolate(
             y, (GLOBAL_SIZE, GLOBAL_SIZE), mode="bilinear", align_corners=False, antialias=True
         )
-        if self.teacher is None:
-            return self.network(y, small), None
-        return self.network.with_classes(y, small)
+        return y, small
 
-    def terms(self, output: tuple[Tensor, Tensor | None], batch: Batch) -> dict[str, Tensor]:
+    def predict(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        assert isinstance(self.network, IizukaNetwork)
+        y, small = self.inputs(Pictures(batch).rgb)
+        with self.autocast():
+            if self.teacher is None:
+                return self.network(y, small).float(), None
+            sigma, scores = self.network.with_classes(y, small)
+        return sigma.float(), scores.float()
+
+    def terms(
+        self, output: tuple[Tensor, Tensor | None], batch: Batch, *, opposed: bool
+    ) -> dict[str, Tensor]:
         sigma, scores = output
-        terms = {"colour": objectives.iizuka_colour(sigma, batch.ab)}
-        terms["total"] = terms["colour"]
-        if scores is not None:
-            assert self.teacher is not None
-            with torch.no_grad():
-                target = self.teacher(encode_l(batch.luminance))
-            terms["classes"] = objectives.soft_cross_entropy(scores, target)
-            terms["total"] = terms["colour"] + objectives.IIZUKA_CLASS_WEIGHT * terms["classes"]
-        return terms
+        color = objectives.iizuka_colour(sigma, Pictures(batch).ab)
+        if scores is None or self.teacher is None:
+            return {"color": color, "total": color}
+        with torch.no_grad():
+            target = self.teacher(batch.seen)
+        classes = objectives.soft_cross_entropy(scores, target)
+        total = color + objectives.IIZUKA_CLASS_WEIGHT * classes
+        return {"color": color, "classes": classes, "total": total}
 
-    def export(self, network: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
+    def ab_of(self, network: nn.Module, luminance: Tensor) -> Tensor:
+        grey = lab_to_rgb(torch.cat((luminance, luminance.expand(-1, 2, -1, -1) * 0), dim=1))
+        sigma: Tensor = network(*self.inputs(grey))
+        return (2 * sigma - 1) * 100
+
+    def tensors(self, network: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
         state = fold_batch_norm(network).state_dict()
         tensors = {key: value for key, value in state.items() if not key.startswith("classes.")}
-        return tensors, {"fusion": "3", "mean": f"{self._mean():.6f}"}
+        return tensors, {"fusion": "3", "mean": f"{float(self.facts['luma']):.6f}"}
+
+
+def _luma(rgb_B3HW: Tensor) -> Tensor:
+    return torch.stack([luma(rgb) for rgb in rgb_B3HW])
 
 
 class LarssonRecipe(Recipe):
     """KL to local histograms of hue and chroma at random pixels; grey input without mean shift."""
 
     name = "larsson"
+    published: ClassVar = {
+        "optimizer": "sgd", "lr": 1e-3, "batch": 8, "crop": 352, "weight_decay": 5e-4
+    }  # fmt: skip
 
     def build(self, width: float) -> nn.Module:
         return LarssonNetwork(width, norm=True)
 
     def predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
         assert isinstance(self.network, LarssonNetwork)
-        return self.network.scores(batch.rgb.mean(dim=1, keepdim=True))
+        with self.autocast():
+            hue, chroma = self.network.scores(Pictures(batch).rgb.mean(dim=1, keepdim=True))
+        return hue.float(), chroma.float()
 
-    def terms(self, output: tuple[Tensor, Tensor], batch: Batch) -> dict[str, Tensor]:
+    def terms(
+        self, output: tuple[Tensor, Tensor], batch: Batch, *, opposed: bool
+    ) -> dict[str, Tensor]:
         hue_logits, chroma_logits = output
         cells = hue_logits.shape[-1] * hue_logits.shape[-2]
-        draw = torch.Generator().manual_seed(batch.step)
-        samples = torch.randint(cells, (len(hue_logits), LARSSON_SAMPLES), generator=draw)
+        # the global generator: the loop seeds it for every step
+        samples = torch.randint(cells, (len(hue_logits), LARSSON_SAMPLES))
         hue, chroma = objectives.histogram_kl(
-            hue_logits, chroma_logits, batch.rgb, samples.to(hue_logits.device)
+            hue_logits, chroma_logits, Pictures(batch).rgb, samples.to(hue_logits.device)
         )
         total = objectives.LARSSON_HUE_WEIGHT * hue + chroma
         return {"hue": hue, "chroma": chroma, "total": total}
 
-    def export(self, network: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
+    def ab_of(self, network: nn.Module, luminance: Tensor) -> Tensor:
+        grey = lab_to_rgb(torch.cat((luminance, luminance.expand(-1, 2, -1, -1) * 0), dim=1))
+        grey = grey.mean(dim=1, keepdim=True)
+        full = enlarge(torch.cat(network(grey), dim=1).float(), 4)
+        rgb = torch.stack([histograms_to_rgb(h, g) for h, g in zip(full, grey, strict=True)])
+        return rgb_to_lab(rgb)[:, 1:]
+
+    def tensors(self, network: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
         assert isinstance(network, LarssonNetwork)
-        plain = LarssonNetwork(self.width)
-        tensors = {key: value for key, value in network.state_dict().items() if key in _keys(plain)}
+        wanted = set(LarssonNetwork(self.width).state_dict())
+        tensors = {key: value for key, value in network.state_dict().items() if key in wanted}
         for name, _ in network.steps:
             conv, norm = network.get_submodule(name), network.get_submodule(f"batch_{name}")
             assert isinstance(conv, nn.Conv2d)
@@ -236,32 +321,42 @@ class IsolaRecipe(Recipe):
     """Conditional GAN on 70×70 patches plus 100 · L1."""
 
     name = "isola"
+    side = 256  # eight halvings leave one pixel
+    published: ClassVar = {"optimizer": "adam", "lr": 2e-4, "critic_lr": 2e-4, "batch": 4,
+                           "crop": 256, "betas": (0.5, 0.999)}  # fmt: skip
+    fast: ClassVar = {"crop": 256, "batch": 4, "lr": 2e-4, "critic_lr": 2e-4, "betas": (0.5, 0.999)}
 
-    def __init__(self, width: float, facts: dict[str, Tensor], teacher: nn.Module | None) -> None:
-        super().__init__(width, facts, teacher)
-        self.opponent = PatchDiscriminator(width)
-        for module in (self.network, self.opponent):
+    def __init__(self, config: TrainConfig, device: torch.device, facts: Facts) -> None:
+        if config.crop != 256:
+            raise ConfigError(f"--crop {config.crop}: isola's network takes 256 px only")
+        super().__init__(config, device, facts)
+        self.discriminator = PatchDiscriminator(config.width).to(device)
+        self.opponent = self.discriminator
+        for module in (self.network, self.discriminator):
             module.apply(_normal_start)
 
     def build(self, width: float) -> nn.Module:
         return UNet256(width)
 
     def predict(self, batch: Batch) -> Tensor:
-        output: Tensor = self.network(batch.luminance)
-        return output
+        with self.autocast():
+            output: Tensor = self.network(decode_l(batch.seen))
+        return output.float()
 
-    def terms(self, output: Tensor, batch: Batch) -> dict[str, Tensor]:
-        assert self.opponent is not None
-        scores = self.opponent(batch.luminance, output)
-        adversarial, l1 = objectives.cgan_generator(scores, output, batch.ab)
-        total = adversarial + objectives.ISOLA_L1_WEIGHT * l1
+    def terms(self, output: Tensor, batch: Batch, *, opposed: bool) -> dict[str, Tensor]:
+        pictures = Pictures(batch)
+        scores = self.discriminator(pictures.luminance, output)
+        adversarial, l1 = objectives.cgan_generator(scores, output, pictures.ab)
+        total = opposed * adversarial + objectives.ISOLA_L1_WEIGHT * l1
         return {"adversarial": adversarial, "l1": l1, "total": total}
 
-    def opponent_loss(self, output: Tensor, batch: Batch) -> Tensor:
-        assert self.opponent is not None
-        real = self.opponent(batch.luminance, batch.ab)
-        fake = self.opponent(batch.luminance, output.detach())
-        return objectives.cgan_discriminator(real, fake)
+    def opponent_terms(
+        self, output: Tensor, batch: Batch, place: tuple[int, ...]
+    ) -> dict[str, Tensor]:
+        pictures = Pictures(batch)
+        real = self.discriminator(pictures.luminance, pictures.ab)
+        fake = self.discriminator(pictures.luminance, output.detach())
+        return {"critic": objectives.cgan_discriminator(real, fake)}
 
 
 def _normal_start(module: nn.Module) -> None:
@@ -270,34 +365,43 @@ def _normal_start(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 0.0, 0.02)
 
 
-def _keys(network: nn.Module) -> set[str]:
-    return set(network.state_dict())
+class MeanRecipe(Recipe):
+    """The floor `mean-ab`: one colour for everything, the mean of the data, not learnt."""
+
+    name = "mean-ab"
+    published: ClassVar = {"batch": 100, "crop": 224, "max_steps": 1, "lr": 0.0}
+    fast: ClassVar = published
+
+    @staticmethod
+    def measure(batches: Source, steps: int) -> Facts:
+        """Mean (a, b) over crops, (2,) in CIE units."""
+        total = torch.zeros(2, dtype=torch.float64)
+        for step in range(steps):
+            total += decode_ab(batches(step).ab.double()).mean(dim=(0, 2, 3)).cpu()
+        return {"mean_ab": total / steps, "batches": torch.tensor(steps)}
+
+    def build(self, width: float) -> nn.Module:
+        network = nn.Module()
+        network.mean_ab = nn.Parameter(self.facts["mean_ab"].float())
+        return network
+
+    def predict(self, batch: Batch) -> Tensor:
+        assert isinstance(self.network.mean_ab, Tensor)
+        return self.network.mean_ab.view(1, 2, 1, 1).expand_as(batch.ab)
+
+    def terms(self, output: Tensor, batch: Batch, *, opposed: bool) -> dict[str, Tensor]:
+        return {"total": F.mse_loss(output, decode_ab(batch.ab))}
+
+    def ab_of(self, network: nn.Module, luminance: Tensor) -> Tensor:
+        assert isinstance(network.mean_ab, Tensor)
+        return network.mean_ab.view(1, 2, 1, 1).expand(len(luminance), 2, 1, 1)
+
+    def label(self, record: dict[str, Any]) -> str:
+        seen = min(int(self.facts["batches"]) * record["images_per_step"], record["photos"])
+        return f"mean of {seen:,} photos"
 
 
 RECIPES: dict[str, type[Recipe]] = {
     recipe.name: recipe
     for recipe in (Zhang16Recipe, IizukaRecipe, LarssonRecipe, IsolaRecipe, Zhang17Recipe)
 }
-
-Source = Callable[[int], tuple[Any, ...]]  # step -> (seen, luminance, ab) codes
-
-
-def measure(batches: Source, steps: int) -> dict[str, Tensor]:
-    """Facts of the data from the first `steps` batches: share of every bin (313,), mean Y'."""
-    prior = torch.zeros(COUNT, dtype=torch.float64)
-    luma_sum = torch.zeros((), dtype=torch.float64)
-    for step in range(steps):
-        _, luminance, ab_code, *_ = batches(step)
-        batch = Batch.from_codes(luminance.cpu(), ab_code.cpu(), step)
-        pixels = batch.ab[..., ::4, ::4].permute(0, 2, 3, 1).reshape(-1, 2)
-        prior += objectives.bin_shares(*objectives.soft_encode(pixels))
-        luma_sum += torch.stack([luma(rgb) for rgb in batch.rgb]).double().mean()
-    return {"prior": prior / steps, "luma": luma_sum / steps}
-
-
-def mean_ab(batches: Source, steps: int) -> Tensor:
-    """Mean (a, b) of the first `steps` batches, (2,) in CIE units."""
-    total = torch.zeros(2, dtype=torch.float64)
-    for step in range(steps):
-        total += decode_ab(batches(step)[2].double()).mean(dim=(0, 2, 3)).cpu()
-    return total / steps

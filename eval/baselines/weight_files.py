@@ -2,7 +2,7 @@
 
 .pth, .pt     PyTorch state dict, read with `weights_only` (no code can run)
 .h5           Caffe's HDF5 snapshot, `data/<layer>/<0 weight | 1 bias>` (needs h5py)
-.safetensors  written by `eval.train_baseline`; metadata: method, width, label
+.safetensors  written by `chromagan.train --method`; metadata: method, width, label
 .t7           Torch7: not read, see `_TORCH7`
 """
 
@@ -87,7 +87,7 @@ def _find(method: str) -> Path:
 
 def advice(method: str) -> str:
     """What a user can do to get weights of `method`."""
-    train = f"train some with `python -m eval.train_baseline {method} --data DIR`"
+    train = f"train some with `python -m chromagan.train --method {method} --data DIR`"
     release = RELEASES.get(method)
     if release is None:
         return f"{train}, or pass --weights {method}=FILE"

@@ -18,11 +18,8 @@ from torch import Tensor
 
 from chromagan.color import encode_ab, encode_l, rgb_to_lab
 from chromagan.training.data.augment import Crop, jitter_luminance
-from chromagan.training.data.photos import PhotoSet
+from chromagan.training.data.photos import PhotoSet, is_grey
 from chromagan.training.seeding import numpy_draws, torch_draws
-
-GREY_CHROMA = 4.0
-"""Mean CIE chroma below which a photograph counts as grey."""
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -154,9 +151,3 @@ def encode_squares(squares: NDArray[np.uint8], device: torch.device) -> tuple[Te
     rgb = torch.from_numpy(squares).to(device, non_blocking=True).permute(0, 3, 1, 2).float() / 255
     lab = rgb_to_lab(rgb)
     return encode_l(lab[:, :1]), encode_ab(lab[:, 1:])
-
-
-def is_grey(square: NDArray[np.uint8]) -> bool:
-    """Whether a picture has no colour to learn from."""
-    rgb = torch.from_numpy(square.copy()).permute(2, 0, 1).float() / 255
-    return bool(rgb_to_lab(rgb)[1:].norm(dim=0).mean() < GREY_CHROMA)

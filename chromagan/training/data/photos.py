@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import io
 import os
@@ -10,21 +9,26 @@ import tarfile
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-# what Pillow reads in every build
-EXTENSIONS = frozenset(
-    (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2")
-)
-MAX_PIXELS = 64_000_000
+from chromagan.color import rgb_to_lab
+from chromagan.images import IMAGE_SUFFIXES, ImageError, expand, read_image, survey
+from chromagan.images.finding import summary_of
+
+GREY_CHROMA = 4.0
+"""Mean CIE chroma below which a photograph counts as grey."""
+LOOKS = 32
+"""How many photographs, evenly chosen, are looked at before a run."""
 
 
 class DataError(ValueError):
-    """Training data that cannot be used; the message names the path."""
+    """Photographs that cannot be used; the message names the path."""
 
 
 @dataclass(frozen=True)
@@ -36,77 +40,99 @@ class Photo:
     size: int = -1
     key: str = ""
 
+    @property
+    def name(self) -> str:
+        """For messages: the file, or shard and member."""
+        return self.path if self.size < 0 else f"{self.path} {self.key}"
+
     def read_bytes(self) -> bytes:
         with open(self.path, "rb") as file:
             file.seek(self.offset)
             return file.read(self.size)
 
 
-def _shard_photos(path: Path) -> list[Photo]:
+@dataclass(frozen=True)
+class Found:
+    """Photographs in a stable order, and lines on what was left out."""
+
+    photos: list[Photo]
+    left_out: list[str]
+
+
+def _shard(path: Path) -> Found:
     try:
         with tarfile.open(path, "r:") as tar:
-            members = [
-                Photo(str(path), m.offset_data, m.size, m.name)
-                for m in tar
-                if m.isfile() and Path(m.name).suffix.lower() in EXTENSIONS
-            ]
+            members = [member for member in tar if member.isfile()]
     except (tarfile.TarError, OSError) as error:
-        raise DataError(
-            f"--data {path}: not a readable uncompressed tar shard ({error})"
-        ) from error
-    return members
+        raise DataError(f"{path}: not a readable uncompressed tar shard ({error})") from error
+    photos = [
+        Photo(str(path), m.offset_data, m.size, m.name)
+        for m in members
+        if Path(m.name).suffix.lower() in IMAGE_SUFFIXES and not Path(m.name).name.startswith(".")
+    ]
+    others = len(members) - len(photos)
+    return Found(photos, [f"{path}: {others} members left out, no images"] if others else [])
 
 
-def _folder_photos(folder: Path) -> list[Photo]:
-    found: list[Photo] = []
-    for root, folders, files in os.walk(folder, followlinks=True):
-        folders.sort()
-        for name in sorted(files):
-            if Path(name).suffix.lower() in EXTENSIONS:
-                path = os.path.join(root, name)
-                found.append(Photo(path, key=os.path.relpath(path, folder)))
-    return found
+def _folder(folder: Path) -> Found:
+    found = survey(folder)
+    photos = [Photo(str(path), key=os.path.relpath(path, folder)) for path in found.images]
+    return Found(photos, summary_of(found.left_out))
+
+
+def _found_at(path: Path) -> Found:
+    if path.is_dir():
+        return _folder(path)
+    return _shard(path) if path.suffix == ".tar" else Found([Photo(str(path), key=path.name)], [])
+
+
+def find(sources: Iterable[str]) -> Found:
+    """All photographs under folders, files, tar shards or globs of them."""
+    sources = tuple(sources)
+    photos: list[Photo] = []
+    left_out: list[str] = []
+    for source in sources:
+        paths = expand(source)
+        if not paths:
+            raise DataError(f"{source}: no such file, folder or tar shard")
+        for found in map(_found_at, paths):
+            photos += found.photos
+            left_out += found.left_out
+    if not photos:
+        raise DataError(" ".join(sources) + ": no images found there")
+    return Found(photos, left_out)
 
 
 def find_photos(sources: Iterable[str]) -> list[Photo]:
-    """All photographs under folders, files, tar shards or globs of them, in a stable order."""
-    photos: list[Photo] = []
-    for source in sources:
-        paths = [Path(p) for p in sorted(glob.glob(source, recursive=True))] or [Path(source)]
-        for path in paths:
-            if path.is_dir():
-                photos += _folder_photos(path)
-            elif path.suffix == ".tar":
-                photos += _shard_photos(path)
-            elif path.is_file():
-                photos.append(Photo(str(path), key=path.name))
-            else:
-                raise DataError(f"--data {source}: no such file, folder or tar shard")
-    if not photos:
-        raise DataError(f"--data {' '.join(sources)}: no images found there")
-    return photos
+    """The photographs of `find` alone."""
+    return find(sources).photos
 
 
 def decode(photo: Photo, shortest: int | None = None) -> NDArray[np.uint8]:
-    """The photograph as uint8 RGB `(H, W, 3)`, EXIF orientation applied.
+    """The photograph as uint8 RGB `(H, W, 3)`, read as everywhere (`chromagan.images`).
 
     `shortest` reduces (never enlarges) it so that its short side has that length: a shard of large
     photographs then fits into memory.
     """
     try:
-        with Image.open(io.BytesIO(photo.read_bytes())) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise DataError(f"{photo.path} {photo.key}: {image.width}x{image.height} pixels")
-            if shortest:
-                image.draft("RGB", (shortest, shortest))
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{photo.path} {photo.key}: unreadable image ({error})") from error
-    scale = shortest / min(upright.size) if shortest else 1.0
-    if scale < 1:
-        size = (max(1, round(upright.width * scale)), max(1, round(upright.height * scale)))
-        upright = upright.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
-    return np.asarray(upright)
+        pixels = read_image(io.BytesIO(photo.read_bytes()))
+    except ImageError as error:
+        raise DataError(f"{photo.name}: {error.reason}") from error
+    except OSError as error:
+        raise DataError(f"{photo.name}: {error.strerror}") from error
+    height, width = pixels.shape[:2]
+    scale = shortest / min(height, width) if shortest else 1.0
+    if scale >= 1:
+        return pixels
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    return np.asarray(small)
+
+
+def is_grey(pixels: NDArray[np.uint8]) -> bool:
+    """Whether a picture has no colour to learn from."""
+    rgb = torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
+    return bool(rgb_to_lab(rgb)[1:].norm(dim=0).mean() < GREY_CHROMA)
 
 
 class PhotoSet:
@@ -117,9 +143,17 @@ class PhotoSet:
     """
 
     def __init__(
-        self, sources: Iterable[str], *, shortest: int | None = None, cache_gib: float = 8.0
-    ) -> None:
-        self.photos = find_photos(tuple(sources))
+        self, sources: Iterable[str], *, shortest: int | None = None, cache_gib: float = 8.0,
+        flag: str = "",
+    ) -> None:  # fmt: skip
+        """`flag`: where the sources were given, for messages."""
+        self.sources = tuple(sources)
+        self.flag = f"{flag} " if flag else ""
+        try:
+            found = find(self.sources)
+        except DataError as error:
+            raise DataError(f"{self.flag}{error}") from None
+        self.photos, self.left_out = found.photos, found.left_out
         self.shortest = shortest
         self.unreadable: dict[int, str] = {}
         self._room = int(cache_gib * 2**30)
@@ -146,9 +180,15 @@ class PhotoSet:
         text = f"{name}/{photo.key}:{photo.offset}:{photo.size}:{self._times[photo.path]}"
         return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
 
+    @cached_property
+    def digest(self) -> str:
+        """Which photographs in which order: equal digests give equal batches."""
+        identities = (self.identity(number).to_bytes(8) for number in range(len(self)))
+        return hashlib.blake2b(b"".join(identities), digest_size=16).hexdigest()
+
     def read(self, number: int) -> tuple[int, NDArray[np.uint8]]:
         """The photograph, or the next readable one: its number, uint8 RGB `(H, W, 3)`."""
-        for attempt in range(min(len(self), 100)):
+        for attempt in range(len(self)):
             index = (number + attempt) % len(self)
             if index in self.unreadable:
                 continue
@@ -162,7 +202,35 @@ class PhotoSet:
                 continue
             self._keep(index, pixels)
             return index, pixels
-        raise DataError(f"100 unreadable images in a row; the first: {self.unreadable[number]}")
+        raise DataError(
+            f"{self.flag}{' '.join(self.sources)}: not one of {len(self):,} images can be read; "
+            f"the first: {next(iter(self.unreadable.values()))}"
+        )
+
+    def inspect(self) -> list[str]:
+        """Look at some photographs before a run; sentences on what is wrong with some of them.
+
+        Raises DataError where there is nothing to learn from: all unreadable, or all grey.
+        """
+        numbers = np.linspace(0, len(self) - 1, min(LOOKS, len(self))).astype(int).tolist()
+        greys = [is_grey(self[number]) for number in numbers]
+        if all(greys):
+            raise DataError(
+                f"{self.flag}{' '.join(self.sources)}: all of {len(greys)} photographs looked at "
+                "are grey; there is no colour to learn from"
+            )
+        lines = list(self.left_out)
+        if sum(greys):
+            lines.append(f"{sum(greys)} of {len(greys)} photographs looked at are grey")
+        return [*lines, *self.losses()]
+
+    def losses(self) -> list[str]:
+        """One line on the images that could not be read so far, the first of them by name."""
+        if not self.unreadable:
+            return []
+        reasons = list(self.unreadable.values())
+        more = f"; and {len(reasons) - 3} more" if len(reasons) > 3 else ""
+        return [f"{len(reasons)} unreadable images passed over: {'; '.join(reasons[:3])}{more}"]
 
     def _keep(self, index: int, pixels: NDArray[np.uint8]) -> None:
         with self._lock:
