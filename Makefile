@@ -4,9 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 7860
 
-.PHONY: demo test test-slow check lint format types contracts install install-dev space clean
+.PHONY: demo test test-slow check lint format types contracts install install-demo install-dev space clean
 
-demo: install  ## the web page, on http://127.0.0.1:$(PORT)
+demo: install-demo  ## the web page, on http://127.0.0.1:$(PORT)
 	PORT=$(PORT) $(BIN)/python app.py
 
 test: check  ## lint, format check, types, import contracts, tests
@@ -32,19 +32,24 @@ format: install-dev
 	$(BIN)/ruff format .
 
 install: $(VENV)/.installed
+install-demo: $(VENV)/.installed-demo
 install-dev: $(VENV)/.installed-dev
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: requirements.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet -r requirements.txt
+$(VENV)/.installed-demo: requirements-demo.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet -r requirements-demo.txt
 	@touch $@
 
-$(VENV)/.installed-dev: requirements.txt requirements-dev.txt | $(VENV)/bin/python
+$(VENV)/.installed: requirements.txt requirements-demo.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	@touch $(VENV)/.installed-demo $@
+
+$(VENV)/.installed-dev: requirements.txt requirements-demo.txt requirements-dev.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
-	@touch $@ $(VENV)/.installed
+	@touch $(VENV)/.installed-demo $(VENV)/.installed $@
 
 space: install  ## ready-to-push Hugging Face Space folders: space/ and space-study/
 	$(BIN)/python -m chromagan.demo.space -o space

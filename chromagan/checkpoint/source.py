@@ -7,11 +7,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-from chromagan.checkpoint.description import CheckpointError
+from chromagan.checkpoint.description import GRAPH_SUFFIX, CheckpointError, read_release
 
 DEFAULT_CHECKPOINT = "lite"
 """The network that is used where none is named."""
 FILE_NAME = "model.safetensors"
+GRAPH_NAME = str(Path(FILE_NAME).with_suffix(GRAPH_SUFFIX))
+HUB_ID_VARIABLE = "CHROMAGAN_HUB_ID"
+"""The Hub id that the default means where no checkpoint is built in, as in an installed wheel."""
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*(@[\w./-]+)?")
 
 
@@ -42,6 +45,8 @@ def find_checkpoint(source: str | Path) -> Path:
         built_in = checkpoint_folder() / name / FILE_NAME
         if built_in.is_file():
             return built_in
+        if name == DEFAULT_CHECKPOINT and os.environ.get(HUB_ID_VARIABLE):
+            return _download(os.environ[HUB_ID_VARIABLE])
         raise CheckpointError(f"there is no checkpoint named {name!r}; {_offer()}")
     if path.suffix == ".safetensors" or not _HUB_ID.fullmatch(name):
         raise CheckpointError(f"{name}: no such checkpoint file; {_offer()}")
@@ -50,12 +55,18 @@ def find_checkpoint(source: str | Path) -> Path:
 
 def _offer() -> str:
     names = available_checkpoints()
-    have = f"the names here are {', '.join(names)}" if names else "none are built in here"
+    if names:
+        have = f"the names here are {', '.join(names)}"
+    else:
+        have = (
+            "none are built in here: the repository's folder `checkpoints` has them, "
+            "and CHROMAGAN_CHECKPOINTS=FOLDER names such a folder"
+        )
     return f"{have}; a .safetensors file or a Hugging Face id user/model works too"
 
 
 def _download(hub_id: str) -> Path:
-    """`model.safetensors` of a Hub repository; later calls work offline from the Hub's cache."""
+    """A Hub repository's release, its graph too; later calls work offline from the Hub's cache."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
     from huggingface_hub.errors import RepositoryNotFoundError
 
@@ -70,13 +81,23 @@ def _download(hub_id: str) -> Path:
             raise
         except Exception as error:
             offline, reason = True, _first_line(error)
-        return Path(hf_hub_download(repository, FILE_NAME, local_files_only=offline, **where))
+        path = Path(hf_hub_download(repository, FILE_NAME, local_files_only=offline, **where))
+        if _has_graph(path):
+            hf_hub_download(repository, GRAPH_NAME, local_files_only=offline, **where)
+        return path
     except RepositoryNotFoundError:
         reason = "there is no such file here and no such model on the Hugging Face Hub"
     except Exception as error:  # network libraries raise dozens of types; the user needs one line
         reason = reason if offline else _first_line(error)
         reason = f"not a file here, and the Hugging Face Hub did not deliver it ({reason})"
     raise CheckpointError(f"{hub_id}: {reason}; {_offer()}")
+
+
+def _has_graph(path: Path) -> bool:
+    try:
+        return bool(read_release(path).graph_sha256)
+    except CheckpointError:
+        return False  # who loads it says what is wrong
 
 
 def _first_line(error: Exception) -> str:

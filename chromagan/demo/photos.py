@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from chromagan.color import rgb8_to_lab
 from chromagan.images import read_image
 
 Pixels = npt.NDArray[np.uint8]
@@ -87,14 +88,8 @@ def tone_of(image: Pixels) -> Tone:
     return Tone.TONED if float(np.sqrt(np.mean(rest**2))) < TONED_RESIDUAL else Tone.COLOUR
 
 
-def _small_lab(image: Pixels) -> npt.NDArray[np.float64]:
-    import torch
-
-    from chromagan.color import rgb_to_lab
-
-    small = resized(image, _TONE_SIDE)
-    rgb = torch.from_numpy(small.copy()).permute(2, 0, 1).double() / 255
-    return rgb_to_lab(rgb).numpy()
+def _small_lab(image: Pixels) -> npt.NDArray[np.float32]:
+    return rgb8_to_lab(resized(image, _TONE_SIDE))
 
 
 def resized(image: Pixels, side: int) -> Pixels:

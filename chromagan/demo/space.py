@@ -16,7 +16,12 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-from chromagan.checkpoint.source import FILE_NAME, available_checkpoints, checkpoint_folder
+from chromagan.checkpoint.source import (
+    FILE_NAME,
+    GRAPH_NAME,
+    available_checkpoints,
+    checkpoint_folder,
+)
 from chromagan.demo import space_texts
 from chromagan.demo.modules import needs_of
 from chromagan.demo.networks import HUB_ID_FILE
@@ -126,9 +131,12 @@ def demo_requirements(packages: frozenset[str]) -> list[str]:
 
 
 def _stated_requirements() -> dict[str, str]:
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    files = (ROOT / name for name in ("requirements-demo.txt", "requirements.txt"))
+    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
     wanted = (line.split("#")[0].strip() for line in lines)
-    return {re.split(r"[<>=!~;\[ ]", line)[0].lower(): line for line in wanted if line}
+    return {
+        re.split(r"[<>=!~;\[ ]", line)[0].lower(): line for line in wanted if line[:1].isalnum()
+    }
 
 
 def _chosen(checkpoints: Iterable[str] | None, hub_id: str | None) -> list[str]:
@@ -145,7 +153,8 @@ def _chosen(checkpoints: Iterable[str] | None, hub_id: str | None) -> list[str]:
 
 
 def _release_files(folder: Path) -> list[Path]:
-    return [path for name in (FILE_NAME, "README.md") if (path := folder / name).is_file()]
+    names = (FILE_NAME, GRAPH_NAME, "README.md")
+    return [path for name in names if (path := folder / name).is_file()]
 
 
 def _data_files(package: Path) -> list[Path]:

@@ -56,7 +56,7 @@ def installed(name: str) -> bool:
     """Whether an engine's package is there (nothing is imported)."""
     try:
         return find_spec(_HOW_TO_INSTALL[name]) is not None
-    except ValueError:  # blocked: `sys.modules[name] = None`
+    except (ImportError, ValueError):  # something keeps it from being imported
         return False
 
 
