@@ -1,4 +1,8 @@
-"""`python -m chromagan.release RUN -o checkpoints/NAME`: a run's average as a release with card."""
+"""A run's average as a release with card, or a release with another description.
+
+python -m chromagan.release RUN -o checkpoints/NAME --title "Light network" --chroma-factor 1.2
+python -m chromagan.release checkpoints/NAME --chroma-factor 1.1
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,6 @@ import json
 import platform
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +18,13 @@ import torch
 
 from chromagan import __version__
 from chromagan.checkpoint.card import model_card
-from chromagan.checkpoint.release_file import (
-    CheckpointError,
-    load_state,
-    save_release,
-)
+from chromagan.checkpoint.description import CheckpointError, read_release
+from chromagan.checkpoint.graph import GraphError
+from chromagan.checkpoint.release_file import describe_release, load_state, save_release
+from chromagan.checkpoint.source import FILE_NAME
 from chromagan.config import ConfigError, ModelConfig
-from chromagan.files import sha256_of, write_text
+from chromagan.files import write_text
 from chromagan.model import build_generator
-
-MODEL_FILE = "model.safetensors"
-
 
 PATHS = ("data", "validation", "init", "trunk_weights")
 
@@ -57,10 +56,18 @@ def _names(value: Any) -> Any:
 
 
 def export(
-    run: Path, folder: Path, *, class_head: bool, notes: Path | None = None,
+    run: Path,
+    folder: Path,
+    *,
+    class_head: bool,
+    notes: Path | None = None,
     hardware: str | None = None,
-) -> Path:  # fmt: skip
-    """Write `folder/model.safetensors` and its card from `run/state.pt`."""
+    licence: str | None = None,
+    title: str | None = None,
+    note: str | None = None,
+    chroma_factor: float | None = None,
+) -> Path:
+    """Write `folder/model.safetensors`, for `lite` its graph, and the card from `run/state.pt`."""
     state_path = run / "state.pt" if run.is_dir() else run
     if not state_path.is_file():
         raise CheckpointError(f"{run}: no state.pt there; train first")
@@ -70,15 +77,28 @@ def export(
     generator = build_generator(ModelConfig.from_dict(state["config"]["model"]))
     generator.load_state_dict(state["ema"])
     record = run_record(state, hardware)
-    path = folder / MODEL_FILE
-    save_release(path, generator.eval(), name=folder.name, record=record, class_head=class_head)
-    text = model_card(
-        name=folder.name, config=asdict(generator.config), record=record, sha256=sha256_of(path),
-        size=path.stat().st_size, notes=notes.read_text() if notes else "",
-    )  # fmt: skip
-    write_text(folder / "README.md", text)
+    path = folder / FILE_NAME
+    save_release(
+        path,
+        generator.eval(),
+        name=folder.name,
+        title=title or "",
+        note=note or "",
+        chroma_factor=1.0 if chroma_factor is None else chroma_factor,
+        record=record,
+        class_head=class_head,
+        graph=generator.config.architecture == "lite",
+    )
+    card = model_card(read_release(path), notes=notes.read_text() if notes else "", licence=licence)
+    write_text(folder / "README.md", card)
     write_text(folder / "record.json", json.dumps(record, indent=2) + "\n")
     return path
+
+
+def release_in(path: Path) -> Path | None:
+    """The release file that `path` is or holds; None for a training run."""
+    inside = path / FILE_NAME if path.is_dir() else path
+    return inside if inside.suffix == ".safetensors" and inside.is_file() else None
 
 
 def _commit() -> str:
@@ -92,22 +112,51 @@ def _commit() -> str:
     return answer.stdout.strip()
 
 
-def main(argv: list[str] | None = None) -> int:
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m chromagan.release", description=__doc__)
-    parser.add_argument("run", type=Path, help="run folder of chromagan.train, or its state.pt")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="folder of the release")
-    parser.add_argument(
-        "--class-head", action="store_true", help="keep the class head (lite: 2.6 MB)"
+    add = parser.add_argument
+    add(
+        "run", type=Path, help="run folder of chromagan.train, its state.pt, or a release to change"
     )
-    parser.add_argument("--notes", type=Path, help="Markdown with metrics and limits for the card")
-    parser.add_argument("--hardware", help="what it was trained on, for the card")
+    add("-o", "--out", type=Path, help="folder of the release (its name is the checkpoint's)")
+    add("--title", help="a short name for people")
+    add("--note", help="a sentence on what to expect of it")
+    add("--chroma-factor", type=_factor, help="vividness: multiplies the network's ab (default: 1)")
+    add("--class-head", action="store_true", help="keep the class head (lite: 2.6 MB)")
+    add("--notes", type=Path, help="Markdown with metrics and sources for the card")
+    add("--license", dest="licence", metavar="ID", help="licence of the weights, for the card")
+    add("--hardware", help="what it was trained on, for the card")
+    return parser
+
+
+def _factor(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 4:
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most 4: {text}")
+    return value
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = build_parser()
     args = parser.parse_args(argv)
+    described = {"title": args.title, "note": args.note, "chroma_factor": args.chroma_factor}
+    path = release_in(args.run)
+    if path is None and args.out is None:
+        parser.error("the following arguments are required: -o/--out")
     try:
-        path = export(
-            args.run, args.out, class_head=args.class_head, notes=args.notes,
-            hardware=args.hardware,
-        )  # fmt: skip
-    except (CheckpointError, ConfigError) as error:
+        if path is not None:
+            describe_release(path, **described)
+        else:
+            path = export(
+                args.run,
+                args.out,
+                class_head=args.class_head,
+                notes=args.notes,
+                hardware=args.hardware,
+                licence=args.licence,
+                **described,
+            )
+    except (CheckpointError, ConfigError, GraphError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")

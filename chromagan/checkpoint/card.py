@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from chromagan.checkpoint.description import Release
 
 LIMITS = """\
 Colours are plausible, not true: the network guesses from what it has seen in modern photographs.
@@ -16,10 +19,12 @@ ARCHITECTURE = {
 }
 
 
-def model_card(
-    *, name: str, config: dict[str, Any], record: dict[str, Any], sha256: str, size: int, notes: str
-) -> str:
-    """Markdown with front matter for a model hub; `notes` adds metrics measured after training."""
+def model_card(release: Release, *, notes: str = "", licence: str | None = None) -> str:
+    """Markdown with front matter for a model hub, of what the release itself knows.
+
+    `notes` adds what it cannot know: metrics measured after training, where photographs are from.
+    """
+    record, config = release.record, asdict(release.config)
     training = record["training"]
     start = training["init"] or training["trunk_weights"] or "ImageNet weights"
     weights = training["weights"]
@@ -36,28 +41,31 @@ def model_card(
         "Hardware": record["hardware"],
         "Time": f"{record['hours']} h",
         "Toolkit": f"{record['toolkit']} ({record['commit']})",
-        "File": f"model.safetensors, {size / 1e6:.1f} MB, half precision, sha256 `{sha256}`",
+        "Chroma factor": f"{release.chroma_factor:g}",
+        "File": f"model.safetensors, {release.path.stat().st_size / 1e6:.1f} MB, half precision, "
+        f"sha256 `{release.sha256}`",
     }
+    if release.graph is not None:
+        facts["Without PyTorch"] = f"model.onnx, {release.graph.stat().st_size / 1e6:.1f} MB"
     table = "\n".join(f"| {key} | {value} |" for key, value in facts.items())
+    front = f"license: {licence}\n" if licence else ""
     return f"""---
-license: mit
-library_name: chromagan
+{front}library_name: chromagan
 pipeline_tag: image-to-image
 tags: [image-colorization]
 ---
-# {name}
+# {release.title}
 
-Colorizes grey photographs. Use it with `chromagan.load_colorizer("{name}")`.
-
+Colorizes grey photographs. Use it with `chromagan.load_colorizer("{release.name}")`.
+{_note(release)}
 | | |
 |---|---|
 {table}
 
 ## Training data
 
-23,672 photographs collected from 32 public GitHub repositories (Flickr8k, PASCAL VOC animals, SUN
-scenes, sports, Caltech-101, Imagenette and others), for research and training only; the photographs
-belong to their makers and are not part of this release. Colour photographs only, short side 192 px.
+Photographs of {_listed(training["data"])}; they belong to their makers and are not part of this
+release.
 
 {notes.strip() or "## Metrics" + chr(10) + chr(10) + "Not measured yet: run `python eval/psnr.py`."}
 
@@ -65,3 +73,11 @@ belong to their makers and are not part of this release. Colour photographs only
 
 {LIMITS}
 """
+
+
+def _note(release: Release) -> str:
+    return f"\n{release.note}\n" if release.note else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "an unnamed source"

@@ -26,7 +26,7 @@ from chromagan.checkpoint.description import (
 )
 from chromagan.checkpoint.graph import export_graph
 from chromagan.config import for_release
-from chromagan.files import sha256_of, write_atomically
+from chromagan.files import sha256_of, write_atomically, write_text
 from chromagan.model.folding import fold_linear
 from chromagan.model.generator import Generator, build_generator
 
@@ -83,10 +83,18 @@ def save_release(
 
 
 def describe_release(path: Path, **changes: str | float | None) -> None:
-    """Change entries of a release's description, e.g. `title`; None keeps what is there."""
+    """Change entries of a release's description, e.g. `title`; None keeps what is there.
+
+    The file's sha256 changes with it, and so does what the card beside it says of that.
+    """
     metadata = read_metadata(path)
     metadata |= {key: str(value) for key, value in changes.items() if value is not None}
+    before = sha256_of(path)
     _write(path, load_file(path), metadata)
+    card = path.with_name("README.md")
+    if card.is_file():
+        text = card.read_text(encoding="utf-8")
+        write_text(card, text.replace(before, sha256_of(path)))
 
 
 def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
