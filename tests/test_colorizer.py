@@ -122,8 +122,8 @@ def test_flip_averages_with_the_mirrored_photograph(
 def test_flip_in_a_letterbox_stays_on_the_photograph(generator: Generator) -> None:
     """Content and border exchange places when the frame is mirrored; colours must not."""
     box = colorizer_of(generator, working_size=64, fit="letterbox", flip=True)
-    photo = noise(90, 30)
-    assert box.predict_ab(photo).shape == (32, 11, 2)
+    photo = noise(90, 50)
+    assert box.predict_ab(photo).shape == (32, 18, 2)
     assert np.isfinite(box.predict_ab(photo)).all()
 
 
@@ -149,7 +149,7 @@ def test_features_lie_where_the_colours_lie(
 ) -> None:
     """The fused map of the same run, at a quarter of the colours' sides."""
     colorizer = colorizer_of(generator, fit=fit, working_size=96)
-    for photo in (photos[0], noise(90, 40)):
+    for photo in (photos[0], noise(90, 50)):
         prediction = colorizer.predict(photo)
         assert prediction.features is not None
         height, width, channels = prediction.features.shape

@@ -30,6 +30,7 @@ from chromagan.inference.engines.choice import select_engine
 from chromagan.inference.engines.engine import Answer, Engine
 from chromagan.inference.framing import FITS, Fit, Frame, cut_out, lay_out, plan_frame
 from chromagan.inference.labels import IMAGENET_LABELS
+from chromagan.inference.panorama import Windows, windows_of
 from chromagan.inference.recolour import DEFAULT_UPSAMPLING, check_image, recolour
 from chromagan.inference.upsampling import UPSAMPLINGS, Upsampling
 
@@ -46,6 +47,7 @@ __all__ = [
 DEFAULT_FIT: Fit = "square"
 DEFAULT_WORKING_SIZE = 224
 TOP_CLASSES = 5
+WINDOWS_AT_ONCE = 8
 
 Image = NDArray[np.uint8]
 
@@ -69,7 +71,8 @@ class Prediction:
     probabilities: NDArray[np.float32] | None = None
     """`(classes,)` of the class head, adding up to 1; None without one."""
     features: NDArray[np.float32] | None = None
-    """`(h/4, w/4, C)`: the fused map over the same photograph; None where an engine has none."""
+    """`(h/4, w/4, C)`: the fused map over the same photograph; None where an engine has none. The
+    sides are a quarter of ab's, of panoramas but for rounding."""
 
     def top(self, count: int = TOP_CLASSES) -> list[tuple[str, float]]:
         """The likeliest ImageNet classes with their probabilities; empty without a class head."""
@@ -137,9 +140,31 @@ class ChromaGANColorizer:
 
     def predict_batch(self, images: Sequence[Image]) -> list[Prediction]:
         """`predict` of several photographs, in as few network runs as their shapes allow."""
-        groups: dict[tuple[int, int], list[int]] = defaultdict(list)
         for image in images:
             check_image(image)
+        cuts = [windows_of(image.shape[0], image.shape[1]) for image in images]
+        whole = iter(self._predict_whole([i for i, c in zip(images, cuts, strict=True) if not c]))
+        return [
+            next(whole) if cut is None else self._predict_long(image, cut)
+            for image, cut in zip(images, cuts, strict=True)
+        ]
+
+    def _predict_long(self, image: Image, windows: Windows) -> Prediction:
+        """A panorama, a few windows at a time."""
+        parts: list[Prediction] = []
+        pieces = windows.cut(image)
+        for start in range(0, len(pieces), WINDOWS_AT_ONCE):
+            parts += self._predict_whole(pieces[start : start + WINDOWS_AT_ONCE])
+        probabilities = [p.probabilities for p in parts if p.probabilities is not None]
+        features = [p.features for p in parts if p.features is not None]
+        return Prediction(
+            windows.join([part.ab for part in parts]),
+            np.mean(probabilities, axis=0) if probabilities else None,
+            windows.join(features) if features else None,
+        )
+
+    def _predict_whole(self, images: Sequence[Image]) -> list[Prediction]:
+        groups: dict[tuple[int, int], list[int]] = defaultdict(list)
         frames = [self._frame(image) for image in images]
         for i, frame in enumerate(frames):
             groups[frame.height, frame.width].append(i)
