@@ -3,47 +3,56 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import os
+import re
 import string
-import struct
 import subprocess
 import sys
 import time
+import unicodedata
+import zipfile
 from collections.abc import Iterator
-from dataclasses import asdict, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from demo_site import ROOT, make_checkpoints, make_clip
+from demo_site import ROOT, make_checkpoints
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
-from chromagan.demo import outputs, server, session, texts
-from chromagan.demo.batch import Progress, Stop, colorize_all
+from chromagan.demo import server, texts
 from chromagan.demo.guard import MAX_BODY_BYTES, Guard, names_an_address
 from chromagan.demo.limits import Limits
-from chromagan.demo.networks import Colours, Networks, NoNetworkError, on_gpu
-from chromagan.demo.photos import Tone, open_photo, psnr, resized, safe_stem, tone_of
-from chromagan.demo.pictures import Look, LookError, agreement, colorize, full_result, grey
-from chromagan.demo.video import Smoother, VideoError, colorize_clip, fit_size
+from chromagan.demo.networks import Colors, Networks, NoNetworkError, on_gpu
+from chromagan.demo.pictures.batch import Progress, Stop, colorize_all
+from chromagan.demo.pictures.marks import stamped
+from chromagan.demo.pictures.names import MAX_BYTES, safe_stem, unused
+from chromagan.demo.pictures.photo import Look, LookError, Studio, Upload, psnr, resized
+from chromagan.demo.visitors import folders, history
 from chromagan.images import ImageError
-from chromagan.inference.recolour import luminance, recolour
+from chromagan.inference.recolour import recolour
 from chromagan.samples import sample_paths
 
 COLOUR = next(path for path in sample_paths("color") if path.stem == "macaws")
 LIMITS = Limits()
+UPLOAD = Upload(str(COLOUR), COLOUR.name)
+SAY = texts.Say("en")
 
 
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
     folder = make_checkpoints(tmp_path_factory.mktemp("checkpoints"))
     return Networks({p.name: str(p / "model.safetensors") for p in sorted(folder.iterdir())})
+
+
+@pytest.fixture(scope="module")
+def studio(networks: Networks) -> Studio:
+    return Studio(networks, LIMITS)
 
 
 @pytest.fixture(autouse=True)
@@ -55,62 +64,77 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 # uploads ---------------------------------------------------------------------------------------
 
 
-@given(st.text(max_size=80))
+@given(st.text(max_size=300))
 @settings(deadline=None)
 def test_any_file_name_becomes_a_safe_stem(name: str) -> None:
     stem = safe_stem(name)
-    assert 1 <= len(stem) <= 60
-    assert set(stem) <= set(string.ascii_letters + string.digits + "-_")
+    assert 1 <= len(stem.encode()) <= MAX_BYTES
+    assert not set(stem) & set('/\\:*?"<>|\0\n\t. ')
     assert stem[0] not in "-_"
+    assert safe_stem(stem) == stem
 
 
 @pytest.mark.parametrize(
     ("name", "stem"),
     [
         ("../../etc/passwd", "passwd"),
-        ("Großmutter 1931.jpg", "Gromutter-1931"),
-        ("C:\\scans\\élan.tif", "elan"),
-        ("日本.png", "photo"),
+        ("Großmutter 1931.jpg", "Großmutter-1931"),
+        ("C:\\scans\\élan.tif", "élan"),
+        ("祖母婚礼.jpg", "祖母婚礼"),
+        ("Бабушка.jpg", "Бабушка"),
+        ("الجدة.jpg", "الجدة"),
+        ("दादी माँ.jpg", "दादी-माँ"),
         ("<script>.png", "script"),
         ("..", "photo"),
+        ("🎞️.png", "photo"),
+        ("祖" * 80 + ".jpg", "祖" * (MAX_BYTES // 3)),
     ],
 )
 def test_safe_stem_examples(name: str, stem: str) -> None:
     assert safe_stem(name) == stem
 
 
-def test_tones_of_grey_sepia_and_colour() -> None:
-    colour = np.asarray(Image.open(COLOUR).convert("RGB"))
-    assert tone_of(colour) is Tone.COLOUR
-    assert tone_of(grey(colour)) is Tone.GREY
-    light = luminance(colour)[..., None] / 100
-    sepia = (
-        np.array([112.0, 66.0, 20.0]) * (1 - light) + np.array([255, 240, 200]) * light
-    ) * light
-    assert tone_of(sepia.clip(0, 255).astype(np.uint8)) is Tone.TONED
-    buffer = io.BytesIO()
-    Image.fromarray(grey(colour)).save(buffer, "JPEG", quality=30)
-    noisy = np.asarray(Image.open(buffer).convert("RGB"))
-    assert tone_of(noisy) is Tone.GREY, "JPEG noise is no colour"
+@given(st.lists(st.sampled_from(["a", "A", "a-2", "é", "e\u0301", "b"]), max_size=12))
+def test_names_are_told_apart_on_every_disk(stems: list[str]) -> None:
+    taken: set[str] = set()
+    names = [unicodedata.normalize("NFC", unused(stem, taken)).casefold() for stem in stems]
+    assert len(set(names)) == len(names)
 
 
-def test_samples_are_judged_as_their_folders_say() -> None:
-    historic = [tone_of(np.asarray(Image.open(p).convert("RGB"))) for p in sample_paths("historic")]
-    colour = [tone_of(np.asarray(Image.open(p).convert("RGB"))) for p in sample_paths("color")]
-    assert Tone.COLOUR not in historic
-    assert sum(tone is Tone.COLOUR for tone in colour) >= 0.9 * len(colour)
+def test_a_photograph_is_read_once(studio: Studio, tmp_path: Path) -> None:
+    file = tmp_path / "photo.png"
+    file.write_bytes(COLOUR.read_bytes())
+    picture = studio.colorize(Upload(str(file), "photo.png"))
+    file.write_bytes(b"no longer a picture")
+    assert Path(studio.full_result(picture, Look())).is_file(), "from memory"
+    file.unlink()
+    with pytest.raises(ImageError):
+        studio.full_result(picture, Look())
 
 
-def test_open_photo_of_odd_files(tmp_path: Path) -> None:
-    one = tmp_path / "one.png"
-    Image.new("RGB", (1, 1), (200, 30, 30)).save(one)
-    assert open_photo(one, max_pixels=10).size == (1, 1)
+def test_memory_for_photographs_is_bounded(networks: Networks, tmp_path: Path) -> None:
+    studio = Studio(networks, Limits(recent_megabytes=0))
+    file = tmp_path / "photo.png"
+    file.write_bytes(COLOUR.read_bytes())
+    picture = studio.colorize(Upload(str(file), "photo.png"))
+    assert Path(studio.full_result(picture, Look())).is_file()
+    file.write_bytes(b"no longer a picture")
+    with pytest.raises(ImageError):
+        studio.full_result(picture, Look())
+
+
+def test_what_the_reader_says_reaches_the_visitor(studio: Studio, tmp_path: Path) -> None:
     moving = tmp_path / "moving.gif"
     frames = [Image.new("RGB", (8, 8), (shade, 0, 0)) for shade in (0, 120, 250)]
     frames[0].save(moving, save_all=True, append_images=frames[1:])
-    assert open_photo(moving, max_pixels=1000).animated
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(COLOUR.read_bytes()[:-2000])
+    for path in (moving, cut):
+        (note,) = studio.colorize(Upload(str(path), path.name)).notes
+        assert SAY.note(note) != note, "in the page's own words"
+        assert texts.Say("de").note(note) != note
     with pytest.raises(ImageError, match="limit of"):
-        open_photo(COLOUR, max_pixels=1000)
+        Studio(studio.networks, Limits(megapixels=0)).colorize(UPLOAD)
 
 
 def test_psnr_against_scikit_image() -> None:
@@ -138,11 +162,12 @@ def test_resized_fits_and_never_enlarges(width: int, height: int, side: int) -> 
 
 
 def test_full_result_is_the_networks_colours_at_full_size(networks: Networks, cache: Path) -> None:
-    picture = colorize(str(COLOUR), networks, Limits(preview_side=64))
+    studio = Studio(networks, Limits(preview_side=64))
+    picture = studio.colorize(UPLOAD)
     assert max(picture.preview.shape) == 64
-    path = Path(full_result(picture, Look(0.7, 5.0), LIMITS))
+    path = Path(studio.full_result(picture, Look(0.7, 5.0)))
     image = np.asarray(Image.open(COLOUR).convert("RGB"))
-    expected = recolour(image, picture.colours.ab, saturation=0.7, temperature=5.0)
+    expected = recolour(image, picture.colors.ab, saturation=0.7, temperature=5.0)
     with Image.open(path) as result:
         assert np.array_equal(np.asarray(result), expected)
         assert result.format == "PNG"
@@ -153,46 +178,36 @@ def test_full_result_is_the_networks_colours_at_full_size(networks: Networks, ca
     assert cache in path.parents
 
 
-def test_result_carries_nothing_from_the_input(networks: Networks, tmp_path: Path) -> None:
+def test_result_carries_nothing_from_the_input(studio: Studio, tmp_path: Path) -> None:
     source = tmp_path / "gps.jpg"
     exif = Image.Exif()
     exif[0x010F] = "SecretCamera"
     exif.get_ifd(0x8825)[1] = "N"
     Image.open(COLOUR).save(source, exif=exif, comment=b"SecretComment")
     assert b"SecretCamera" in source.read_bytes()
-    data = Path(full_result(colorize(str(source), networks, LIMITS), Look(), LIMITS)).read_bytes()
+    picture = studio.colorize(Upload(str(source), source.name))
+    data = Path(studio.full_result(picture, Look())).read_bytes()
     assert b"Secret" not in data
     assert b"eXIf" not in data
 
 
-def test_visible_mark_stays_in_its_corner(networks: Networks) -> None:
-    picture = colorize(str(COLOUR), networks, LIMITS)
-    plain = np.asarray(Image.open(full_result(picture, Look(), LIMITS)))
-    marked = np.asarray(Image.open(full_result(picture, Look(stamp=True), LIMITS)))
+def test_visible_mark_stays_in_its_corner(studio: Studio) -> None:
+    picture = studio.colorize(UPLOAD)
+    plain = np.asarray(Image.open(studio.full_result(picture, Look())))
+    marked = np.asarray(Image.open(studio.full_result(picture, Look(stamp=True))))
     rows, columns = np.nonzero((plain != marked).any(axis=2))
     height, width = plain.shape[:2]
     assert rows.size > 50
     assert rows.min() > height * 0.85
     assert columns.min() > width * 0.5
     tiny = np.zeros((4, 4, 3), np.uint8)
-    assert np.array_equal(outputs.stamped(tiny), tiny), "no room: left as it is"
+    assert np.array_equal(stamped(tiny), tiny), "no room: left as it is"
 
 
 @pytest.mark.parametrize("values", [(-0.1, 0), (2.1, 0), (1, 21), (1, -21), (float("nan"), 0)])
 def test_look_outside_its_range(values: tuple[float, float]) -> None:
     with pytest.raises(LookError, match="must be between"):
         Look(*values)
-
-
-def test_agreement_holds_result_and_grey_against_the_truth(networks: Networks) -> None:
-    picture = colorize(str(COLOUR), networks, LIMITS)
-    score = agreement(picture, Look(saturation=0.0))
-    assert score is not None
-    assert score.result == pytest.approx(score.grey, abs=0.05), "without saturation it is grey"
-    truth = np.asarray(Image.open(COLOUR).convert("RGB"))
-    expected = peak_signal_noise_ratio(truth, grey(truth), data_range=255)
-    assert score.grey == pytest.approx(expected, abs=1e-3)
-    assert agreement(replace(picture, tone=Tone.TONED), Look()) is None
 
 
 def test_networks_refuse_to_serve_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -229,9 +244,8 @@ def test_on_zero_gpu_spaces_comes_first_and_lends_briefly(tmp_path: Path) -> Non
 
 
 def run_batch(paths: list[Path], networks: Networks, **options: Any) -> list[Progress]:
-    messages = texts.MESSAGES["en"]
-    limits = options.pop("limits", LIMITS)
-    return list(colorize_all([str(p) for p in paths], networks, limits, messages, **options))
+    studio = Studio(networks, options.pop("limits", LIMITS))
+    return list(colorize_all([Upload(str(p), p.name) for p in paths], studio, SAY, **options))
 
 
 def test_batch_limits_stop_and_failures(networks: Networks, tmp_path: Path) -> None:
@@ -249,7 +263,7 @@ def test_batch_limits_stop_and_failures(networks: Networks, tmp_path: Path) -> N
     assert len(tight.failures) == 2
 
     stop = Stop()
-    running = colorize_all([str(COLOUR)] * 5, networks, LIMITS, texts.MESSAGES["en"], stop=stop)
+    running = colorize_all([UPLOAD] * 5, Studio(networks, LIMITS), SAY, stop=stop)
     next(running)
     next(running)
     stop.requested = True
@@ -259,31 +273,59 @@ def test_batch_limits_stop_and_failures(networks: Networks, tmp_path: Path) -> N
     assert final.zip is not None, "what is done can be downloaded"
 
 
+NAMES = ["祖母婚礼.jpg", "Бабушка.jpg", "الجدة.jpg", "a b.png", "a-b.PNG", "祖" * 80 + ".jpg"]
+
+
+def test_the_zip_keeps_every_script_and_lists_old_and_new_names(
+    networks: Networks, tmp_path: Path
+) -> None:
+    assert len(NAMES[-1].encode()) == 244
+    for name in NAMES:
+        (tmp_path / name).write_bytes(COLOUR.read_bytes())
+    final = run_batch([tmp_path / name for name in NAMES], networks)[-1]
+    assert final.zip is not None
+    with zipfile.ZipFile(final.zip) as archive:
+        inside = archive.namelist()
+        readme = archive.read("README.txt").decode()
+    assert inside[:5] == [
+        "祖母婚礼-colorized.png",
+        "Бабушка-colorized.png",
+        "الجدة-colorized.png",
+        "a-b-colorized.png",
+        "a-b-2-colorized.png",
+    ]
+    assert inside[5].startswith("祖祖祖")
+    assert len(inside[5].encode()) <= 255
+    for old, new in zip(NAMES, inside, strict=False):
+        assert f"{new}  <-  {old}" in readme
+
+
 # what is kept ----------------------------------------------------------------------------------
 
 
 def visitor_files() -> list[Path]:
-    return [path for path in outputs.visitors_root().rglob("*") if path.is_file()]
+    return [path for path in folders.visitors_root().rglob("*") if path.is_file()]
 
 
-def test_history_keeps_the_newest_and_forgets_on_demand(networks: Networks, cache: Path) -> None:
+def test_history_keeps_the_newest_and_forgets_on_demand(studio: Studio, cache: Path) -> None:
     upload = cache / "abc" / "macaws.jpg"
     upload.parent.mkdir(parents=True)
     upload.write_bytes(COLOUR.read_bytes())
-    mine, theirs = outputs.adopt(str(upload)), outputs.adopt(str(upload))
+    mine, theirs = folders.adopt(str(upload)), folders.adopt(str(upload))
     assert mine != theirs
-    history: list[session.Entry] = []
-    picture = colorize(mine, networks, LIMITS)
+    entries: list[history.Entry] = []
+    original = Upload(str(upload), "macaws.jpg")
+    picture = studio.colorize(original._replace(path=mine))
     for name in ("a", "b", "c", "a"):
-        colours = replace(picture.colours, network=name)
-        history = session.remember(history, replace(picture, colours=colours), str(upload), 2)
-    assert [entry.network for entry in history] == ["a", "c"]
+        colors = replace(picture.colors, network=name)
+        entries = history.remember(entries, replace(picture, colors=colors), original, 2)
+    assert [entry.network for entry in entries] == ["a", "c"]
     assert len(visitor_files()) == 4, "two thumbnails, two adopted uploads"
-    session.forget(history)
+    history.forget(entries)
     assert visitor_files() == [Path(theirs)], "another visitor's same photo stays"
     assert not upload.exists()
-    outputs.discard("/etc/hostname")
-    outputs.discard(COLOUR)
+    folders.discard("/etc/hostname")
+    folders.discard(COLOUR)
     assert COLOUR.exists(), "only files in the cache are deleted"
 
 
@@ -303,25 +345,25 @@ def test_port_and_host_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 def test_forgetting_one_visitor_leaves_the_others() -> None:
     def files() -> Iterator[Path]:
         for number in range(3):
-            path = outputs.new_path(f"{number}.png")
+            path = folders.new_path(f"{number}.png")
             path.write_bytes(b"x")
             yield path
 
-    mine, theirs = outputs.as_visitor("me", files()), outputs.as_visitor("them", files())
+    mine, theirs = folders.as_visitor("me", files()), folders.as_visitor("them", files())
     pairs = list(zip(mine, theirs, strict=True))
     assert len(visitor_files()) == 6
-    outputs.forget_visitor(None)
-    outputs.forget_visitor("me")
+    folders.forget_visitor(None)
+    folders.forget_visitor("me")
     assert sorted(visitor_files()) == sorted(path for _, path in pairs)
-    assert not any("them" in str(path.relative_to(outputs.cache_root())) for _, path in pairs)
+    assert not any("them" in str(path.relative_to(folders.cache_root())) for _, path in pairs)
 
 
 def test_sweep_goes_by_age() -> None:
-    old, new = outputs.new_path("old.png"), outputs.new_path("new.png")
+    old, new = folders.new_path("old.png"), folders.new_path("new.png")
     for path in (old, new):
         path.write_bytes(b"x")
     os.utime(old.parent, (time.time() - 7200,) * 2)
-    assert outputs.sweep(3600) == 1
+    assert folders.sweep(3600) == 1
     assert visitor_files() == [new]
 
 
@@ -332,19 +374,34 @@ def placeholders(text: str) -> set[str]:
     return {field.split(":")[0] for _, field, _, _ in string.Formatter().parse(text) if field}
 
 
-@pytest.mark.parametrize("table", [texts.LABELS, texts.MESSAGES])
-def test_languages_agree(table: dict[str, Any]) -> None:
-    english = table["en"]
-    for other in table.values():
-        for entry in fields(other):
-            original, translated = getattr(english, entry.name), getattr(other, entry.name)
-            assert translated.strip()
-            assert placeholders(original) == placeholders(translated), entry.name
-    assert asdict(table["de"]) != asdict(english)
+@pytest.mark.parametrize("kind", ["labels", "messages"])
+def test_languages_agree(kind: str) -> None:
+    english, german = (texts.texts(language)[kind] for language in texts.LANGUAGES)
+    assert english.keys() == german.keys()
+    for key, original in english.items():
+        assert german[key].strip()
+        assert placeholders(original) == placeholders(german[key]), key
+    assert english != german
+
+
+def test_every_sentence_is_there_and_used() -> None:
+    """Keys are found in the source: `t("…")` and `label("…")` on the page, `say("…")` in answers."""
+    source = "".join(path.read_text() for path in (ROOT / "chromagan/demo").rglob("*.py"))
+    found = {
+        "labels": set(re.findall(r"""\b(?:t|texts|label)\(['"](\w+)['"]""", source)),
+        "messages": set(re.findall(r"""\b(?:say|error)\(\s*"(\w+)\"""", source))
+        | set(re.findall(r'"(video_bad|video_cut)"', source)),
+    }
+    found["labels"] |= {"historic_examples", "color_examples", "title", "tagline"}
+    found["labels"] -= {"masthead"}
+    found["messages"] |= {"note_color", "note_toned"}
+    for kind, keys in found.items():
+        there = {key for key in texts.texts("en")[kind] if not key.startswith("note: ")}
+        assert keys == there, kind
 
 
 def test_labels_state_the_limits_that_are_enforced() -> None:
-    filled = texts.ENGLISH.filled(Limits(megapixels=7, file_megabytes=3))
+    filled = texts.labels("en", Limits(megapixels=7, file_megabytes=3))
     assert "7 megapixels" in filled["about"]
     assert "3 MB" in filled["about"]
     assert all("{" not in text for text in filled.values())
@@ -462,94 +519,10 @@ def test_guard_has_no_objection_to_plain_data(value: Any) -> None:
     assert not names_an_address(value)
 
 
-# video -----------------------------------------------------------------------------------------
-
-av = pytest.importorskip("av", reason="the video extra (pip install av) is not installed")
-
-
-def test_clip_keeps_frames_and_sound(networks: Networks, tmp_path: Path) -> None:
-    clip = make_clip(tmp_path / "clip.mp4", COLOUR)
-    steps = list(colorize_clip(str(clip), networks, LIMITS))
-    final = steps[-1]
-    assert final.path is not None
-    assert (final.frames, final.size, final.truncated) == (8, (96, 64), False)
-    assert final.raw_flicker is not None
-    assert final.flicker is not None
-    assert 0 <= final.flicker <= final.raw_flicker
-    with av.open(final.path) as result, av.open(str(clip)) as source:
-        assert len(list(result.decode(video=0))) == 8
-        result.seek(0)
-        sound = [bytes(p) for p in result.demux(audio=0) if p.size]
-        assert sound == [bytes(p) for p in source.demux(audio=0) if p.size], (
-            "copied, not re-encoded"
-        )
-        assert "AI-colorized" in result.metadata["comment"]
-
-
-def test_long_clip_is_cut_and_silent_clip_works(networks: Networks, tmp_path: Path) -> None:
-    clip = make_clip(tmp_path / "silent.mp4", COLOUR, sound=False)
-    final = list(colorize_clip(str(clip), networks, Limits(video_seconds=0.5)))[-1]
-    assert final.truncated
-    assert final.frames == 4
-
-
-def test_phone_clip_is_turned_upright(networks: Networks, tmp_path: Path) -> None:
-    clip = make_clip(tmp_path / "phone.mp4", COLOUR, frames=2, sound=False)
-    data = bytearray(clip.read_bytes())
-    matrix = data.index(b"tkhd") + 44  # ISO 14496-12 §8.3.2: where a track's rotation is stored
-    data[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
-    clip.write_bytes(data)
-    final = list(colorize_clip(str(clip), networks, LIMITS))[-1]
-    assert final.path is not None
-    with av.open(final.path) as result:
-        frame = next(result.decode(video=0))
-        assert (frame.width, frame.height, frame.rotation) == (64, 96, 0)
-        turned = frame.to_ndarray(format="gray").astype(float)
-    lying = np.asarray(Image.open(COLOUR).convert("L").resize((96, 64))).astype(float)
-    lying[:, :8] = 255
-    upright = np.rot90(lying, -1)  # clockwise: what such a matrix means
-    assert np.corrcoef(turned.ravel(), upright.ravel())[0, 1] > 0.9
-
-
-def test_what_is_no_clip(networks: Networks, tmp_path: Path) -> None:
-    text = tmp_path / "notes.mp4"
-    text.write_text("no video")
-    with pytest.raises(VideoError):
-        list(colorize_clip(str(text), networks, LIMITS))
-
-
-@given(st.integers(1, 5000), st.integers(1, 5000), st.integers(16, 2000))
-@settings(deadline=None)
-def test_video_sizes_are_even_and_fit(width: int, height: int, side: int) -> None:
-    w, h = fit_size(width, height, side)
-    assert w % 2 == h % 2 == 0
-    assert max(w, h) <= max(2, side + 1)
-
-
-def test_smoother_follows_motion_and_forgets_at_cuts() -> None:
-    rng = np.random.default_rng(0)
-    smoother = Smoother(memory=0.8)
-    still = np.full((8, 8), 100.0, np.float32)
-    noise = [rng.normal(0, 5, (8, 8, 2)).astype(np.float32) for _ in range(30)]
-    results = [smoother(ab, still) for ab in noise]
-    expected = noise[0]
-    for ab in noise[1:]:
-        expected = 0.8 * expected + 0.2 * ab
-    assert np.allclose(results[-1], expected, atol=1e-4)
-    raw, smooth = smoother.flicker() or (0.0, 0.0)
-    assert smooth < 0.3 * raw
-    moved = still.copy()
-    moved[:, :4] += 60
-    fresh = rng.normal(0, 5, (8, 8, 2)).astype(np.float32)
-    assert np.allclose(smoother(fresh, moved)[:, :4], fresh[:, :4], atol=1e-4), "moved: all new"
-    cut = np.zeros((8, 8), np.float32)
-    assert np.array_equal(smoother(fresh * 2, cut), fresh * 2), "new scene: nothing kept"
-
-
 def test_colours_name_their_origin(networks: Networks) -> None:
     image = np.full((5, 7, 3), 128, np.uint8)
     first = networks.predict(image)
-    assert isinstance(first, Colours)
+    assert isinstance(first, Colors)
     assert (first.network, first.device) == (networks.default, "CPU")
     assert len(first.classes) >= 5
     with pytest.raises(KeyError):

@@ -13,8 +13,8 @@ from demo_site import ROOT, make_checkpoints, running_site
 from gradio_client import Client, handle_file
 from PIL import Image
 
-from chromagan.demo import space
-from chromagan.demo.modules import imported_names, needs_of
+from chromagan.demo.space import __main__ as space
+from chromagan.demo.space.imports import imported_names, needs_of
 from chromagan.samples import sample_paths
 
 

@@ -18,6 +18,7 @@ class Limits:
     batch_megapixels: int = 400  # all pictures of one batch together
     preview_side: int = 1280  # pixels on the long side of what the page shows
     history: int = 12  # pictures kept per visitor
+    recent_megabytes: int = 100  # decoded photos kept in memory, all visitors together
     video_seconds: float = 12.0
     video_side: int = 960
     queue: int = 60  # waiting requests, all visitors together

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from chromagan.demo.photos import Pixels
+from chromagan.demo.pictures.marks import Pixels
 from chromagan.inference.recolour import luminance
 
 TOLERANCE = 1.0  # mean difference in L; two different photographs of `unique_photo` differ by > 8
@@ -64,12 +64,12 @@ def same_picture(result: Pixels, photo: Pixels) -> bool:
 
 
 def visit(number: int, url: str, until: float, folder: Path, tally: Tally) -> None:
-    """One visitor: photo after photo until the time is over."""
+    """One visitor: a photo, and more until the time is over."""
     from gradio_client import Client, handle_file
 
     client: Any = None
     for turn in range(1_000_000):
-        if time.monotonic() >= until:
+        if turn and time.monotonic() >= until:
             return
         photo = unique_photo(1000 * number + turn)
         file = folder / f"visitor-{number}.png"

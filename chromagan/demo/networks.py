@@ -11,17 +11,17 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from chromagan.demo.photos import Pixels
-
 if TYPE_CHECKING:
-    from chromagan.inference.colorizer import ChromaGANColorizer
+    from chromagan.inference.colorizer import ChromaGANColorizer, Prediction
 
 F = TypeVar("F", bound=Callable[..., Any])
+Pixels = npt.NDArray[np.uint8]
 
 GPU_SECONDS = 10  # requested per call; ZeroGPU refuses visitors with less quota left than this
 HUB_ID_VARIABLE = "CHROMAGAN_HUB_ID"
@@ -33,16 +33,18 @@ class NoNetworkError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Colours:
+class Colors:
     """What a network said about one picture.
 
     ab: float32 (h, w, 2), CIE units, at the network's working resolution. classes: (label,
-    probability), most probable first; empty where the checkpoint has no class head. seconds: wall
+    probability), most probable first; empty where the checkpoint has no class head. features:
+    float32 (h', w', C), what the network saw where, None where the engine has none. seconds: wall
     time of the network alone.
     """
 
     ab: npt.NDArray[np.float32]
     classes: tuple[tuple[str, float], ...]
+    features: npt.NDArray[np.float32] | None
     network: str
     seconds: float
     device: str
@@ -74,6 +76,7 @@ class Networks:
         self._sources = dict(sources)
         self._device = device
         self._loaded: dict[str, ChromaGANColorizer] = {}
+        self._titles: dict[str, str] = {}
         self._loading = threading.Lock()
         self._running = threading.Lock()
         self._predict = on_gpu(self._predict_here)
@@ -96,6 +99,10 @@ class Networks:
     def default(self) -> str:
         return self.names[0]
 
+    def title(self, name: str) -> str:
+        """The network in a few words for people, from its own description."""
+        return self._titles.setdefault(name, _title(self._sources[name]) or name)
+
     def load(self, name: str) -> ChromaGANColorizer:
         """The colorizer of that name. Raises `KeyError` for a name that is not offered."""
         source = self._sources[name]
@@ -113,21 +120,33 @@ class Networks:
     def device(self, name: str) -> str:
         return device_text(str(self.load(name).device))
 
-    def predict(self, image: Pixels, name: str | None = None) -> Colours:
+    def predict(self, image: Pixels, name: str | None = None) -> Colors:
         """Run one network on one picture, uint8 (H, W, 3). Callers queue up behind each other."""
         chosen = name or self.default
-        self.load(chosen)
-        with self._running:
-            ab, classes, seconds = self._predict(image, chosen)
-        return Colours(ab, classes, chosen, seconds, self.device(chosen))
+        prediction, seconds = self._run(image, chosen)
+        return Colors(
+            ab=prediction.ab,
+            classes=tuple(prediction.classes),
+            features=prediction.features,
+            network=chosen,
+            seconds=seconds,
+            device=self.device(chosen),
+        )
 
-    def _predict_here(
-        self, image: Pixels, name: str
-    ) -> tuple[npt.NDArray[np.float32], tuple[tuple[str, float], ...], float]:
+    def predict_ab(self, image: Pixels, name: str | None = None) -> npt.NDArray[np.float32]:
+        """The colours alone, for pictures whose classes nobody asks for."""
+        prediction, _ = self._run(image, name or self.default)
+        return prediction.ab
+
+    def _run(self, image: Pixels, name: str) -> tuple[Prediction, float]:
+        self.load(name)
+        with self._running:
+            return self._predict(image, name)
+
+    def _predict_here(self, image: Pixels, name: str) -> tuple[Prediction, float]:
         start = time.perf_counter()
         prediction = self.load(name).predict(image)
-        seconds = time.perf_counter() - start
-        return prediction.ab, tuple(prediction.classes or ()), seconds
+        return prediction, time.perf_counter() - start
 
 
 def device_text(device: str) -> str:
@@ -149,3 +168,12 @@ def _hub_id() -> str | None:
 
     file = checkpoint_folder() / HUB_ID_FILE
     return (file.read_text(encoding="utf-8").strip() or None) if file.is_file() else None
+
+
+def _title(source: str) -> str:
+    """What a checkpoint that is here calls itself; empty for one that is still on the Hub."""
+    from chromagan.checkpoint.description import read_release
+    from chromagan.checkpoint.source import FILE_NAME, checkpoint_folder
+
+    path = Path(source) if Path(source).is_file() else checkpoint_folder() / source / FILE_NAME
+    return read_release(path).title if path.is_file() else ""

@@ -91,15 +91,12 @@ def build(
 
     from chromagan.demo.guard import Guard
     from chromagan.demo.networks import Networks
-    from chromagan.demo.page import Page, launch_settings
+    from chromagan.demo.page.layout import build_page
 
     limits = limits or Limits()
     networks = networks or Networks.available()
     networks.load(networks.default)
-    page = Page(networks, limits, workers or Workers.for_machine())
-    if not os.environ.get("SPACES_ZERO_GPU"):  # there a GPU is lent to visitors' requests only
-        page.handlers.prepare_opening(page.opening_photo)
-    blocks = page.build()
+    blocks, looks = build_page(networks, limits, workers or Workers.for_machine())
     blocks.queue(max_size=limits.queue, default_concurrency_limit=2)
     settings: dict[str, Any] = {
         "max_file_size": limits.file_megabytes * 1_000_000,
@@ -111,20 +108,20 @@ def build(
         "share": False,
         "footer_links": ["api", "settings"],
         "app_kwargs": {"middleware": [Middleware(Guard)], "docs_url": None, "redoc_url": None},
-        **launch_settings(page),
+        **looks,
     }
     return blocks, settings
 
 
 def start_sweeper(limits: Limits) -> threading.Event:
     """Delete visitors' files by age in the background; set the returned event to stop."""
-    from chromagan.demo import outputs
+    from chromagan.demo.visitors.folders import sweep
 
     stop = threading.Event()
 
     def work() -> None:
         while not stop.wait(CHECK_SECONDS):
-            outputs.sweep(limits.delete_at_seconds)
+            sweep(limits.delete_at_seconds)
 
     threading.Thread(target=work, name="sweeper", daemon=True).start()
     return stop

@@ -22,11 +22,11 @@ from chromagan.checkpoint.source import (
     available_checkpoints,
     checkpoint_folder,
 )
-from chromagan.demo import space_texts
-from chromagan.demo.modules import needs_of
 from chromagan.demo.networks import HUB_ID_FILE
+from chromagan.demo.space import texts
+from chromagan.demo.space.imports import needs_of
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 MAX_MEGABYTES = 900  # a Space's repository may hold 1 GB
 LARGE_BYTES = 10_000_000  # larger files must go through LFS/Xet
 MARKER = "sdk: gradio"
@@ -35,9 +35,21 @@ PROVIDED = {"gradio", "gradio_client", "huggingface_hub", "spaces", "starlette",
 DISTRIBUTIONS = {"PIL": "pillow", "pillow_heif": "pillow-heif", "yaml": "pyyaml"}
 EXTRA = {"av": "av>=14"}
 STUDY_PACKAGES = (
-    "numpy", "pandas", "scipy", "statsmodels", "matplotlib", "pillow", "krippendorff", "pyyaml",
-    "jinja2", "python-multipart", "sqlalchemy", "itsdangerous", "fastapi", "uvicorn",
-)  # fmt: skip
+    "numpy",
+    "pandas",
+    "scipy",
+    "statsmodels",
+    "matplotlib",
+    "pillow",
+    "krippendorff",
+    "pyyaml",
+    "jinja2",
+    "python-multipart",
+    "sqlalchemy",
+    "itsdangerous",
+    "fastapi",
+    "uvicorn",
+)
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
 
@@ -101,7 +113,7 @@ def write_demo(target: Path, *, checkpoints: Iterable[str] | None, hub_id: str |
         folder.write(f"checkpoints/{HUB_ID_FILE}", hub_id + "\n")
     folder.copy(ROOT / "LICENSE", "LICENSE")
     folder.write("requirements.txt", "\n".join(demo_requirements(needs.packages)) + "\n")
-    folder.write("README.md", space_texts.demo_readme(version("gradio"), names, hub_id))
+    folder.write("README.md", texts.demo_readme(version("gradio"), names, hub_id))
     folder.finish()
     return folder
 
@@ -112,12 +124,12 @@ def write_study(target: Path) -> Folder:
     for file in sorted((ROOT / "study").rglob("*")):
         if file.is_file() and "__pycache__" not in file.parts:
             folder.copy(file, file.relative_to(ROOT).as_posix())
-    folder.write("app.py", space_texts.STUDY_APP)
+    folder.write("app.py", texts.STUDY_APP)
     folder.copy(ROOT / "LICENSE", "LICENSE")
     stated = _stated_requirements()
     lines = [stated[name] for name in STUDY_PACKAGES if name in stated]
     folder.write("requirements.txt", "\n".join([*lines, "psycopg[binary]>=3.2"]) + "\n")
-    folder.write("README.md", space_texts.study_readme(version("gradio")))
+    folder.write("README.md", texts.study_readme(version("gradio")))
     folder.finish()
     return folder
 
@@ -187,9 +199,12 @@ def main(argv: list[str] | None = None) -> int:
     """Command line. 0: both folders written. 2: not possible as asked."""
     parser = argparse.ArgumentParser(prog="python -m chromagan.demo.space", description=__doc__)
     parser.add_argument(
-        "-o", "--output", type=Path, default=Path("space"),
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("space"),
         help="folder for the demo; the survey goes to OUTPUT-study (default: %(default)s)",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--checkpoints", nargs="*", metavar="NAME", help="checkpoints to bundle (default: all here)"
     )
@@ -206,7 +221,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     for folder in (demo, study):
         print(f"{folder.path}: {len(folder.files)} files, {folder.megabytes:.1f} MB")
-    print(space_texts.push_hint(output))
+    print(texts.push_hint(output))
     return 0
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chromagan.demo import outputs
-from chromagan.demo.photos import resized
-from chromagan.demo.pictures import Look, Picture, coloured
+from chromagan.demo.pictures.marks import save_preview
+from chromagan.demo.pictures.photo import Look, Picture, Upload, resized, with_look
+from chromagan.demo.visitors.folders import discard
 
 _THUMB_SIDE = 320
 
@@ -19,27 +19,20 @@ class Entry:
     """
 
     source: str
-    upload: str
+    upload: Upload
     name: str
     network: str
     thumb: str
 
 
-def entry_for(picture: Picture, upload: str) -> Entry:
-    """Make the thumbnail and the entry for a picture just colorized."""
-    small = coloured(resized(picture.preview, _THUMB_SIDE), picture.colours, Look())
-    thumb = outputs.save_preview(small, picture.name)
-    return Entry(picture.source, upload, picture.name, picture.colours.network, thumb)
-
-
-def remember(history: list[Entry], picture: Picture, upload: str, limit: int) -> list[Entry]:
+def remember(history: list[Entry], picture: Picture, upload: Upload, limit: int) -> list[Entry]:
     """Newest first, one entry per photo and network, at most `limit`; what falls out is deleted."""
-    new = entry_for(picture, upload)
+    new = _entry(picture, upload)
     same = [e for e in history if (e.source, e.network) == (new.source, new.network)]
     rest = [e for e in history if e not in same]
     kept, dropped = [new, *rest][:limit], [new, *rest][limit:]
     for entry in same:
-        outputs.discard(entry.thumb)
+        discard(entry.thumb)
     forget(dropped, kept)
     return kept
 
@@ -48,7 +41,13 @@ def forget(entries: list[Entry], kept: list[Entry] | None = None) -> None:
     """Delete the files of these entries, uploads included, except what `kept` still needs."""
     needed = {entry.source for entry in kept or []}
     for entry in entries:
-        outputs.discard(entry.thumb)
+        discard(entry.thumb)
         if entry.source not in needed:
-            outputs.discard(entry.source)
-            outputs.discard(entry.upload)
+            discard(entry.source)
+            discard(entry.upload.path)
+
+
+def _entry(picture: Picture, upload: Upload) -> Entry:
+    small = with_look(resized(picture.preview, _THUMB_SIDE), picture.colors.ab, Look())
+    thumb = save_preview(small, picture.name)
+    return Entry(picture.source, upload, picture.name, picture.colors.network, thumb)

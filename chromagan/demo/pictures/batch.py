@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from chromagan.demo import outputs
-from chromagan.demo.limits import Limits
-from chromagan.demo.networks import Networks
-from chromagan.demo.photos import resized, safe_stem
-from chromagan.demo.pictures import Look
-from chromagan.demo.texts import Messages
+from chromagan.demo.pictures.marks import DESCRIPTION, save_preview, save_result
+from chromagan.demo.pictures.names import safe_stem, unused
+from chromagan.demo.pictures.photo import Look, Studio, Upload, resized, with_look
+from chromagan.demo.texts import Say
+from chromagan.demo.visitors.folders import discard, new_path
 from chromagan.images import ImageError, image_size, read_image
-from chromagan.inference.recolour import recolour
 
 _THUMB_SIDE = 640
 
@@ -51,26 +49,26 @@ class Progress:
 
 
 @dataclass
-class _Archive:
+class Archive:
     """The ZIP being written; PNGs are compressed already, so they are stored."""
 
     path: Path
-    names: set[str] = field(default_factory=set)
+    _taken: set[str] = field(default_factory=set)
+    _renamed: list[tuple[str, str]] = field(default_factory=list)
 
-    def add(self, file: str, stem: str) -> str:
-        name = f"{stem}-colorized.png"
-        number = 2
-        while name in self.names:
-            name = f"{stem}-{number}-colorized.png"
-            number += 1
-        self.names.add(name)
+    def add(self, file: str, original: str) -> str:
+        """Take a result in under a name made from `original`, the photograph's own; returns it."""
+        name = f"{unused(safe_stem(original), self._taken)}-colorized.png"
         with zipfile.ZipFile(self._part, "a", zipfile.ZIP_STORED) as archive:
             archive.write(file, name)
+        self._renamed.append((original, name))
         return name
 
-    def close(self, failures: tuple[tuple[str, str], ...]) -> str:
-        lines = [outputs.DESCRIPTION, ""]
-        lines += [f"{name}: {reason}" for name, reason in failures]
+    def close(self, failures: Sequence[tuple[str, str]]) -> str:
+        """Add README.txt (which photograph became which file, and what failed); the ZIP's path."""
+        lines = [DESCRIPTION, ""]
+        lines += [f"{name}  <-  {original}" for original, name in self._renamed]
+        lines += ["", *(f"{name}: {reason}" for name, reason in failures)]
         with zipfile.ZipFile(self._part, "a", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("README.txt", "\n".join(lines).strip() + "\n")
         os.replace(self._part, self.path)
@@ -82,10 +80,9 @@ class _Archive:
 
 
 def colorize_all(
-    paths: list[str],
-    networks: Networks,
-    limits: Limits,
-    messages: Messages,
+    uploads: Sequence[Upload],
+    studio: Studio,
+    say: Say,
     *,
     network: str | None = None,
     look: Look | None = None,
@@ -94,55 +91,47 @@ def colorize_all(
     """Work through the files, yielding after each; the last `Progress` carries the ZIP."""
     look = look or Look()
     started = time.perf_counter()
-    state = Progress(total=len(paths))
-    archive = _Archive(outputs.new_path("colorized.zip"))
+    state = Progress(total=len(uploads))
+    archive = Archive(new_path("colorized.zip"))
     pixels = 0
-    for index, path in enumerate(paths):
+    for index, upload in enumerate(uploads):
         if stop is not None and stop.requested:
             state = replace(state, stopped=True)
             break
-        yield replace(state, current=Path(path).name)
+        yield replace(state, current=upload.name)
         try:
-            pixels += _admit(path, index, pixels, limits, messages)
-            result = _one(path, networks, limits, network, look, archive)
+            pixels += _admit(upload, index, pixels, studio, say)
+            result = _one(upload, studio, network, look, archive)
             state = replace(state, results=(*state.results, result))
         except ImageError as error:
-            failure = (Path(path).name, error.reason)
-            state = replace(state, failures=(*state.failures, failure))
+            state = replace(state, failures=(*state.failures, (upload.name, error.reason)))
         spent = time.perf_counter() - started
-        remaining = spent / state.handled * (len(paths) - state.handled)
+        remaining = spent / state.handled * (len(uploads) - state.handled)
         state = replace(state, seconds=spent, left=remaining)
     path_of_zip = archive.close(state.failures) if state.results else None
     yield replace(state, seconds=time.perf_counter() - started, left=0.0, zip=path_of_zip)
 
 
-def _admit(path: str, index: int, pixels: int, limits: Limits, messages: Messages) -> int:
+def _admit(upload: Upload, index: int, pixels: int, studio: Studio, say: Say) -> int:
     """The file's pixels from its header; `ImageError` where it breaks a limit of the batch."""
+    limits = studio.limits
     if index >= limits.batch_files:
-        raise ImageError(path, messages.batch_too_many.format(limit=limits.batch_files))
-    width, height = image_size(path, max_pixels=limits.max_pixels)
+        raise ImageError(upload.path, say("batch_too_many", limit=limits.batch_files))
+    width, height = image_size(upload.path, max_pixels=limits.max_pixels)
     if pixels + width * height > limits.batch_megapixels * 1_000_000:
-        raise ImageError(path, messages.batch_too_large.format(limit=limits.batch_megapixels))
+        raise ImageError(upload.path, say("batch_too_large", limit=limits.batch_megapixels))
     return width * height
 
 
 def _one(
-    path: str,
-    networks: Networks,
-    limits: Limits,
-    network: str | None,
-    look: Look,
-    archive: _Archive,
+    upload: Upload, studio: Studio, network: str | None, look: Look, archive: Archive
 ) -> tuple[str, str]:
-    image = read_image(path, max_pixels=limits.max_pixels)
-    colours = networks.predict(image, network)
-    result = recolour(image, colours.ab, saturation=look.saturation, temperature=look.temperature)
-    if look.stamp:
-        result = outputs.stamped(result)
-    stem = safe_stem(Path(path).name)
-    full = outputs.save_result(result, stem, network=colours.network)
+    image = read_image(upload.path, max_pixels=studio.limits.max_pixels, accept_damaged=True)
+    result = with_look(image, studio.networks.predict_ab(image, network), look)
+    chosen = network or studio.networks.default
+    full = save_result(result, safe_stem(upload.name), network=chosen)
     try:
-        name = archive.add(full, stem)
+        name = archive.add(full, upload.name)
     finally:
-        outputs.discard(full)
-    return outputs.save_preview(resized(result, _THUMB_SIDE), Path(name).stem), name
+        discard(full)
+    return save_preview(resized(result, _THUMB_SIDE), Path(name).stem), name

@@ -1,7 +1,6 @@
-"""Files that leave the server: PNG at full resolution, marked as AI-colorized, nothing inherited.
+"""Where visitors' files lie: every file in a folder with a random name of its own.
 
-Every file gets a folder with a random name, so that no visitor's file can be guessed and no two
-visitors ever share a path.
+So no visitor's file can be guessed, and no two visitors ever share a path.
 """
 
 from __future__ import annotations
@@ -18,33 +17,10 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-from PIL import Image, ImageDraw, ImageFont
-
-from chromagan.demo.photos import Pixels
-from chromagan.images.png import write_png
-
 T = TypeVar("T")
 
 _SECRET = secrets.token_bytes(16)
 _visitor: ContextVar[str | None] = ContextVar("visitor", default=None)
-
-MARK = "AI-colorized"
-DESCRIPTION = "AI-colorized by ChromaGAN: the colours are plausible, not true."
-# IPTC's vocabulary for "a real photograph, partly synthesised by a trained model"
-SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
-_XMP = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
-<x:xmpmeta xmlns:x="adobe:ns:meta/">
- <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
-  <rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/"
-    xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
-    Iptc4xmpExt:DigitalSourceType="{SOURCE_TYPE}">
-   <dc:description><rdf:Alt><rdf:li xml:lang="x-default">{DESCRIPTION}</rdf:li></rdf:Alt>
-   </dc:description>
-  </rdf:Description>
- </rdf:RDF>
-</x:xmpmeta>
-<?xpacket end="w"?>"""
 
 
 def cache_root() -> Path:
@@ -98,11 +74,11 @@ def new_path(name: str) -> Path:
     return folder / name
 
 
-def keep(image: Pixels, name: str) -> str:
-    """A picture of the page itself (examples), kept for as long as the server runs."""
+def page_path(name: str) -> Path:
+    """A path for a picture of the page itself (examples), kept for as long as the server runs."""
     folder = cache_root() / "page"
     folder.mkdir(parents=True, exist_ok=True)
-    return str(save_png(image, folder / f"{name}.png"))
+    return folder / name
 
 
 def adopt(upload: str) -> str:
@@ -134,53 +110,6 @@ def sweep(max_age_seconds: float) -> int:
                 shutil.rmtree(folder)
                 folder.parent.rmdir()  # refuses, silently, while it holds anything else
     return removed
-
-
-def metadata(network: str) -> dict[str, str]:
-    """The discreet mark: PNG texts, and XMP that image banks and newsrooms read."""
-    return {
-        "Software": f"ChromaGAN ({network})",
-        "Comment": MARK,
-        "Description": DESCRIPTION,
-        "XML:com.adobe.xmp": _XMP,
-    }
-
-
-def save_png(image: Pixels, path: Path, *, network: str = "") -> Path:
-    """Write a lossless PNG atomically; `network` adds the mark (previews go without)."""
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        write_png(file, np.ascontiguousarray(image), text=metadata(network) if network else None)
-    os.replace(part, path)
-    return path
-
-
-def save_preview(image: Pixels, name: str) -> str:
-    """A picture for the page, lossless like everything else."""
-    return str(save_png(image, new_path(f"{name}.png")))
-
-
-def save_result(image: Pixels, name: str, *, network: str) -> str:
-    """A picture for the visitor to keep: `<name>-colorized.png`."""
-    return str(save_png(image, new_path(f"{name}-colorized.png"), network=network))
-
-
-def stamped(image: Pixels) -> Pixels:
-    """A copy with a small readable "AI-colorized" in the lower right corner, if it has room."""
-    height, width = image.shape[:2]
-    size = max(11, round(min(height, width) * 0.028))
-    font = ImageFont.load_default(size)
-    canvas = Image.fromarray(image)
-    draw = ImageDraw.Draw(canvas, "RGBA")
-    left, top, right, bottom = draw.textbbox((0, 0), MARK, font=font)
-    pad = size // 2
-    x, y = width - (right - left) - 2 * pad, height - (bottom - top) - 2 * pad
-    if x < 0 or y < 0:
-        return image
-    box = (x - pad, y - pad, width - pad // 2, height - pad // 2)
-    draw.rounded_rectangle(box, radius=pad, fill=(0, 0, 0, 110))
-    draw.text((x - left, y - top - pad // 4), MARK, font=font, fill=(255, 255, 255, 235))
-    return np.asarray(canvas)
 
 
 def discard(path: str | Path | None) -> None:

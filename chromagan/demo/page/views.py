@@ -1,0 +1,128 @@
+"""Small pieces of HTML, every value escaped: facts, classes, progress."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+
+from chromagan.demo.limits import Limits
+from chromagan.demo.networks import Colors
+from chromagan.demo.page.visit import Visit
+from chromagan.demo.pictures.batch import Progress
+from chromagan.demo.pictures.photo import Picture
+from chromagan.demo.pictures.tone import Tone
+from chromagan.demo.texts import Say, seconds_text
+from chromagan.inference.video.clip import Clip
+
+TOP_CLASSES = 5
+
+
+def paragraph(text: str) -> str:
+    return f"<p>{escape(text)}</p>"
+
+
+def facts(picture: Picture, score: float | None, grey_score: float | None, say: Say) -> str:
+    """Time, device, size, network; then what was done to the input, in sentences.
+
+    score, grey_score: PSNR in dB of the result and of leaving it grey, against a colour original.
+    """
+    colors = picture.colors
+    width, height = picture.size
+    pills = [
+        say("time", seconds=seconds_text(colors.seconds), device=colors.device),
+        say("pixels", width=width, height=height),
+        colors.network,
+    ]
+    notes = [say.note(note) for note in picture.notes]
+    if picture.tone is not Tone.GREY:
+        notes.append(say(f"note_{picture.tone.value}"))
+    lines = "".join(paragraph(note) for note in notes)
+    if score is not None and grey_score is not None:
+        lines += f"<p>{_psnr_line(picture, score, grey_score, say)}</p>"
+    return f"<ul>{''.join(f'<li>{escape(pill)}</li>' for pill in pills)}</ul>{lines}"
+
+
+def _psnr_line(picture: Picture, score: float, grey_score: float, say: Say) -> str:
+    height, width, _ = picture.preview.shape
+    return say("psnr", result=_db(score), grey=_db(grey_score), width=width, height=height)
+
+
+def _db(value: float) -> str:
+    return "∞" if math.isinf(value) else f"{value:.1f}"
+
+
+def classes(colors: Colors, visit: Visit) -> str:
+    """The most probable classes as a list; the bars are relative to the first."""
+    title = f"<h3>{escape(visit.label('classes'))}</h3>"
+    if not colors.classes:
+        return title + paragraph(visit.say("no_classes"))
+    most = max(colors.classes[0][1], 1e-9)
+    rows = "".join(
+        f'<li><span>{escape(label)}</span><span class="bar" aria-hidden="true">'
+        f'<span style="width:{share / most:.1%}"></span></span>'
+        f'<span class="share">{share:.1%}</span></li>'
+        for label, share in colors.classes[:TOP_CLASSES]
+    )
+    return f"{title}<ol>{rows}</ol>"
+
+
+def batch(progress: Progress, say: Say) -> str:
+    """The state of a batch: bar and time left while it runs, a summary at the end."""
+    failures = "".join(
+        f'<p class="bad">{escape(say("batch_failed", name=name, reason=reason))}</p>'
+        for name, reason in progress.failures
+    )
+    handled, total = progress.handled, progress.total
+    if progress.current:
+        text = say("coloring", name=progress.current, number=handled + 1, total=total)
+        return _bar(text, handled, total, progress.left, say) + failures
+    done = len(progress.results)
+    if progress.stopped:
+        return paragraph(say("batch_stopped", done=done, total=total)) + failures
+    seconds = seconds_text(progress.seconds)
+    return paragraph(say("batch_done", done=done, total=total, seconds=seconds)) + failures
+
+
+def video(
+    clip: Clip,
+    name: str,
+    device: str,
+    limits: Limits,
+    flicker: tuple[float, float] | None,
+    say: Say,
+) -> str:
+    """The state of a clip; at the end what was made of it, and what could not be."""
+    if clip.path is None:
+        text = say("coloring", name=name, number=clip.frames, total=clip.expected or "?")
+        return _bar(text, clip.frames, clip.expected or 0, clip.left, say)
+    width, height = clip.size
+    seconds = seconds_text(clip.seconds)
+    lines = [
+        say(
+            "video_done",
+            frames=clip.frames,
+            width=width,
+            height=height,
+            seconds=seconds,
+            device=device,
+        )
+    ]
+    if clip.truncated:
+        lines.append(say("video_long", seconds=limits.video_seconds))
+    if clip.damaged:
+        lines.append(say("video_damaged", packets=clip.damaged))
+    if clip.broken:
+        lines.append(say("video_broken", reason=clip.broken))
+    if clip.sound_lost:
+        lines.append(say("video_sound_lost", reason=clip.sound_lost))
+    if flicker is not None:
+        raw, smooth = (f"{value:.2f}" for value in flicker)
+        lines.append(say("video_flicker", raw=raw, smooth=smooth))
+    return "".join(paragraph(line) for line in lines)
+
+
+def _bar(text: str, value: int, total: int, left: float | None, say: Say) -> str:
+    span = "" if left is None else " · " + say("left", seconds=seconds_text(left))
+    label = escape(text + span)
+    extent = f'value="{value}" max="{total}"' if total else ""
+    return f'<p>{label}</p><progress {extent} aria-label="{label}"></progress>'

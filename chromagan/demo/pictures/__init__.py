@@ -1,0 +1,1 @@
+"""Photographs on their way through the page, without a page: read, judged, coloured, marked."""

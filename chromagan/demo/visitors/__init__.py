@@ -1,0 +1,1 @@
+"""Visitors' files: private folders under random names, deleted by age, on demand and at the end."""
