@@ -14,7 +14,7 @@ from chromagan.demo.pictures.names import safe_stem, unused
 from chromagan.demo.pictures.photo import Look, Studio, Upload, resized, with_look
 from chromagan.demo.texts import Say
 from chromagan.demo.visitors.folders import discard, new_path
-from chromagan.images import ImageError, image_size, read_image
+from chromagan.images import ImageError, image_size, read_photo
 
 _THUMB_SIDE = 640
 
@@ -54,20 +54,23 @@ class Archive:
 
     path: Path
     _taken: set[str] = field(default_factory=set)
-    _renamed: list[tuple[str, str]] = field(default_factory=list)
+    _lines: list[str] = field(default_factory=list)
 
-    def add(self, file: str, original: str) -> str:
-        """Take a result in under a name made from `original`, the photograph's own; returns it."""
+    def add(self, file: str, original: str, notes: Sequence[str] = ()) -> str:
+        """Take a result in under a name made from `original`, the photograph's own; returns it.
+
+        notes: what its owner should know, for README.txt.
+        """
         name = f"{unused(safe_stem(original), self._taken)}-colorized.png"
         with zipfile.ZipFile(self._part, "a", zipfile.ZIP_STORED) as archive:
             archive.write(file, name)
-        self._renamed.append((original, name))
+        remarks = f"  ({'; '.join(notes)})" if notes else ""
+        self._lines.append(f"{name}  <-  {original}{remarks}")
         return name
 
     def close(self, failures: Sequence[tuple[str, str]]) -> str:
         """Add README.txt (which photograph became which file, and what failed); the ZIP's path."""
-        lines = [DESCRIPTION, ""]
-        lines += [f"{name}  <-  {original}" for original, name in self._renamed]
+        lines = [DESCRIPTION, "", *self._lines]
         lines += ["", *(f"{name}: {reason}" for name, reason in failures)]
         with zipfile.ZipFile(self._part, "a", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("README.txt", "\n".join(lines).strip() + "\n")
@@ -101,7 +104,7 @@ def colorize_all(
         yield replace(state, current=upload.name)
         try:
             pixels += _admit(upload, index, pixels, studio, say)
-            result = _one(upload, studio, network, look, archive)
+            result = _one(upload, studio, network, look, archive, say)
             state = replace(state, results=(*state.results, result))
         except ImageError as error:
             state = replace(state, failures=(*state.failures, (upload.name, error.reason)))
@@ -124,14 +127,21 @@ def _admit(upload: Upload, index: int, pixels: int, studio: Studio, say: Say) ->
 
 
 def _one(
-    upload: Upload, studio: Studio, network: str | None, look: Look, archive: Archive
+    upload: Upload,
+    studio: Studio,
+    network: str | None,
+    look: Look,
+    archive: Archive,
+    say: Say,
 ) -> tuple[str, str]:
-    image = read_image(upload.path, max_pixels=studio.limits.max_pixels, accept_damaged=True)
+    photo = read_photo(upload.path, max_pixels=studio.limits.max_pixels, accept_damaged=True)
+    image, notes = photo.pixels, [say.note(note) for note in photo.notes]
     result = with_look(image, studio.networks.predict_ab(image, network), look)
     chosen = network or studio.networks.default
     full = save_result(result, safe_stem(upload.name), network=chosen)
     try:
-        name = archive.add(full, upload.name)
+        name = archive.add(full, upload.name, notes)
     finally:
         discard(full)
-    return save_preview(resized(result, _THUMB_SIDE), Path(name).stem), name
+    caption = " – ".join([name, *notes])
+    return save_preview(resized(result, _THUMB_SIDE), Path(name).stem), caption
