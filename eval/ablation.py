@@ -21,7 +21,7 @@ from eval.report.plots import comparison_sheet, encode_png, intervals_figure, ps
 from eval.report.psnr_report import describe, with_error
 from eval.report.published import published
 from eval.report.summary import coloured, column
-from eval.report.tables import TextTable
+from eval.report.tables import TextTable, show
 from eval.run.folder import RunFolder
 
 VARIANTS = ("full", "no-class", "no-gan")
@@ -69,8 +69,8 @@ def main(argv: list[str] | None = None) -> int:
     for item in ablation.differences:
         if item.metric == "psnr224":
             _, pair, mean, interval, _, verdict = _cells(item)
-            print(f"{pair}: {mean} dB ({interval}), {verdict}")
-    print("\n".join(str(path) for path in written))
+            show(f"{pair}: {mean} dB ({interval}), {verdict}")
+    show(*map(str, written))
     return 0
 
 

@@ -19,6 +19,7 @@ from chromagan.files import write_text
 from chromagan.images import ImageError
 from eval.measures.quality import squash
 from eval.measures.rebalancing import CELLS, FILE, REACH, cells
+from eval.report.tables import show
 from eval.run.photos import PhotosError, open_photos
 
 
@@ -63,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     if not used:
         parser.error("none of the photographs could be read")
     write_text(args.out, table(counts, used))
-    print(f"{args.out}: {used} photographs")
+    show(f"{args.out}: {used} photographs")
     return 0
 
 

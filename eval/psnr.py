@@ -23,7 +23,7 @@ from eval.baselines import method_names
 from eval.report.plots import write_plots
 from eval.report.psnr_report import LEGEND, metrics_table, notes, psnr_table, write_tables
 from eval.report.summary import summarise, write_per_image, write_summary
-from eval.report.tables import plain
+from eval.report.tables import plain, show
 from eval.run.entries import Entry, EntryError, available, network, outputs
 from eval.run.extras import Extras
 from eval.run.folder import RunFolder
@@ -157,19 +157,18 @@ def _plain_name(name: str) -> bool:
 
 
 def _print_report(run: Run, summary: dict[str, Any]) -> None:
-    print(plain(psnr_table(summary)), LEGEND, sep="\n", end="\n\n")
-    print(plain(metrics_table(summary, errors=False)), end="\n\n")
+    show(plain(psnr_table(summary)), LEGEND, "")
+    show(plain(metrics_table(summary, errors=False)), "")
     for line in notes(summary):
-        print(f"  {line}")
+        show(f"  {line}")
     for name, timing in run.timing.items():
-        print(
+        show(
             f"  time of {name}: {timing.photos} photographs, network {timing.network:.1f} s, all "
             f"{timing.wall:.1f} s: metrics and I/O added {timing.added:.0%} (their processor time "
             f"is {timing.overhead:.0%} of the network's)"
         )
     images = summary["images"]
-    where = readable(str(run.folder.path))
-    print(f"  {images['count']} images, list hash {images['list_hash']}; files in {where}")
+    show(f"  {images['count']} images, list hash {images['list_hash']}; files in {run.folder.path}")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from chromagan.color import Rgb8, grey8, rgb8_to_lab
 from chromagan.images import ImageError
 from chromagan.samples import sample_paths
 from eval.report.contact_sheet import FORMATS, Style, encode, side_by_side
+from eval.report.tables import show
 from eval.run.entries import Entry, EntryError, network, shortened
 from eval.run.folder import write_bytes
 from eval.run.photos import PhotoFile, PhotosError, open_photos
@@ -61,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
     labels = [photo.key for photo in chosen] if args.captions else None
     sheet = side_by_side(rows, list(columns), labels, Style(cell=args.cell), args.side_by_side)
     write_bytes(args.out, encode(sheet, args.out.suffix, args.quality))
-    print(f"{args.out}: {len(rows)} photographs, {', '.join(columns)}")
+    show(f"{args.out}: {len(rows)} photographs, {', '.join(columns)}")
     return 1 if failed else 0
 
 

@@ -94,6 +94,16 @@ def test_equal_stems_keep_their_suffix() -> None:
     assert unique_keys(["a.png", "a.jpg", "b.png"]) == ["a_png", "a_jpg", "b"]
 
 
+def test_keys_survive_file_systems_that_ignore_case_and_end_at_255_bytes() -> None:
+    upper, lower = unique_keys(["A/x.png", "a/x.png"])
+    assert upper.casefold() != lower.casefold()
+    deep = unique_keys([f"{'祖' * 80}/{'母' * 80}/{i}.png" for i in range(2)])
+    assert len(set(deep)) == 2
+    assert all(len(key.encode()) <= 210 for key in deep)
+    composed, decomposed = unique_keys(["\u00e9.png", "e\u0301.png"])
+    assert composed != decomposed and len({composed[:1], decomposed[:1]}) == 1
+
+
 def test_the_list_hash_knows_names_and_content_but_no_order() -> None:
     one = list_hash({"a": "1", "b": "2"})
     assert one == list_hash({"b": "2", "a": "1"})

@@ -22,13 +22,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors.torch import save_file
 from skimage.metrics import peak_signal_noise_ratio
 
 from chromagan.checkpoint.release_file import save_release
 from chromagan.color import rgb8_to_lab
 from chromagan.config import ModelConfig
+from chromagan.files import sha256_of
 from chromagan.model import build_generator
 from chromagan.samples import sample_paths
+from eval.ablation import main as eval_ablation
 from eval.measures.protocol import METRICS
 from eval.measures.quality import PSNR_CAP, psnr, rebuild, squash
 from eval.psnr import main
@@ -324,6 +327,36 @@ def test_changed_photographs_and_weights_are_measured_again(
     assert third[STEMS[1]] != second[STEMS[1]]
 
 
+def test_bundled_and_cached_weights_are_told_by_their_content(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, out = tmp_path / "bundle", tmp_path / "out"
+    bundle.mkdir()
+    monkeypatch.setattr("eval.baselines.weight_files.BUNDLED", bundle)
+    words = ("--images", small, "--methods", "mean-ab", "--out", out)
+    seen = []
+    for ab in ((4.0, 9.0), (30.0, -9.0)):
+        file = bundle / "mean-ab.safetensors"
+        save_file({"mean_ab": torch.tensor(ab)}, file, {"method": "mean-ab", "label": "same label"})
+        assert call(*words) == 0
+        method = summary_of(out)["methods"]["mean-ab"]
+        assert method["weights_sha256"] == sha256_of(file)
+        seen.append(method["psnr224"]["mean"])
+    assert abs(seen[0] - seen[1]) > 0.5
+
+
+def test_a_new_version_of_the_programs_measures_its_networks_again(
+    small: Path, tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    words = ("--images", small, "--methods", "x", "--weights", f"x={checkpoint}", "--out", out)
+    assert call(*words) == 0
+    before = stamps(out)
+    monkeypatch.setattr("chromagan.__version__", "99.0")
+    assert call(*words) == 0
+    assert all(stamps(out)[name] != stamp for name, stamp in before.items() if "truth" not in name)
+
+
 def test_a_tar_gives_the_numbers_of_its_folder(small: Path, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "set.tar", "w") as archive:
         for path in sorted(small.iterdir()):
@@ -437,6 +470,49 @@ def test_misfitting_outputs_are_refused_before_anything_runs(
     assert "several: " in complaint(capsys, *words)
 
 
+def test_one_picture_serves_one_photograph(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, photos: Path
+) -> None:
+    twins, other = tmp_path / "twins", tmp_path / "other"
+    for folder in ("day", "night"):
+        (twins / folder).mkdir(parents=True)
+        shutil.copy(photos / f"{STEMS[0]}.png", twins / folder / "001.png")
+    other.mkdir()
+    shutil.copy(photos / f"{STEMS[0]}.png", other / "001.png")
+    words = ("--images", twins, "--outputs", f"other={other}", "--out", tmp_path / "out")
+    assert "001.png for day/001.png and night/001.png" in complaint(capsys, *words)
+    (other / "day").mkdir()  # a picture of its own for one of them says nothing about the other
+    shutil.copy(other / "001.png", other / "day" / "001.png")
+    assert "001.png for day/001.png and night/001.png" in complaint(capsys, *words)
+    shutil.copytree(other / "day", other / "night")
+    assert call(*words) == 0
+    assert {row["image"] for row in rows_of(tmp_path / "out")} == {"day/001.png", "night/001.png"}
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems refuse such names")
+def test_names_that_are_no_utf8_stand_in_every_table(
+    tmp_path: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, other = tmp_path / os.fsdecode(b"f\xe9te"), tmp_path / "other"
+    names = (os.fsdecode(b"caf\xe9.png"), "two\nlines.png", "祖母婚礼.png", "x" * 240 + ".png")
+    for place in (folder, other):
+        place.mkdir()
+        for name in names:
+            shutil.copy(photos / f"{STEMS[0]}.png", place / name)
+    (folder / os.fsdecode(b"tor\xe9.png")).write_bytes(b"no picture")
+    (other / os.fsdecode(b"tor\xe9.png")).write_bytes(b"no picture")
+    out = tmp_path / os.fsdecode(b"r\xe9sultat")
+    code = main(["--images", str(folder), "--outputs", f"other={other}", "--out", str(out)])
+    assert code == 1
+    assert {row["image"] for row in rows_of(out)} == {
+        "caf\\xe9.png", "two\\nlines.png", "祖母婚礼.png", names[3],
+    }  # fmt: skip
+    assert summary_of(out)["images"]["source"] == "f\\xe9te"
+    assert r"tor\\xe9.png" in (out / "table.md").read_text()
+    assert r"r\udce9sultat" in capsys.readouterr().out
+    assert eval_ablation([str(out), "--methods", "grey,other"]) == 0
+
+
 def test_a_damaged_output_excludes_its_photograph_for_every_method(
     small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -548,6 +624,14 @@ def test_a_killed_run_resumes(tmp_path: Path, checkpoint: Path) -> None:
     kept = sum(after[name] == stamp for name, stamp in before.items())
     assert kept >= 3
     assert len(rows_of(out)) == 38
+
+
+def test_the_shared_twins_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    cases = ROOT / ".." / "shared" / "cases" / "eval"
+    if not cases.exists():
+        pytest.skip("../shared/cases is not here")
+    words = ("--images", cases / "twins", "--outputs", f"x={cases / 'twins-out'}")
+    assert "day/001.png and night/001.png" in complaint(capsys, *words, "--out", tmp_path)
 
 
 def test_the_shared_validation_tar(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -33,6 +34,13 @@ def number(value: float | None, digits: int = 2, *, signed: bool = False) -> str
         return ABSENT
     # + 0.0 turns a rounded negative zero into zero
     return f"{round(value, digits) + 0.0:{'+' if signed else ''}.{digits}f}"
+
+
+def show(*lines: str) -> None:
+    """Print, with escapes for what the terminal's encoding lacks: no result ends in an error."""
+    encoding = sys.stdout.encoding or "utf-8"
+    for line in lines:
+        print(line.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def plain(table: TextTable) -> str:
