@@ -20,6 +20,8 @@ from typing import Any
 from chromagan.model.device import choose_device
 from chromagan.samples import sample_paths
 from eval.baselines import method_names
+from eval.report import failures
+from eval.report.page import write_page
 from eval.report.plots import write_plots
 from eval.report.psnr_report import LEGEND, metrics_table, notes, psnr_table, write_tables
 from eval.report.summary import summarise, write_per_image, write_summary
@@ -29,6 +31,7 @@ from eval.run.extras import Extras
 from eval.run.folder import RunFolder
 from eval.run.photos import PhotosError, open_photos, readable
 from eval.run.run import Run
+from eval.run.scenes import kinds_of
 
 RESULTS = Path("results")
 
@@ -105,13 +108,20 @@ def main(argv: list[str] | None = None) -> int:
     if not any(table.values()):
         print("no image could be measured with every method", file=sys.stderr)
         return 1
-    whole = extras.measure(run.folder, run.entries, table)
+    extras.measure(run.folder, run.entries, table)
+    kinds = kinds_of(run.folder, next(iter(table.values())), run.device)
+    whole = {
+        name: failures.analyse(rows, kinds, run.seed) | extras.whole.get(name, {})
+        for name, rows in table.items()
+    }
     summary = summarise(table, run.seed, run.about(table), whole)
     write_per_image(run.folder, table)
     write_summary(run.folder, summary)
     write_tables(run.folder, summary)
     if not args.no_plots:
         write_plots(run.folder, summary, table)
+        title = f"Where methods fail: {summary['images']['count']} photographs"
+        write_page(run.folder.path, "failures", title, failures.sections(summary))
     _print_report(run, summary)
     return 1 if run.excluded else 0
 

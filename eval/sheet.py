@@ -2,6 +2,9 @@
 
     python -m eval.sheet --images chromagan/samples/color --methods full,no-gan --grey --truth \\
         --count 16 --seed 0 -o sheet.webp
+
+`--worst N` and `--best N` choose by the PSNR gain of the first method instead of at random (all
+photographs are coloured for it), `--by-kind` as many of every kind of scene.
 """
 
 from __future__ import annotations
@@ -9,22 +12,54 @@ from __future__ import annotations
 import argparse
 import random
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from chromagan.checkpoint.source import DEFAULT_CHECKPOINT
 from chromagan.color import Rgb8, grey8, rgb8_to_lab
 from chromagan.images import ImageError
 from chromagan.samples import sample_paths
+from eval.measures.protocol import measure_gain
+from eval.measures.scenes import KINDS
 from eval.report.contact_sheet import FORMATS, Style, encode, side_by_side
 from eval.report.tables import show
 from eval.run.entries import Entry, EntryError, network, shortened
 from eval.run.folder import write_bytes
 from eval.run.photos import PhotoFile, PhotosError, open_photos
+from eval.run.scenes import SceneClassifier
+
+
+@dataclass(frozen=True)
+class Looked:
+    """A photograph that was looked at before choosing: its kind of scene and its PSNR gain."""
+
+    photo: PhotoFile
+    kind: str = ""
+    gain: float = 0.0
 
 
 def choose(photos: list[PhotoFile], count: int, seed: int) -> list[PhotoFile]:
     """`count` photographs drawn without replacement, in their own order."""
     drawn = random.Random(seed).sample(range(len(photos)), min(count, len(photos)))
     return [photos[index] for index in sorted(drawn)]
+
+
+def ranked(photos: Sequence[Looked], worst: int, best: int) -> list[tuple[str, PhotoFile]]:
+    """The `best` and `worst` photographs of every kind by gain, with labels, best first.
+
+    A photograph is never there twice.
+    """
+    chosen = []
+    for kind in sorted({looked.kind for looked in photos}):
+        order = sorted((x for x in photos if x.kind == kind), key=lambda looked: -looked.gain)
+        rest = order[best:]
+        places = [("best", x) for x in order[:best]]
+        places += [("worst", x) for x in rest[max(0, len(rest) - worst) :]]
+        chosen += [
+            (f"{kind} {why}: {x.gain:+.1f} dB, {x.photo.key}".strip(), x.photo) for why, x in places
+        ]
+    return chosen
 
 
 def grey_version(image: Rgb8) -> Rgb8:
@@ -39,6 +74,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if args.out.suffix.lower() not in FORMATS:
             raise ValueError(f"-o {args.out}: the suffix must be one of {', '.join(FORMATS)}")
+        if min(args.worst, args.best) < 0:
+            raise ValueError("--worst, --best: not below 0")
         if args.count < 1 or args.cell < 16 or args.side_by_side < 1:
             raise ValueError("--count, --side-by-side: at least 1; --cell: at least 16")
         photos = open_photos(args.images or sample_paths("color")[0].parent)
@@ -49,17 +86,23 @@ def main(argv: list[str] | None = None) -> int:
             network(name, Path(weights[name]) if name in weights else None, args.device)
             for name in args.methods.split(",")
         ]
+        if args.by_kind and not SceneClassifier(args.device):
+            raise ValueError("--by-kind needs a checkpoint with a class head; none is here")
     except (PhotosError, EntryError, ValueError) as error:
         parser.error(str(error))
-    chosen, truths, failed = _read(photos, args)
+    labelled, failed = _chosen(photos, methods[0], args)
+    truths, unreadable = _read([photo for _, photo in labelled])
+    failed += unreadable
     for line in failed:
         print(f"left out: {line}", file=sys.stderr)
-    if not truths:
+    labelled = [item for item in labelled if item[1] in truths]
+    if not labelled:
         print("no photograph could be read", file=sys.stderr)
         return 1
-    columns = _columns(chosen, truths, methods, args)
+    columns = _columns(truths, methods, args)
     rows = [list(row) for row in zip(*columns.values(), strict=True)]
-    labels = [photo.key for photo in chosen] if args.captions else None
+    captions = args.captions or args.worst or args.best or args.by_kind
+    labels = [label for label, _ in labelled] if captions else None
     sheet = side_by_side(rows, list(columns), labels, Style(cell=args.cell), args.side_by_side)
     write_bytes(args.out, encode(sheet, args.out.suffix, args.quality))
     show(f"{args.out}: {len(rows)} photographs, {', '.join(columns)}")
@@ -70,11 +113,19 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m eval.sheet", description=main.__doc__)
     add = parser.add_argument
     add("--images", type=Path, metavar="DIR|TAR", help="photographs (default: the samples)")
-    add("--methods", default="lite", metavar="A,B,…", help="columns (default: lite)")
+    add(
+        "--methods",
+        default=DEFAULT_CHECKPOINT,
+        metavar="A,B,…",
+        help="columns (default: the default checkpoint)",
+    )
     add("--weights", action="append", default=[], metavar="NAME=FILE")
     add("--names", metavar="A,B,…", help="these photographs, by name without suffix")
     add("--count", type=int, default=16, help="photographs, drawn at random (default 16)")
     add("--seed", type=int, default=0, help="of the draw (default 0)")
+    add("--worst", type=int, default=0, metavar="N", help="the N with the least PSNR gain")
+    add("--best", type=int, default=0, metavar="N", help="the N with the largest PSNR gain")
+    add("--by-kind", action="store_true", help="--worst, --best or --count of every kind of scene")
     add("--grey", action="store_true", help="first column: the input")
     add("--truth", action="store_true", help="last column: the photograph itself")
     add("--side-by-side", type=int, default=1, metavar="N", help="break the rows into N blocks")
@@ -93,30 +144,57 @@ def _named(photos: list[PhotoFile], names: list[str]) -> list[PhotoFile]:
     return [by_key[name] for name in names]
 
 
-def _read(
-    photos: list[PhotoFile], args: argparse.Namespace
-) -> tuple[list[PhotoFile], list[Rgb8], list[str]]:
-    chosen, truths, failed = [], [], []
-    for photo in photos if args.names else choose(photos, args.count, args.seed):
+def _chosen(
+    photos: list[PhotoFile], method: Entry, args: argparse.Namespace
+) -> tuple[list[tuple[str, PhotoFile]], list[str]]:
+    """The photographs of the sheet with their labels, and what could not be looked at."""
+    by_gain = bool(args.worst or args.best)
+    if not (by_gain or args.by_kind):
+        drawn = photos if args.names else choose(photos, args.count, args.seed)
+        return [(photo.key, photo) for photo in drawn], []
+    colorize = method.load() if by_gain else None
+    classifier = SceneClassifier(args.device) if args.by_kind else None
+    looked, failed = [], []
+    for photo in photos:
         try:
-            truths.append(photo.read())
-            chosen.append(photo)
+            truth = photo.read()
         except ImageError as error:
             failed.append(str(error))
-    return chosen, truths, failed
+            continue
+        kind = classifier.kind(truth) if classifier else ""
+        gain = measure_gain(truth, colorize(photo, truth)) if colorize else 0.0
+        looked.append(Looked(photo, kind, gain))
+    if by_gain:
+        return ranked(looked, args.worst, args.best), failed
+    kinds = {kind: [x.photo for x in looked if x.kind == kind] for kind in KINDS}
+    return [
+        (f"{kind}: {photo.key}", photo)
+        for kind, same in kinds.items()
+        for photo in choose(same, args.count, args.seed)
+    ], failed
+
+
+def _read(photos: list[PhotoFile]) -> tuple[dict[PhotoFile, Rgb8], list[str]]:
+    truths, failed = {}, []
+    for photo in photos:
+        try:
+            truths[photo] = photo.read()
+        except ImageError as error:
+            failed.append(str(error))
+    return truths, failed
 
 
 def _columns(
-    photos: list[PhotoFile], truths: list[Rgb8], methods: list[Entry], args: argparse.Namespace
+    truths: dict[PhotoFile, Rgb8], methods: list[Entry], args: argparse.Namespace
 ) -> dict[str, list[Rgb8]]:
     columns: dict[str, list[Rgb8]] = {}
     if args.grey:
-        columns["input"] = [grey_version(truth) for truth in truths]
+        columns["input"] = [grey_version(truth) for truth in truths.values()]
     for method in methods:
         colorize = method.load()
-        columns[method.name] = [colorize(p, truth) for p, truth in zip(photos, truths, strict=True)]
+        columns[method.name] = [colorize(photo, truth) for photo, truth in truths.items()]
     if args.truth:
-        columns["truth"] = truths
+        columns["truth"] = list(truths.values())
     return columns
 
 

@@ -135,7 +135,8 @@ def test_every_promised_file_is_there_and_no_temporary_one(finished: tuple[Path,
     out, _ = finished
     names = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
     wanted = {"per_image.csv", "summary.json", "table.md", "table.tex", "table.csv", "psnr.png",
-              "psnr_colourfulness.png", "extremes.webp", "journal.jsonl"}  # fmt: skip
+              "psnr_colourfulness.png", "extremes.webp", "journal.jsonl", "scenes.json",
+              "failures.html", "failures.md", "failures-lite.png", "failures-other.png"}  # fmt: skip
     wanted |= {f"{m}/{s}.png" for m in ("lite", "grey", "other") for s in (*STEMS, "old")}
     wanted |= {f"truth/{s}.png" for s in (*STEMS, "old")}
     assert names == wanted

@@ -12,10 +12,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from chromagan.samples import sample_paths
 from eval.report.contact_sheet import Style, contact_sheet, encode, side_by_side
 from eval.run.folder import RunFolder, write_bytes
 from eval.run.photos import PhotoFile
-from eval.sheet import choose, grey_version, main
+from eval.sheet import Looked, choose, grey_version, main, ranked
 
 STYLE = Style(cell=40, gap=4, label=20)
 
@@ -136,3 +137,52 @@ def test_blocks_stand_beside_one_another() -> None:
     assert joined.size == (2 * single.width, single.height)
     assert joined.getpixel((single.width + 12, 20)) == (200, 200, 200)
     assert joined.crop((0, 0, *single.size)).tobytes() == single.tobytes()
+
+
+def test_the_extremes_of_every_kind_come_with_their_gain_and_only_once() -> None:
+    gains = {"a": 3.0, "b": 1.0, "c": -2.0, "d": 0.5, "e": 7.0}
+    looked = [
+        Looked(PhotoFile(f"{key}.png", key, Path("x")), "food" if key == "e" else "animal", gain)
+        for key, gain in gains.items()
+    ]
+    labels = [label for label, _ in ranked(looked, worst=2, best=1)]
+    assert labels == ["animal best: +3.0 dB, a", "animal worst: +0.5 dB, d",
+                      "animal worst: -2.0 dB, c", "food best: +7.0 dB, e"]  # fmt: skip
+    few = [photo.key for _, photo in ranked(looked[:2], worst=5, best=5)]
+    assert few == ["a", "b"]
+
+
+def test_the_command_finds_best_and_worst(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "sheet.png"
+    photos.mkdir()
+    for name, colour in {"warm": (176, 158, 140), "cold": (90, 120, 200)}.items():
+        Image.new("RGB", (50, 30), colour).save(photos / f"{name}.png")
+    (photos / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\nx")
+    words = ["--images", str(photos), "--device", "cpu", "--cell", "32", "-o", str(out)]
+    assert main([*words, "--methods", "mean-ab", "--worst", "1", "--truth"]) == 1
+    assert "1 photographs, mean-ab, truth" in capsys.readouterr().out
+    with Image.open(out) as image:  # mean-ab is warm: it fails on the cold one
+        assert image.getpixel((38 + 22, 30)) == (90, 120, 200)
+    with pytest.raises(SystemExit) as stop:
+        main([*words, "--worst", "-1"])
+    assert stop.value.code == 2
+
+
+def test_by_kind_needs_a_network_that_knows_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--methods", "grey", "--by-kind", "--count", "1", "--cell", "32"]
+    out = tmp_path / "sheet.webp"
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for path in sample_paths("color")[:2]:
+        with Image.open(path) as image:
+            image.resize((96, 64)).save(photos / f"{path.stem}.png")
+    assert main([*words, "--images", str(photos), "-o", str(out)]) == 0
+    assert "grey" in capsys.readouterr().out
+    monkeypatch.setenv("CHROMAGAN_CHECKPOINTS", str(tmp_path))
+    with pytest.raises(SystemExit):
+        main([*words, "-o", str(out)])
+    assert "needs a checkpoint with a class head" in capsys.readouterr().err

@@ -7,16 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from chromagan.checkpoint.release_file import Release, read_release
+from chromagan.checkpoint.description import Release, read_release
 from chromagan.checkpoint.source import find_checkpoint
 from chromagan.inference.colorizer import ChromaGANColorizer, load_colorizer
 from eval.baselines.method import MethodError, check_image
-
-_VARIANTS = {
-    "full": "ChromaGAN",
-    "no-class": "ChromaGAN without the class distribution",
-    "no-gan": "ChromaGAN without the adversarial term",
-}
 
 
 class OwnMethod:
@@ -49,5 +43,5 @@ def load(name: str, weights: Path | str | None, device: str) -> OwnMethod:
 
 
 def _description(release: Release) -> str:
-    variant = _VARIANTS.get(release.record.get("variant", ""), "ChromaGAN")
-    return variant + (", lightweight" if release.config.architecture == "lite" else "")
+    variant, kind = release.record.get("variant", "?"), release.config.architecture
+    return f"{release.title} (ChromaGAN, variant {variant}, {kind})"

@@ -8,18 +8,31 @@ from __future__ import annotations
 
 import math
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from chromagan.color import Rgb8
 from chromagan.images import write_image
 
 SIDE = 256
+VGG_FILE = "vgg16-397923af.pth"
 CAFFE_MEAN = (123.68, 116.779, 103.939)  # of RGB in [0, 255], from VGG's authors
+IMAGENET_MEAN = tuple(255 * x for x in (0.485, 0.456, 0.406))
+IMAGENET_STD = tuple(255 * x for x in (0.229, 0.224, 0.225))
+_VGG_BLOCKS = (2, 2, 3, 3, 3)
+_WIDTHS = (3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
+_VGG_SHAPES = [(out, into, 3, 3) for into, out in pairwise(_WIDTHS)]
+_VGG_ADVICE = (
+    "give the 13 convolutions under torchvision's names with --lpips-weights FILE, or put "
+    f"torchvision's {VGG_FILE} into torch's cache"
+)
 _PACKAGES = {"lpips": "lpips", "lpips_vgg": "lpips", "fid": "torch_fidelity"}
 EXTRAS = tuple(_PACKAGES)
 Distance = Callable[[Rgb8, Rgb8], float]
@@ -41,34 +54,60 @@ def check_extras(names: Sequence[str]) -> None:
             )
 
 
-def lpips_distance(trunk: str, device: str, weights: Path | None = None) -> Distance:
-    """LPIPS, version 0.1, of two pictures, input in [-1, 1]; 0 = equal.
-
-    `trunk` is "alex" or "vgg"; `weights` a file with VGG-16's convolutions under torchvision's
-    names. Raises ExtraError where the trunk's weights are neither here nor to be downloaded.
-    """
+def lpips_alex(device: str) -> Distance:
+    """LPIPS 0.1 by AlexNet as the package runs it. Raises ExtraError without its weights."""
     import lpips
     import torch
 
     try:
-        network: Any = lpips.LPIPS(net=trunk, pnet_rand=weights is not None, verbose=False)
+        with warnings.catch_warnings():  # lpips calls torchvision the way of 2021
+            warnings.simplefilter("ignore", UserWarning)
+            network: Any = lpips.LPIPS(net="alex", verbose=False)
     except OSError as error:
         raise ExtraError(
-            f"LPIPS cannot get the weights of {trunk} ({error}); put torchvision's file into "
+            f"LPIPS cannot get AlexNet's weights ({error}); put torchvision's file into "
             f"{torch.hub.get_dir()}/checkpoints"
-            + (", or give --lpips-weights FILE" if trunk == "vgg" else "")
         ) from None
-    if weights is not None:
-        _load_vgg(network, weights)
     network = network.eval().requires_grad_(False).to(device)
 
-    def code(image: Rgb8) -> torch.Tensor:
-        planes = np.ascontiguousarray(image.transpose(2, 0, 1), np.float32) / 127.5 - 1
-        return torch.from_numpy(planes)[None].to(device)
+    def distance(truth: Rgb8, output: Rgb8) -> float:
+        one, two = (torch.from_numpy(_planes(p) / 127.5 - 1).to(device) for p in (truth, output))
+        with torch.inference_mode():
+            return float(network(one, two))
+
+    return distance
+
+
+def lpips_vgg(device: str, weights: Path | None = None) -> Distance:
+    """LPIPS 0.1 by VGG-16; 0 = equal (Zhang et al. 2018, equation 1).
+
+    The package brings the linear layers. `weights` is a file with VGG-16's convolutions under
+    torchvision's names (`features.N.…`); without it, torchvision's own file in torch's cache. A
+    safetensors file whose metadata says `input: RGB*255 minus …` gets pixels minus Caffe's mean,
+    others torchvision's normalised input. Raises ExtraError where they are missing or do not fit.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    path = weights or Path(torch.hub.get_dir(), "checkpoints", VGG_FILE)
+    tensors, mean, scale = _vgg(path)
+    trunk = [(t.to(device), tensors[f"features.{n}.bias"].to(device)) for n, t in _convs(tensors)]
+    linear = [x.to(device) for x in _linear_layers()]
+
+    def features(image: Rgb8) -> list[torch.Tensor]:
+        x = torch.from_numpy((_planes(image) - mean) / scale).to(device)
+        maps, convs = [], iter(trunk)
+        for block, count in enumerate(_VGG_BLOCKS):
+            x = F.max_pool2d(x, 2) if block else x
+            for _ in range(count):
+                x = F.conv2d(x, *next(convs), padding=1).relu()
+            maps.append(x / (x.square().sum(dim=1, keepdim=True).sqrt() + 1e-10))
+        return maps
 
     def distance(truth: Rgb8, output: Rgb8) -> float:
         with torch.inference_mode():
-            return float(network(code(truth), code(output)))
+            pairs = zip(features(truth), features(output), linear, strict=True)
+            return float(sum(F.conv2d((a - b).square(), w).mean() for a, b, w in pairs))
 
     return distance
 
@@ -118,37 +157,51 @@ def fid(pairs: Iterable[tuple[Rgb8, Rgb8]], device: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _load_vgg(network: Any, path: Path) -> None:
-    """Fill lpips' slices of VGG-16 from `features.N.{weight,bias}`, and scale as the file wants.
-
-    A safetensors file whose metadata says `input: RGB*255 minus …` was made for pixels minus
-    Caffe's mean instead of torchvision's normalised input.
-    """
-    import torch
-
-    try:
-        theirs, wants = _read_weights(path)
-        ours = {name: f"features.{name.partition('.')[2]}" for name in network.net.state_dict()}
-        network.net.load_state_dict({name: theirs[key].float() for name, key in ours.items()})
-    except Exception as error:  # the readers raise a dozen types for damaged files
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ExtraError(
-            f"--lpips-weights {path}: not the 13 convolutions of torchvision's VGG-16 ({reason})"
-        ) from None
-    if "255" in wants:
-        mean = torch.tensor(CAFFE_MEAN).view(1, 3, 1, 1)
-        network.scaling_layer.shift = mean / 127.5 - 1
-        network.scaling_layer.scale = torch.full_like(mean, 1 / 127.5)
+def _planes(image: Rgb8) -> npt.NDArray[np.float32]:
+    return np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32)
 
 
-def _read_weights(path: Path) -> tuple[Mapping[str, Any], str]:
-    """Tensors, and what the file's metadata says of the network's input."""
+def _vgg(
+    path: Path,
+) -> tuple[Mapping[str, Any], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Tensors of VGG-16's convolutions; mean and scale of the pixels (0 to 255) they want."""
     import torch
     from safetensors import safe_open
 
-    if path.suffix != ".safetensors":
-        state: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        return state, ""
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return tensors, (file.metadata() or {}).get("input", "")
+    wants = ""
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                wants = (file.metadata() or {}).get("input", "")
+        else:
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
+        shapes = [tuple(tensor.shape) for _, tensor in _convs(tensors)]
+    except Exception as error:  # the readers raise a dozen types for damaged files
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ExtraError(f"lpips_vgg: {path} cannot be read ({reason}); {_VGG_ADVICE}") from None
+    if shapes != _VGG_SHAPES:
+        raise ExtraError(f"lpips_vgg: {path} is not torchvision's VGG-16; {_VGG_ADVICE}")
+    used = (CAFFE_MEAN, (1.0,) * 3) if "255" in wants else (IMAGENET_MEAN, IMAGENET_STD)
+    mean, scale = (np.array(x, np.float32).reshape(1, 3, 1, 1) for x in used)
+    return tensors, mean, scale
+
+
+def _convs(tensors: Mapping[str, Any]) -> list[tuple[int, Any]]:
+    """The weights of `features.N`, in their order."""
+    numbers = sorted(
+        int(name.split(".")[1]) for name in tensors if name.startswith("features.")
+        and name.endswith(".weight")
+    )  # fmt: skip
+    return [(number, tensors[f"features.{number}.weight"].float()) for number in numbers]
+
+
+def _linear_layers() -> list[Any]:
+    """The package's linear layers for VGG-16, `(1, C, 1, 1)` each; nothing of it is imported."""
+    import torch
+
+    spec = find_spec("lpips")
+    assert spec is not None and spec.submodule_search_locations is not None
+    path = Path(spec.submodule_search_locations[0], "weights", "v0.1", "vgg.pth")
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    return [state[f"lin{number}.model.1.weight"] for number in range(len(_VGG_BLOCKS))]

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from chromagan.color import Floats, Rgb8, delta_e_2000, grey8, rgb8_to_lab
 from eval.measures import quality
+from eval.measures.calibration import chroma_products, psnr_at_factors
 from eval.measures.rebalancing import rebalancing_weights
+from eval.measures.regions import region_sums
 
 Luminance = Literal["true", "own"]
 
-PROTOCOL = 1  # counts up when a number's meaning changes: older rows are then measured again
+PROTOCOL = 2  # counts up when a number's meaning changes: older rows are then measured again
 COLOURED = 4.0  # mean chroma from which a truth counts as a colour photograph
 
 
@@ -37,6 +39,7 @@ METRICS = {
     "delta_e2000": Metric("ΔE2000", "ΔE2000", better=-1),
     "colourfulness": Metric("Colourfulness", "CF", better=0),
     "colourfulness_ratio": Metric("Colourfulness / truth", "CF ratio", better=0),
+    "colourfulness_absolute": Metric("Colourfulness, absolute", "CF abs.", better=0),
     "auc": Metric("AuC", "AuC", digits=3),
     "auc_rebalanced": Metric("AuC rebalanced", "AuC reb.", digits=3),
 }
@@ -49,13 +52,17 @@ CAPTION = (
     "(Pillow bicubic), 8-bit RGB rebuilt from the true L and the predicted ab, PSNR per image "
     f"(at most {quality.PSNR_CAP:.2f} dB, the rounding limit), mean over images. psnr256: the same "
     "at 256×256; psnr_full: unscaled; ab_psnr: the ab planes at 224² with peak 255; SSIM, ΔE2000 "
-    "and AuC at 224²; colourfulness: Hasler–Süsstrunk, signed, at 256²; its ratio to the truth and "
+    "and AuC at 224²; colourfulness: Hasler–Süsstrunk, signed, at 256² (absolute: the opponents' "
+    "absolute values, as NTIRE, DDColor and CT2 report it); its ratio to the truth and "
     f"every 'colour' column only over photographs with mean truth chroma of at least {COLOURED:g}."
 )
 
 
-def measure(truth: Rgb8, output: Rgb8, luminance: Luminance = "true") -> dict[str, float]:
+def measure(truth: Rgb8, output: Rgb8, luminance: Luminance = "true") -> dict[str, Any]:
     """Every metric of one output, plus `truth_chroma` and the `psnr224_grey` of no colour at all.
+
+    `regions`, `chroma_products` and `psnr_at_factors` are what the report pools over pictures to
+    say where a method fails and how vivid it should be.
 
     `luminance` "true" judges the chroma alone (the official definition); "own" compares the picture
     as the tool delivered it, its changes of brightness included. A ratio to a colourless truth is
@@ -80,9 +87,23 @@ def measure(truth: Rgb8, output: Rgb8, luminance: Luminance = "true") -> dict[st
         "delta_e2000": float(delta_e_2000(small.truth_lab, small.lab).mean(dtype=np.float64)),
         "colourfulness": colour,
         "colourfulness_ratio": colour / truth_colour if chroma >= COLOURED else math.nan,
+        "colourfulness_absolute": quality.colourfulness(middle.picture, absolute=True),
         "auc": quality.auc(truth_ab, ab),
         "auc_rebalanced": quality.auc(truth_ab, ab, rebalancing_weights(truth_ab)),
+        "chroma_products": chroma_products(truth_ab, ab),
+        "psnr_at_factors": psnr_at_factors(small.truth, small.truth_lab, ab),
+        "regions": {
+            name: [float(f"{x:.7g}") for x in sums.as_list()]
+            for name, sums in region_sums(small.truth_lab, small.lab).items()
+        },
     }
+
+
+def measure_gain(truth: Rgb8, output: Rgb8) -> float:
+    """psnr224 of an output over that of no colour at all, in dB."""
+    pair = Pair(quality.squash(truth, 224), quality.squash(output, 224), "true")
+    grey = grey8(pair.truth_lab[0])
+    return _capped_psnr(pair.truth, pair.picture) - _capped_psnr(pair.truth, grey)
 
 
 class Pair:

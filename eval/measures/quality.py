@@ -73,14 +73,17 @@ def ssim(first: Rgb8, second: Rgb8) -> float:
     return float(np.mean([_ssim_plane(*planes) for planes in zip(x, y, strict=True)]))
 
 
-def colourfulness(rgb: Rgb8) -> float:
+def colourfulness(rgb: Rgb8, *, absolute: bool = False) -> float:
     """Hasler & Süsstrunk 2003, equation 10, with signed opponents; 0 = grey, about 50 = vivid.
 
-    rg = R - G, yb = (R + G) / 2 - B; sqrt(σ_rg² + σ_yb²) + 0.3 sqrt(μ_rg² + μ_yb²). DDColor and CT2
-    report a variant with absolute opponents, which is lower: the two are not comparable.
+    rg = R - G, yb = (R + G) / 2 - B; sqrt(σ_rg² + σ_yb²) + 0.3 sqrt(μ_rg² + μ_yb²). NTIRE's
+    challenges, DDColor and CT2 take the opponents' absolute values (`absolute`), which gives lower
+    numbers: the two are not comparable.
     """
     r, g, b = rgb.reshape(-1, 3).T.astype(np.float32)
     rg, yb = r - g, (r + g) / 2 - b
+    if absolute:
+        rg, yb = np.abs(rg), np.abs(yb)
     spread = math.hypot(rg.std(dtype=np.float64), yb.std(dtype=np.float64))
     shift = math.hypot(rg.mean(dtype=np.float64), yb.mean(dtype=np.float64))
     return spread + 0.3 * shift

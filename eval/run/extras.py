@@ -25,18 +25,16 @@ class Extras:
         self._fid = "fid" in names
         if self._fid:
             perceptual.inception_weights()
-        trunks = {"lpips": ("alex", None), "lpips_vgg": ("vgg", lpips_weights)}
-        self._distances = {
-            name: perceptual.lpips_distance(trunk, device, weights)
-            for name, (trunk, weights) in trunks.items()
-            if name in names
-        }
+        self._distances = {}
+        if "lpips" in names:
+            self._distances["lpips"] = perceptual.lpips_alex(device)
+        if "lpips_vgg" in names:
+            self._distances["lpips_vgg"] = perceptual.lpips_vgg(device, lpips_weights)
+        self.whole: dict[str, dict[str, float | None]] = {}
+        """What belongs to a method and to no single image: `{method: {"fid": value}}`."""
 
-    def measure(
-        self, folder: RunFolder, entries: Sequence[Entry], table: Table
-    ) -> dict[str, dict[str, float | None]]:
-        """LPIPS into the rows; FID as `{method: {"fid": value}}`."""
-        whole: dict[str, dict[str, float | None]] = {}
+    def measure(self, folder: RunFolder, entries: Sequence[Entry], table: Table) -> None:
+        """LPIPS into the rows, FID into `whole`."""
         for entry in entries:
             rows = table[entry.name]
             if self._distances:
@@ -44,8 +42,7 @@ class Extras:
                     row |= {name: f(truth, output) for name, f in self._distances.items()}
             if self._fid:
                 value = perceptual.fid(_pairs(folder, rows, entry), self._device)
-                whole[entry.name] = {"fid": value}
-        return whole
+                self.whole[entry.name] = {"fid": value}
 
 
 def _pairs(

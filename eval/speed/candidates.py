@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch import nn
 from chromagan.checkpoint.description import read_release
 from chromagan.checkpoint.release_file import load_release
 from chromagan.checkpoint.source import available_checkpoints, find_checkpoint
-from chromagan.config import ModelConfig, for_release
+from chromagan.config import ARCHITECTURES, ModelConfig, for_release
 from chromagan.inference.colorizer import ChromaGANColorizer
 from chromagan.inference.engines import registry
 from chromagan.inference.engines.engine import Answer, Engine
@@ -27,7 +27,6 @@ from eval.baselines import PUBLISHED, load_method
 Pixels = NDArray[np.uint8]
 Codes = NDArray[np.float32]
 
-OURS = ("full", "lite")
 SEED = 0
 
 
@@ -61,7 +60,8 @@ def all_candidates(
 
     `exactly` is one candidate as `str` writes it, e.g. `lite/openvino-int8`.
     """
-    names = ("official", *OURS, *PUBLISHED)
+    ours = _one_of_each_architecture()
+    names = ("official", *ours, *PUBLISHED)
     wanted = (exactly.partition("/")[0],) if exactly else tuple(only or names)
     unknown = set(wanted) - set(names)
     if unknown:
@@ -69,9 +69,9 @@ def all_candidates(
     found: list[Candidate] = []
     if "official" in wanted:
         found.append(official(device))
-    for name in OURS:
+    for name, path in ours.items():
         if name in wanted:
-            found += _ours(name, device, exactly)
+            found += _ours(name, path, device, exactly)
     found += [_baseline(name, device) for name in PUBLISHED if name in wanted]
     return [c for c in found if exactly in (None, str(c))]
 
@@ -94,44 +94,30 @@ class OfficialEngine:
             return Answer(output.ab.cpu().numpy(), chances, None)
 
 
-class KerasEngine:
-    """The same network built and run by Keras, where TensorFlow is installed."""
-
-    name = "keras"
-    precision = "fp32"
-    device = "cpu"
-
-    def __init__(self) -> None:
-        from eval.speed.official_keras import build
-
-        self._model = build()
-
-    def run(self, l: Codes) -> Answer:  # noqa: E741
-        three = np.repeat(np.moveaxis(l, 1, -1), 3, axis=-1)
-        ab = np.asarray(self._model(three, training=False)[0])
-        return Answer(np.ascontiguousarray(np.moveaxis(ab, -1, 1), dtype=np.float32), None, None)
-
-
 def official(device: str) -> Candidate:
-    """ChromaGAN as published, in Keras if TensorFlow is here, else in plain PyTorch."""
-    config = ModelConfig("vgg16", "official", class_head=True)
-    engine: Engine
-    if device == "cpu" and find_spec("tensorflow") and find_spec("tf_keras"):
-        generator = _seeded(ModelConfig("vgg16", "official", class_head=False))
-        engine = KerasEngine()
-    else:
-        generator = _seeded(config)
-        engine = OfficialEngine(generator, device)
+    """ChromaGAN as published."""
+    generator = _seeded(ModelConfig("vgg16", "official", class_head=True))
+    engine = OfficialEngine(generator, device)
     return as_candidate("official", engine, generator, "seeded random weights")
 
 
-def _ours(name: str, device: str, exactly: str | None) -> list[Candidate]:
-    if name not in available_checkpoints():
-        config = ModelConfig("vgg16" if name == "full" else "lite")
+def _one_of_each_architecture() -> dict[str, Path | None]:
+    """The first checkpoint here of every architecture; without one, its name alone."""
+    releases = [read_release(find_checkpoint(name)) for name in available_checkpoints()]
+    found: dict[str, Path | None] = {}
+    for architecture in ARCHITECTURES:
+        same = (r for r in releases if r.config.architecture == architecture)
+        release = next(same, None)
+        found[release.name if release else architecture] = release.path if release else None
+    return found
+
+
+def _ours(name: str, path: Path | None, device: str, exactly: str | None) -> list[Candidate]:
+    if path is None:
+        config = ModelConfig.from_dict({"architecture": name})
         generator = _seeded(for_release(config, class_head=False))
         engine = TorchEngine(generator, device=device, precision="fp32")
         return [as_candidate(name, engine, generator, "seeded random weights")]
-    path = find_checkpoint(name)
     release, (generator, _) = read_release(path), load_release(path)
     found = []
     for spec in registry.candidates(release, device):

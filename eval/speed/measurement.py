@@ -13,6 +13,7 @@ from time import perf_counter
 
 import numpy as np
 
+from chromagan.checkpoint.source import DEFAULT_CHECKPOINT
 from eval.speed.candidates import Candidate
 from eval.speed.files import FolderRun, PhotoRun, make_photo
 from eval.speed.floor import peak_mb_of
@@ -73,8 +74,8 @@ QUICK = Plan(
     seconds=25.0,
     rounds=7,
     folder=False,
-    files_of=("official", "lite"),
-    memory_of=("official/torch-fp32", "lite/torch-fp32"),
+    files_of=("official", DEFAULT_CHECKPOINT),
+    memory_of=("official/torch-fp32", f"{DEFAULT_CHECKPOINT}/torch-fp32"),
 )
 
 

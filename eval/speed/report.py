@@ -14,6 +14,8 @@ from eval.report.plots import new_figure
 from eval.speed.floor import Floor
 from eval.speed.measurement import SpeedRecord
 
+_COLOURS = ("#1b9e77", "#7570b3", "#d95f02", "#8c8c8c", "#2b6cb0", "#a6761d", "#e7298a", "#66a61e")
+
 
 def markdown(rows: Sequence[SpeedRecord], arithmetic: dict[str, Floor]) -> str:
     """Tables by scope and size; "times faster" is relative to `official` of the same table."""
@@ -93,7 +95,7 @@ def _weights_lines(rows: Sequence[SpeedRecord]) -> list[str]:
 
 def plot(rows: Sequence[SpeedRecord], path: Path) -> None:
     """Bars of milliseconds per photograph on a logarithmic axis, one panel per group."""
-    groups = _groups(rows)
+    groups, names = _groups(rows), sorted({r.name for r in rows})
     heights = [sum(_group(r) == g for r in rows) for g in groups]
     figure = new_figure(8, 1 + 0.28 * sum(heights) + 0.7 * len(groups))
     axes = figure.subplots(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
@@ -103,7 +105,7 @@ def plot(rows: Sequence[SpeedRecord], path: Path) -> None:
         each = [1000 * r.median_s / r.batch for r in members]
         low = [max(m - 1000 * r.low_s / r.batch, 0) for m, r in zip(each, members, strict=True)]
         high = [max(1000 * r.high_s / r.batch - m, 0) for m, r in zip(each, members, strict=True)]
-        colours = [_COLOURS.get(r.name, "#8c8c8c") for r in members]
+        colours = [_COLOURS[names.index(r.name) % len(_COLOURS)] for r in members]
         axis.barh(labels, each, xerr=[low, high], color=colours, error_kw={"lw": 1})
         axis.set_xscale("log")
         axis.set_title(_title(*group), loc="left", fontsize=10)
@@ -111,6 +113,3 @@ def plot(rows: Sequence[SpeedRecord], path: Path) -> None:
     axes[-1].set_xlabel("ms per photograph (logarithmic)")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
-
-
-_COLOURS = {"official": "#d95f02", "full": "#7570b3", "lite": "#1b9e77"}

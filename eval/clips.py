@@ -1,0 +1,98 @@
+"""How steady colours are over time: CDC of clips, side by side.
+
+    python -m eval.clips truth=clip.mp4 lite=clip-coloured.mp4 other=frames/
+
+A clip is a video (`pip install 'chromagan[video]'`) or a folder of frames in the order of their
+names. The table gives the colour distribution consistency of each; the photographed clip's own is
+what its motion makes, and far above it means flicker.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from chromagan.color import Rgb8
+from chromagan.files import write_text
+from chromagan.images import ImageError, find_images, read_image
+from eval.measures.consistency import colour_consistency
+from eval.measures.quality import colourfulness
+from eval.report.tables import TextTable, number, plain, show
+
+
+class ClipError(ValueError):
+    """A clip that cannot be measured; one sentence."""
+
+
+def frames_of(path: Path) -> Iterator[Rgb8]:
+    """Frames, uint8 `(H, W, 3)`, of a video or of a folder of pictures. Raises ClipError."""
+    if path.is_dir():
+        yield from (read_image(file) for file in find_images(path))
+    elif path.is_file():
+        yield from _decoded(path)
+    else:
+        raise ClipError(f"{path}: there is no such video or folder")
+
+
+def measure(path: Path) -> dict[str, float]:
+    """`cdc`, mean `colourfulness` and number of `frames` of one clip. Raises ClipError."""
+    vivid: list[float] = []
+
+    def seen() -> Iterator[Rgb8]:
+        for frame in frames_of(path):
+            vivid.append(colourfulness(frame))
+            yield frame
+
+    try:
+        cdc = colour_consistency(seen())
+    except (ImageError, ValueError) as error:
+        raise ClipError(f"{path}: {error}") from None
+    return {"cdc": cdc, "colourfulness": sum(vivid) / len(vivid), "frames": len(vivid)}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """CDC and colourfulness of every clip; 0 = all measured, 2 = one cannot be."""
+    parser = argparse.ArgumentParser(
+        prog="python -m eval.clips",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("clips", nargs="+", metavar="NAME=VIDEO|DIR")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers there")
+    args = parser.parse_args(argv)
+    pairs = [clip.partition("=") for clip in args.clips]
+    if wrong := next((name for name, equals, path in pairs if not (name and path)), None):
+        parser.error(f"{wrong}: write NAME=PATH")
+    try:
+        found = {name: measure(Path(path)) for name, _, path in pairs}
+    except ClipError as error:
+        parser.error(str(error))
+    body = [
+        [name, f"{f['frames']:.0f}", f"{f['cdc']:.6f}", number(f["colourfulness"])]
+        for name, f in found.items()
+    ]
+    show(plain(TextTable("Clips", ["clip", "frames", "CDC", "colourfulness"], body)))
+    if args.json:
+        write_text(args.json, json.dumps(found, indent=1) + "\n")
+    return 0
+
+
+def _decoded(path: Path) -> Iterator[Rgb8]:
+    try:
+        import av
+    except ImportError:
+        raise ClipError("reading videos needs PyAV: pip install 'chromagan[video]'") from None
+    try:
+        with av.open(str(path)) as container:
+            for frame in container.decode(video=0):
+                yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+    except (av.FFmpegError, IndexError) as error:
+        raise ClipError(f"not a video that can be read ({error})") from None
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

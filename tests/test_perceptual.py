@@ -1,0 +1,128 @@
+"""LPIPS by VGG-16 on weights at hand, against the `lpips` package on the same weights."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+
+from chromagan.samples import sample_paths
+from eval.measures.perceptual import ExtraError, lpips_vgg
+from eval.measures.quality import squash
+from eval.psnr import main
+from eval.run.photos import decode
+
+lpips = pytest.importorskip("lpips")
+MEAN = torch.tensor([123.68, 116.779, 103.939]).view(1, 3, 1, 1)
+
+
+def photo(index: int) -> NDArray[np.uint8]:
+    path = sample_paths("color")[index]
+    return squash(decode(path.read_bytes(), path.name), 64).copy()
+
+
+@pytest.fixture(scope="module")
+def package() -> torch.nn.Module:
+    """The package's own network with a seeded trunk."""
+    torch.manual_seed(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network: torch.nn.Module = lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False)
+    return network.eval()
+
+
+def trunk_of(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Under torchvision's names."""
+    state = network.get_submodule("net").state_dict()
+    return {f"features.{k.partition('.')[2]}": v.contiguous() for k, v in state.items()}
+
+
+def by_package(network: torch.nn.Module, *pictures: NDArray[np.uint8]) -> float:
+    a, b = (torch.from_numpy(p).permute(2, 0, 1)[None].float() / 127.5 - 1 for p in pictures)
+    with torch.inference_mode():
+        return float(network(a, b))
+
+
+def test_it_equals_the_package_on_the_same_weights(
+    package: torch.nn.Module, tmp_path: Path
+) -> None:
+    trunk = trunk_of(package)
+    torch.save(trunk, tmp_path / "vgg.pth")
+    save_file(trunk, tmp_path / "vgg.safetensors")
+    for name in ("vgg.pth", "vgg.safetensors"):
+        distance = lpips_vgg("cpu", tmp_path / name)
+        for pair in ((photo(0), photo(1)), (photo(2), photo(2)[::-1].copy())):
+            assert distance(*pair) == pytest.approx(by_package(package, *pair), abs=1e-4)
+        assert distance(photo(3), photo(3)) == 0
+
+
+def test_weights_for_pixels_minus_caffes_mean_give_the_same_distance(
+    package: torch.nn.Module, tmp_path: Path
+) -> None:
+    """w·(x - m)/s over [-1, 1] written as w'·(255 rgb - mean): the first layer is rewritten."""
+    scaling = package.get_submodule("scaling_layer")
+    trunk = trunk_of(package)
+    scale = 1 / (127.5 * scaling.scale)
+    shift = (MEAN / 127.5 - 1 - scaling.shift) / scaling.scale
+    weight = trunk["features.0.weight"]
+    trunk["features.0.bias"] = trunk["features.0.bias"] + (weight * shift).sum(dim=(1, 2, 3))
+    trunk["features.0.weight"] = weight * scale
+    path = tmp_path / "caffe.safetensors"
+    save_file(trunk, path, {"input": "RGB*255 minus (123.68,116.779,103.939)"})
+    distance = lpips_vgg("cpu", path)
+    # zero padding means another colour there, so that the border differs a little
+    assert distance(photo(0), photo(1)) == pytest.approx(
+        by_package(package, photo(0), photo(1)), rel=2e-2
+    )
+
+
+def test_files_that_do_not_fit_are_told_before_anything_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_file({"features.0.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
+    for name in ("other.safetensors", "absent.pth"):
+        with pytest.raises(ExtraError, match="--lpips-weights FILE"):
+            lpips_vgg("cpu", tmp_path / name)
+    with pytest.raises(SystemExit):
+        main(["--extra", "lpips_vgg", "--lpips-weights", str(tmp_path / "absent.pth"),
+              "--out", str(tmp_path / "out")])  # fmt: skip
+    assert "--lpips-weights" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_without_their_metric_are_a_wrong_call(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["--lpips-weights", "x", "--out", str(tmp_path / "out")])
+    assert stop.value.code == 2
+    assert "is for --extra lpips_vgg" in capsys.readouterr().err
+
+
+def test_it_stands_in_the_table(
+    package: torch.nn.Module, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(trunk_of(package), tmp_path / "vgg.pth")
+    code = main(["--methods", "grey", "--limit", "1", "--extra", "lpips_vgg", "--no-plots",
+                 "--lpips-weights", str(tmp_path / "vgg.pth"), "--out", str(tmp_path / "o"),
+                 "--device", "cpu"])  # fmt: skip
+    assert code == 0
+    assert "LPIPS VGG" in capsys.readouterr().out
+
+
+def test_fid_without_its_weights_is_told_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch_fidelity")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens there
+    with pytest.raises(SystemExit) as stop:
+        main(["--extra", "fid", "--methods", "grey", "--out", str(tmp_path / "out")])
+    assert stop.value.code == 2
+    assert "FID needs https://" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
