@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,8 +28,11 @@ from chromagan.config import ModelConfig
 from chromagan.inference.engines.choice import select_engine
 from chromagan.inference.engines.engine import Answer, Engine
 from chromagan.inference.framing import FITS, Fit, Frame, cut_out, lay_out, plan_frame
-from chromagan.inference.labels import IMAGENET_LABELS
+from chromagan.inference.guidance import apply_guides, picture_samples
+from chromagan.inference.guides import Guides
 from chromagan.inference.panorama import Windows, windows_of
+from chromagan.inference.prediction import Prediction
+from chromagan.inference.propagation import Samples
 from chromagan.inference.recolour import DEFAULT_UPSAMPLING, check_image, recolour
 from chromagan.inference.upsampling import UPSAMPLINGS, Upsampling
 
@@ -46,7 +48,6 @@ __all__ = [
 
 DEFAULT_FIT: Fit = "square"
 DEFAULT_WORKING_SIZE = 224
-TOP_CLASSES = 5
 WINDOWS_AT_ONCE = 8
 
 Image = NDArray[np.uint8]
@@ -60,35 +61,6 @@ class Colorizer(Protocol):
     def __call__(self, image: Image) -> Image:
         """uint8 RGB `(H, W, 3)` -> uint8 RGB of the same size with the same luminance."""
         ...
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the network says of one photograph, in one run."""
-
-    ab: NDArray[np.float32]
-    """`(h, w, 2)` in CIE units, covering the whole photograph at the network's own size."""
-    probabilities: NDArray[np.float32] | None = None
-    """`(classes,)` of the class head, adding up to 1; None without one."""
-    features: NDArray[np.float32] | None = None
-    """`(h/4, w/4, C)`: the fused map over the same photograph; None where an engine has none. The
-    sides are a quarter of ab's, of panoramas but for rounding."""
-
-    def top(self, count: int = TOP_CLASSES) -> list[tuple[str, float]]:
-        """The likeliest ImageNet classes with their probabilities; empty without a class head."""
-        if self.probabilities is None:
-            return []
-        named = len(IMAGENET_LABELS) == len(self.probabilities)
-        order = np.argsort(-self.probabilities, kind="stable")[:count]
-        return [
-            (IMAGENET_LABELS[i] if named else f"class {i}", float(self.probabilities[i]))
-            for i in order
-        ]
-
-    @property
-    def classes(self) -> list[tuple[str, float]]:
-        """`top` with the usual count."""
-        return self.top()
 
 
 class ChromaGANColorizer:
@@ -127,8 +99,9 @@ class ChromaGANColorizer:
         self.flip = flip
         self._check_options(square_only)
 
-    def __call__(self, image: Image) -> Image:
-        return recolour(image, self.predict_ab(image), upsampling=self.upsampling)
+    def __call__(self, image: Image, *, guides: Guides | None = None) -> Image:
+        ab = apply_guides(self.predict(image), guides or Guides())
+        return recolour(image, ab, upsampling=self.upsampling)
 
     def predict(self, image: Image) -> Prediction:
         """The network alone: uint8 RGB `(H, W, 3)` -> colours, classes and features."""
@@ -157,10 +130,12 @@ class ChromaGANColorizer:
             parts += self._predict_whole(pieces[start : start + WINDOWS_AT_ONCE])
         probabilities = [p.probabilities for p in parts if p.probabilities is not None]
         features = [p.features for p in parts if p.features is not None]
+        luminance = [p.luminance[..., None] for p in parts if p.luminance is not None]
         return Prediction(
             windows.join([part.ab for part in parts]),
             np.mean(probabilities, axis=0) if probabilities else None,
             windows.join(features) if features else None,
+            windows.join(luminance)[..., 0] if luminance else None,
         )
 
     def _predict_whole(self, images: Sequence[Image]) -> list[Prediction]:
@@ -170,23 +145,31 @@ class ChromaGANColorizer:
             groups[frame.height, frame.width].append(i)
         predictions: dict[int, Prediction] = {}
         for members in groups.values():
-            answer = self._run(np.stack([lay_out(images[i], frames[i]) for i in members]))
+            codes = np.stack([lay_out(images[i], frames[i]) for i in members])
+            answer = self._run(codes)
             for row, i in enumerate(members):
-                predictions[i] = self._prediction(answer, row, frames[i])
+                predictions[i] = self._prediction(codes[row], answer, row, frames[i])
         return [predictions[i] for i in range(len(images))]
+
+    def learn(self, photo: Image) -> Samples:
+        """A photograph in colour, uint8 RGB `(H, W, 3)`, for `Guides.references` or `frame`."""
+        return picture_samples(self.predict(photo), photo)
 
     def predict_ab_batch(self, images: Sequence[Image]) -> list[NDArray[np.float32]]:
         """`predict_ab` of several photographs."""
         return [prediction.ab for prediction in self.predict_batch(images)]
 
-    def _prediction(self, answer: Answer, row: int, frame: Frame) -> Prediction:
+    def _prediction(
+        self, code: NDArray[np.float32], answer: Answer, row: int, frame: Frame
+    ) -> Prediction:
         ab = color.decode_ab(cut_out(answer.ab[row], frame)) * np.float32(self.chroma_factor)
         features = probabilities = None
         if answer.class_probabilities is not None:
             probabilities = answer.class_probabilities[row]
         if answer.features is not None:
             features = np.moveaxis(cut_out(answer.features[row], frame), 0, -1)
-        return Prediction(np.moveaxis(ab, 0, -1), probabilities, features)
+        luminance = color.decode_l(cut_out(_mean_of_cells(code, answer.ab.shape[-2:]), frame)[0])
+        return Prediction(np.moveaxis(ab, 0, -1), probabilities, features, luminance)
 
     def _frame(self, image: Image) -> Frame:
         height, width, _ = image.shape
@@ -227,6 +210,14 @@ class ChromaGANColorizer:
 
 def _mean(one: Any, other: Any) -> Any:
     return None if one is None else (one + other) * np.float32(0.5)
+
+
+def _mean_of_cells(code: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
+    """`(1, H, W)` -> `(1, h, w)`, each the mean of its H/h x W/w cell."""
+    height, width = size
+    cells = code.reshape(1, height, code.shape[1] // height, width, code.shape[2] // width)
+    mean: NDArray[np.float32] = cells.mean(axis=(2, 4))
+    return mean
 
 
 def load_colorizer(
