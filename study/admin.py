@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from study.store.database import Database, StorageError
-from study.store.erasure import erase_participant
+from study.store.erasure import (
+    erase_participant,
+    erase_study,
+    participant_of_code,
+    retention_ends,
+)
 from study.store.hub_log import open_log
 from study.store.registry import set_closed
 from study.store.status import study_status
-from study.store.vote_log import VoteLogError
+from study.store.vote_log import VoteLog, VoteLogError
+from study.web.tokens import Tokens
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -27,7 +36,13 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("close", help="accept no more participants and no more withdrawals")
     commands.add_parser("open", help="undo close")
     delete = commands.add_parser("delete", help="delete a participant's answers")
-    delete.add_argument("participant", help="the id, as in status and in exports")
+    delete.add_argument(
+        "participant", help="the id, as in status and in exports, or the participant's own code"
+    )
+    purge = commands.add_parser(
+        "purge", help="erase all answers once the study's privacy.retention_until has come"
+    )
+    purge.add_argument("--today", type=date.fromisoformat, help="the day, default the clock's")
     return parser
 
 
@@ -46,21 +61,38 @@ def _print_status(database: Database, latest: int) -> None:
         print(f"{participant}  {stage}  {outcome}  {count} votes")
 
 
-def _delete(database: Database, vote_log: str | None, participant: str) -> int:
+@contextmanager
+def _opened(vote_log: str | None) -> Iterator[VoteLog | None]:
     log = open_log(vote_log) if vote_log else None
     if log is not None:
         log.prepare()
     try:
-        with database.write() as connection:
-            known = erase_participant(connection, participant, time.time(), log)
+        yield log
     finally:
         if log is not None:
             log.close()
-    if not known:
-        print(f"study.admin: there is no participant {participant}", file=sys.stderr)
-        return 2
+
+
+def _delete(database: Database, log: VoteLog | None, named: str) -> None:
+    tokens = Tokens(os.environ.get("STUDY_SECRET") or database.secret())
+    participant = participant_of_code(database, named, tokens.withdrawal_code) or named
+    with database.write() as connection:
+        if not erase_participant(connection, participant, time.time(), log):
+            raise StorageError(f"there is no participant {named}")
     print(f"deleted the answers of {participant}")
-    return 0
+
+
+def _purge(database: Database, log: VoteLog | None, today: date) -> None:
+    ends = retention_ends(database)
+    if not ends:
+        raise StorageError("the study's YAML names no privacy.retention_until")
+    due = {version: until for version, until in ends.items() if until <= today}
+    if not due:
+        raise StorageError(f"the answers are kept until {min(ends.values())}; nothing was erased")
+    for version, until in due.items():
+        number = erase_study(database, version, time.time(), log)
+        print(f"study {version[:12]}, kept until {until}: erased {number} participants' answers")
+    print("exports, reports and backups of this study are files of yours: erase them, too")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -71,13 +103,16 @@ def main(argv: list[str] | None = None) -> int:
         database.require()
         if arguments.command == "status":
             _print_status(database, arguments.latest)
-        elif arguments.command == "delete":
-            return _delete(database, arguments.vote_log, arguments.participant)
-        else:
-            closed = arguments.command == "close"
-            if set_closed(database, closed) is None:
+        elif arguments.command in {"open", "close"}:
+            if set_closed(database, arguments.command == "close") is None:
                 raise StorageError("the database holds no study yet")
-            print("closed" if closed else "open")
+            print("closed" if arguments.command == "close" else "open")
+        else:
+            with _opened(arguments.vote_log) as log:
+                if arguments.command == "delete":
+                    _delete(database, log, arguments.participant)
+                else:
+                    _purge(database, log, arguments.today or datetime.now(UTC).date())
     except (StorageError, VoteLogError) as error:
         print(f"study.admin: {error}", file=sys.stderr)
         return 2

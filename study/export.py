@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+from chromagan.files import write_text
 from study.analysis.votes import (
     FORMULA_MARKS,
     StudyData,
@@ -23,7 +24,6 @@ from study.analysis.votes import (
     add_source_arguments,
     read_source,
 )
-from study.report import write_text
 from study.reporting.codebook import codebook
 
 _TIMES = ("started_at", "completed_at", "consented_at", "shown_at", "answered_at")

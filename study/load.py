@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from study.records import StudyRecords
 from study.rehearsal.robot import (
     Diary,
     Reply,
@@ -38,9 +39,7 @@ from study.rehearsal.robot import (
     make_client,
     make_transport,
 )
-from study.simulate import SharedTransport
 from study.store.database import load_records
-from study.store.records import StudyRecords
 
 START_TIMEOUT_S = 120.0
 
@@ -159,7 +158,7 @@ async def run_load(url: str, options: LoadOptions, server: Server | None = None)
     async def seat() -> None:
         await asyncio.sleep(rng.uniform(0, options.think_s[1]))
         while not is_over():
-            async with make_client(url, SharedTransport(transport)) as client:
+            async with make_client(url, transport) as client:
                 try:
                     if not await Robot(client, respond, diary, is_over).take_part():
                         return
@@ -225,6 +224,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--participants", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--think", type=float, nargs=2, default=(1.0, 3.0), metavar=("MIN", "MAX"))
+    parser.add_argument("--votes", type=int, help="end after so many votes instead of a time")
     parser.add_argument("--kills", type=int, default=0, help="SIGKILL the server this often")
     parser.add_argument("--database-url", help="default: a temporary SQLite file")
     parser.add_argument("--workers", type=int, default=1)
@@ -256,6 +256,7 @@ def main(argv: list[str] | None = None) -> int:
         seconds=arguments.seconds,
         think_s=(arguments.think[0], arguments.think[1]),
         kills=arguments.kills,
+        votes=arguments.votes,
         seed=arguments.seed,
     )
     with tempfile.TemporaryDirectory(prefix="study-load-") as folder:
@@ -278,6 +279,9 @@ def main(argv: list[str] | None = None) -> int:
     summary = summarise(diary, options, checked)
     if used > 0 and diary.acknowledged:  # everything included: pages, plates, pictures
         summary["server_cpu_ms_per_vote"] = round(1000 * used / len(diary.acknowledged), 1)
+        summary["robots_cpu_ms_per_vote"] = round(
+            1000 * time.process_time() / len(diary.acknowledged), 1
+        )
     print(json.dumps(summary, indent=1))
     for refusal, number in Counter(diary.refused).most_common(5):
         print(f"study.load: refused {number}x: {refusal}", file=sys.stderr)

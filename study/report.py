@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,13 +18,21 @@ from typing import Any
 
 import pandas as pd
 
+from chromagan.files import write_text
 from study.analysis.evaluation import analyse
 from study.analysis.plan import Plan, plan_from_config, read_contrasts
 from study.analysis.results import Analysis, Results
 from study.analysis.votes import StudyData, VotesError, add_source_arguments, read_source
 from study.reporting.latex import latex_table
+from study.reporting.methods_text import in_latex
 from study.reporting.page import render, report_context, versions
-from study.reporting.presentation import contrasts_table, rates_table, versus_real_table
+from study.reporting.presentation import (
+    contrasts_table,
+    factors_tables,
+    pairs_tables,
+    rates_table,
+    versus_real_table,
+)
 from study.reporting.wording import headlines
 
 
@@ -41,8 +47,9 @@ def write_report(
 ) -> Analysis:
     """Analyse and write everything into folder, which is made if needed.
 
-    Files: report.html, report.md, table.tex, report.json, and as CSV rates, rates-all,
-    versus-real, contrasts, contrasts-all, pictures, exclusions ("-all": without exclusions).
+    Files: report.html, report.md, table.tex, methods.txt and methods.tex (the paper's methods
+    paragraph), report.json, and as CSV rates, rates-all, versus-real, contrasts, contrasts-all,
+    pictures, exclusions ("-all": without exclusions), by-FACTOR, strengths, pairs.
 
     Raises:
         OSError: the folder cannot be written.
@@ -53,6 +60,9 @@ def write_report(
     write_text(folder / "report.html", render("report.html.j2", context))
     write_text(folder / "report.md", render("report.md.j2", context))
     write_text(folder / "table.tex", latex_table(analysis))
+    paragraph = str(context["paragraph"])
+    write_text(folder / "methods.txt", paragraph + "\n")
+    write_text(folder / "methods.tex", in_latex(paragraph))
     write_text(folder / "report.json", json.dumps(as_json(analysis, data), indent=1) + "\n")
     for name, table in csv_tables(analysis).items():
         write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
@@ -73,6 +83,8 @@ def csv_tables(analysis: Analysis) -> dict[str, pd.DataFrame]:
         "contrasts-all": contrasts_table(analysis.everyone.contrasts),
         "pictures": analysis.main.pictures,
         "exclusions": pd.DataFrame(excluded, columns=["participant", "reasons"]),
+        **factors_tables(analysis.main),
+        **pairs_tables(analysis.main.pairs),
     }
 
 
@@ -85,7 +97,7 @@ def as_json(analysis: Analysis, data: StudyData) -> dict[str, Any]:
         return plain
 
     return {
-        "plan": asdict(analysis.plan),
+        "plan": {**asdict(analysis.plan), "rules": analysis.plan.rules.model_dump()},
         "config_hash": data.config_hash,
         "versions": versions(),
         "participants": analysis.people,
@@ -94,19 +106,6 @@ def as_json(analysis: Analysis, data: StudyData) -> dict[str, Any]:
         "main": results(analysis.main),
         "without_exclusions": results(analysis.everyone),
     }
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write atomically: a reader sees the old file or the new one."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _plan(arguments: argparse.Namespace, data: StudyData) -> tuple[Plan, str]:
@@ -152,8 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--resamples", type=int, help="of the bootstrap")
     parser.add_argument("--title", default="", help="in place of the study's title")
     arguments = parser.parse_args(argv)
-    from study.schema import ConfigError
-    from study.settings import load_config
+    from study.settings import ConfigError, load_config
     from study.store.database import StorageError
 
     try:

@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from starlette.applications import Starlette
 
     from study.web.survey import SurveyOptions
 
 _HANDOVER = "STUDY_SERVE_ARGUMENTS"
 DEFAULT_PORT = 7860
+_OWN_MACHINE = {"127.0.0.1", "localhost", "::1"}
 
 
-def app_of_worker() -> FastAPI:
+def app_of_worker() -> Starlette:
     """The application in a worker process, from the arguments `main` left in the environment."""
     from study.web.app import make_app
     from study.web.survey import open_survey
@@ -74,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _options(arguments: argparse.Namespace) -> SurveyOptions:
-    from study.schema import ConfigError
+    from study.settings import ConfigError
     from study.web.survey import DEMO_CONFIG, SurveyOptions
 
     base = arguments.base_path.rstrip("/")
@@ -85,6 +86,11 @@ def _options(arguments: argparse.Namespace) -> SurveyOptions:
             raise ConfigError(f"--frame-ancestor: {origin!r} is not an origin (https://host)")
     if arguments.workers < 1 or arguments.new_per_minute <= 0:
         raise ConfigError("--workers and --new-per-minute need at least 1")
+    if arguments.workers > 1 and (arguments.vote_log or "").startswith("hf://"):
+        raise ConfigError(
+            "--workers: a vote log on the Hub has one writer, or workers would overwrite each "
+            "other's lines; use one worker, or a folder for --vote-log"
+        )
     if not 0 <= arguments.port <= 65535:
         raise ConfigError("--port: needs a number from 0 to 65535")
     return SurveyOptions(
@@ -99,6 +105,7 @@ def _options(arguments: argparse.Namespace) -> SurveyOptions:
         # the demo may change with an update of the program, and nobody's data depend on it
         new_version=arguments.new_version or arguments.config is None,
         new_per_minute=arguments.new_per_minute,
+        public=arguments.host not in _OWN_MACHINE,
     )
 
 
@@ -120,7 +127,7 @@ def main(argv: list[str] | None = None) -> int:
 
     import uvicorn
 
-    from study.schema import ConfigError
+    from study.settings import ConfigError
     from study.stimuli.design import DesignError
     from study.stimuli.stimulus_set import StimulusError
     from study.store.database import StorageError

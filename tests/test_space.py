@@ -60,7 +60,8 @@ def test_both_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     study = (tmp_path / "space-study" / "README.md").read_text()
     assert "disk vanishes" in study
     assert "stimuli" in study
-    assert not (tmp_path / "space-study" / "chromagan").exists()
+    taken = {path.name for path in (tmp_path / "space-study" / "chromagan").rglob("*")}
+    assert taken == {"__init__.py", "color.py", "files.py"}
 
 
 def test_update_keeps_git_and_foreign_folders_are_left_alone(

@@ -51,6 +51,7 @@ from study.rehearsal.simulation import (
     simulate_raw,
     simulate_votes,
 )
+from study.settings import read_part
 
 RATES = {"real": 0.87, "full": 0.77, "no-class": 0.71, "no-gan": 0.61}
 CONTRASTS = (("full", "no-class"), ("full", "no-gan"))
@@ -451,7 +452,7 @@ def test_each_rule_excludes_whom_it_names() -> None:
 )
 def test_a_rule_that_makes_no_sense_is_named(mapping: dict[str, object], names: str) -> None:
     with pytest.raises(ValueError, match=names):
-        ExclusionRules.from_mapping(mapping)
+        read_part(ExclusionRules, mapping, "analysis.exclusions")
 
 
 def test_the_plan_comes_from_the_configuration() -> None:

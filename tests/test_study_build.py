@@ -84,7 +84,7 @@ def test_scenes_that_a_method_lacks_are_left_out_and_named(
     assert main(["--real", str(real), "--method", f"other={other}", "-o", str(out)]) == 1
     said = capsys.readouterr().err
     assert "scene-03" in said
-    assert "scene-04.jpg: cannot be read" in said
+    assert "scene-04.jpg" in said
     assert "another shape" in said
     assert {entry.base_image for entry in load_stimuli(out).stimuli} == {
         "scene-00",

@@ -11,6 +11,8 @@ from study_site import make_study, opened, served
 
 from study import admin, serve, simulate
 from study.load import Server, free_port
+from study.records import Stimulus
+from study.rehearsal.participants import SimulatedPerson, simulate_directly
 from study.rehearsal.simulation import AnswerModel, Effects
 from study.stimuli.stimulus_set import load_stimuli
 from study.store.database import load_records
@@ -139,11 +141,9 @@ def test_simulated_participants_over_http_recognise_the_pictures(tmp_path: Path)
 
 def test_the_model_s_effects_are_per_person() -> None:
     model = AnswerModel({"real": 0.8}, Effects(), 1)
-    person = simulate.SimulatedPerson("one", model)
-    from study.stimuli.stimulus_set import Stimulus
-
+    person = SimulatedPerson("one", model)
     stimulus = Stimulus("id", "real", "real", "scene", None, "0" * 64, "", "id.png")
-    assert person.reply(stimulus, 3, 0.5) == person.reply(stimulus, 3, 0.5)
+    assert person.reply([stimulus], 3, 0.5) == person.reply([stimulus], 3, 0.5)
 
 
 def test_admin_closes_opens_and_deletes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,7 +152,7 @@ def test_admin_closes_opens_and_deletes(tmp_path: Path, capsys: pytest.CaptureFi
     assert "no database file" in capsys.readouterr().err
     log = tmp_path / "log"
     with opened(make_study(tmp_path), database_url=url, vote_log=str(log)) as survey:
-        simulate.simulate_directly(
+        simulate_directly(
             survey.sessions,
             survey.stimuli,
             AnswerModel({"real": 0.9, "weak-colours": 0.5, "grey-tint": 0.5}),

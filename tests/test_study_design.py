@@ -10,21 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from study_site import STEADY
 
-from study.stimuli.design import DesignError, Picture, plan_session, share_trials
+from study.stimuli.design import DesignError, Trial, plan_session, share_trials
 
 
-def pool(methods: list[str], scenes: int, attention: int = 0, practice: int = 0) -> list[Picture]:
+def pool(methods: list[str], scenes: int, attention: int = 0, practice: int = 0) -> list[Trial]:
     pictures = [
-        Picture(f"{method}-{scene}", "real" if method == "real" else "method", method, f"s{scene}")
+        Trial(f"{method}-{scene}", "real" if method == "real" else "method", method, f"s{scene}")
         for method in methods
         for scene in range(scenes)
     ]
     pictures += [
-        Picture(f"check-{scene}", "attention", "inverted", f"s{scene}", False)
+        Trial(f"check-{scene}", "attention", "inverted", f"s{scene}", False)
         for scene in range(attention)
     ]
     pictures += [
-        Picture(f"warm-{scene}-{real}", "practice", "practice", f"w{scene}", real)
+        Trial(f"warm-{scene}-{real}", "practice", "practice", f"w{scene}", real)
         for scene in range(practice)
         for real in (True, False)
     ]
@@ -156,7 +156,7 @@ def test_rounding_goes_to_the_method_seen_least(trials: int, seed: int) -> None:
 
 def test_an_incomplete_grid_is_matched_when_a_matching_exists() -> None:
     # scene s0 exists for a only, s1 for b only: the only plan uses both
-    pictures = [Picture("a0", "method", "a", "s0"), Picture("b1", "method", "b", "s1")]
+    pictures = [Trial("a0", "method", "a", "s0"), Trial("b1", "method", "b", "s1")]
     plan = plan_session(
         pictures,
         shares={"a": 1, "b": 1},

@@ -159,7 +159,7 @@ def test_equal_answers_give_equal_bytes(votes: pd.DataFrame, tmp_path: Path) -> 
     for name, table in (("a", votes), ("b", votes.sample(frac=1.0, random_state=2))):
         write_report(study(checked_votes(table, "test")), plan, tmp_path / name)
     files = sorted(path.name for path in (tmp_path / "a").iterdir())
-    assert len(files) == 11
+    assert len(files) == 13
     for name in files:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
 

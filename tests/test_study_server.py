@@ -19,8 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from study_site import STEADY, make_study, opened, served
 
+from study.rehearsal.participants import pixel_hash, recognise
 from study.rehearsal.robot import Diary, Reply, Robot, Shown, make_client
-from study.simulate import SharedTransport, pixel_hash, recognise
 from study.store import database as storage
 from study.store.database import load_records
 from study.web.limits import RateLimiter
@@ -201,7 +201,7 @@ def test_nothing_a_browser_receives_names_a_method(client: httpx.Client, survey:
     client.event_hooks["response"] = [note]
     trial: dict[str, object] | None = to_trials(client)
     while trial is not None:
-        client.get(str(trial["picture"]))
+        client.get(str(trial["pictures"][0]))
         trial = client.post("/api/vote", json=vote_body(trial)).json()["trial"]
     client.get("/static/trials.js")
     everything = "\n".join(received)
@@ -216,7 +216,7 @@ def features(response: httpx.Response, trial: dict[str, object], seconds: float)
         float(len(response.content)),
         float(len(json.dumps(headers))),
         float(hash(json.dumps(headers, sort_keys=True)) % 1000),
-        float(len(str(trial["picture"]))),
+        float(len(str(trial["pictures"][0]))),
         float(len(str(trial["token"]))),
         float(len(json.dumps({k: v for k, v in trial.items() if k not in {"index", "number"}}))),
         float(len(response.history)),
@@ -240,7 +240,7 @@ def test_no_feature_of_the_delivery_separates_real_from_fake(site: str, survey: 
             trial: dict[str, object] | None = to_trials(client)
             while trial is not None:
                 started = time.perf_counter()
-                picture = client.get(str(trial["picture"]))
+                picture = client.get(str(trial["pictures"][0]))
                 seconds = time.perf_counter() - started
                 stimulus = known[pixel_hash(picture.content)]
                 if stimulus.kind in {"real", "method"}:
@@ -261,7 +261,7 @@ def test_pictures_are_not_stored_and_all_headers_are_strict(
     client: httpx.Client, survey: Survey
 ) -> None:
     trial = to_trials(client)
-    picture = client.get(str(trial["picture"]))
+    picture = client.get(str(trial["pictures"][0]))
     assert picture.headers["cache-control"] == "no-store"
     assert {"etag", "last-modified", "set-cookie"}.isdisjoint(picture.headers)
     for path in ("/", "/trials", "/static/trials.js", "/nowhere", "/api/trial"):
@@ -313,7 +313,7 @@ def bad_requests(
         {**vote_body(own), "viewport_width": 10**9}, {**vote_body(own), "token": "x" * 2000},
         {**vote_body(own), "token": "\u0000"}, vote_body(foreign), vote_body(used),
         {**vote_body(own), "token": expired["trial"]},
-        {**vote_body(own), "token": str(own["picture"]).rsplit("/", 1)[1]},
+        {**vote_body(own), "token": str(own["pictures"][0]).rsplit("/", 1)[1]},
     ]  # fmt: skip
     raw = [
         b"", b"{", b"\xff\xfe", b"[" * 20_000, b'{"id": NaN}', b'{"rt_ms": 1e999}', b"null",
@@ -328,7 +328,7 @@ def bad_requests(
     made.append(("POST", "/api/vote", {"content": b"x" * 100_000, "headers": json_type}))
     for method in ("GET", "PUT", "DELETE", "PATCH"):
         made.append((method, "/api/vote", {}))
-    pictures = [str(foreign["picture"]), f"/picture/{expired['picture']}", "/picture/x",
+    pictures = [str(foreign["pictures"][0]), f"/picture/{expired['picture']}", "/picture/x",
                 f"/picture/{own['token']}", "/plate/x", f"/plate/{own['token']}",
                 "/static/../study.yaml", "/static/..%2f..%2fserve.py", "/static/%00", "/.env",
                 "/manifest.json"]  # fmt: skip
@@ -341,7 +341,7 @@ def bad_requests(
         made.append(("POST", path, {"files": {"token": ("a", b"x")}, "data": {"agree": "yes"}}))
     while len(made) < 1000:  # and tokens with one letter changed
         name, target = rng.choice([("token", "/api/vote"), ("picture", "")])
-        token = str(own[name])
+        token = str(own["pictures"][0] if name == "picture" else own[name])  # type: ignore[index]
         start = token.rfind("/") + 1
         place = rng.randrange(start, len(token) - 1)  # the last letter has unused bits
         letter = rng.choice([c for c in "abcXYZ019-_." if c != token[place]])
@@ -366,7 +366,7 @@ def _expired_tokens(survey: Survey, own: dict[str, object]) -> dict[str, str]:
 
     values = {
         "trial": [person, index],
-        "picture": [person, index],
+        "picture": [person, index, 0],
         "form": [person, "withdraw"],
         "entry": ["0" * 24, "en", ""],
     }
@@ -409,7 +409,7 @@ def test_a_thousand_bad_requests_are_4xx_and_change_nothing(site: str, survey: S
 
 
 def test_without_a_session_nothing_is_open(site: str) -> None:
-    for path in ("/plates", "/instructions", "/trials", "/questions", "/thanks", "/withdraw"):
+    for path in ("/plates", "/instructions", "/trials", "/questions", "/thanks", "/withdrawn"):
         answer = httpx.get(f"{site}{path}")
         assert (answer.status_code, answer.headers["location"]) == (303, "/")
     assert httpx.get(f"{site}/api/trial").status_code == 401
@@ -499,7 +499,7 @@ def test_robots_take_part_together(site: str, survey: Survey) -> None:
         transport = httpx.AsyncHTTPTransport()
 
         async def one() -> None:
-            async with make_client(site, SharedTransport(transport)) as client:
+            async with make_client(site, transport) as client:
                 await Robot(client, answer, diary).take_part()
 
         def answer(shown: Shown) -> Reply:

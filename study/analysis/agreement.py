@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from study.analysis.contrasts import resampled_sums
 from study.analysis.intervals import Codes, Estimate, Floats
 
 RESAMPLES = 1_000
@@ -22,7 +23,11 @@ def krippendorff_alpha(yes: npt.ArrayLike, votes: npt.ArrayLike) -> Floats:
     kept = n >= 2
     y, n = np.where(kept, y, 0.0), np.where(kept, n, 0.0)
     observed = (2.0 * y * (n - y) / np.where(kept, n - 1.0, 1.0)).sum(axis=-1)
-    total, positive = n.sum(axis=-1), y.sum(axis=-1)
+    return _alpha(observed, n.sum(axis=-1), y.sum(axis=-1))
+
+
+def _alpha(observed: Floats, total: Floats, positive: Floats) -> Floats:
+    """1 − D_o/D_e from Σ 2y(n − y)/(n − 1), n and Y."""
     expected = 2.0 * positive * (total - positive)
     possible = expected > 0
     ratio = observed * np.maximum(total - 1.0, 0.0) / np.where(possible, expected, 1.0)
@@ -44,23 +49,14 @@ def agreement(yes: Codes, votes: Codes, *, seed: int = 0, resamples: int = RESAM
         return Estimate(None, note="every answer is the same: α is not defined")
     if pictures == 1:
         return Estimate(point, note="only one picture: the interval cannot be estimated")
-    rng = np.random.default_rng(seed)
-    draws = np.concatenate(
-        [
-            krippendorff_alpha(yes[chosen], votes[chosen])
-            for chosen in _draws(rng, pictures, resamples)
-        ]
+    sums = resampled_sums(
+        [2.0 * yes * (votes - yes) / (votes - 1.0), votes, yes],
+        resamples,
+        np.random.default_rng(seed),
     )
+    draws = _alpha(*sums)
     draws = draws[~np.isnan(draws)]
     if len(draws) < 0.9 * resamples:
         return Estimate(point, note="too few differing answers for an interval")
     low, high = (float(end) for end in np.quantile(draws, [0.025, 0.975]))
     return Estimate(point, low, high)
-
-
-def _draws(rng: np.random.Generator, pictures: int, resamples: int) -> list[Codes]:
-    step = max(1, 1_000_000 // pictures)
-    return [
-        rng.integers(pictures, size=(min(step, resamples - first), pictures))
-        for first in range(0, resamples, step)
-    ]

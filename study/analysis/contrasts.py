@@ -77,9 +77,9 @@ def paired_counts(
 
 
 def resampled_sums(
-    columns: Sequence[Codes], resamples: int, rng: np.random.Generator
+    columns: Sequence[Codes | Floats], resamples: int, rng: np.random.Generator
 ) -> list[Floats]:
-    """Sums of each column over participants drawn with replacement; each (resamples,)."""
+    """Sums of each column over its rows drawn with replacement; each (resamples,)."""
     table = np.stack(columns, axis=1).astype(np.float64)
     people = len(table)
     step = max(1, _CHUNK // people)

@@ -32,9 +32,20 @@ from study.analysis.intervals import (
     wilson,
 )
 from study.analysis.order import order_effect
+from study.analysis.pairs import compare_pairs
 from study.analysis.plan import Plan, ordered
-from study.analysis.results import Analysis, MethodResult, ResponseTimes, Results, VersusReal
-from study.store.records import REAL
+from study.analysis.results import (
+    Analysis,
+    FactorLevel,
+    MethodResult,
+    ResponseTimes,
+    Results,
+    VersusReal,
+)
+from study.records import DATA, REAL
+
+FACTORS = {"exposure": "exposure_ms", "kind of scene": "scene_kind"}
+"""Factors of a design and the columns that hold their levels."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +70,7 @@ def analyse(
     Args:
         votes: as `study.analysis.votes.checked_votes` returns them, all kinds of trials.
         plan: what was declared; default the program's defaults.
-        participants: as in `study.store.records.ParticipantRecord`; used for plates only.
+        participants: as in `study.records.ParticipantRecord`; used for plates only.
 
     Returns:
         Results with and without the exclusions. Equal input gives equal output.
@@ -67,7 +78,7 @@ def analyse(
     plan = plan or Plan()
     known = participants if participants is not None and len(participants) else None
     excluded = excluded_participants(votes, plan.rules, known)
-    data = votes[votes["kind"].isin(("real", "method"))]
+    data = votes[votes["kind"].isin(DATA)]
     kept = data[~data["participant"].isin(list(excluded))]
     return Analysis(
         plan,
@@ -81,7 +92,7 @@ def analyse(
 
 def _notes(data: pd.DataFrame, kept: pd.DataFrame, plan: Plan) -> list[str]:
     notes = []
-    present = set(data["method"])
+    present = {*data["method"], *data["against"]} - {""}
     if data.empty:
         notes.append("There are no answers yet.")
     elif kept.empty:
@@ -101,11 +112,14 @@ def _notes(data: pd.DataFrame, kept: pd.DataFrame, plan: Plan) -> list[str]:
     return notes
 
 
-def evaluate(data: pd.DataFrame, plan: Plan) -> Results:
-    """Every figure of the report from data trials (real photographs and methods) alone."""
+def evaluate(everything: pd.DataFrame, plan: Plan) -> Results:
+    """Every figure of the report from data trials (real photographs, methods, pairs) alone."""
+    pairs = compare_pairs(everything, plan.contrasts, resamples=plan.resamples, seed=plan.seed)
+    data = everything[everything["kind"] != "pair"]
     coded = _coded(data)
     methods = tuple(_method_result(coded, name, plan) for name in coded.methods)
-    comparisons = adjust([_comparison(coded, a, b, plan) for a, b in plan.contrasts])
+    contrasts = plan.contrasts if pairs is None or len(data) else ()
+    comparisons = adjust([_comparison(coded, a, b, plan) for a, b in contrasts])
     statistic, note = _omnibus(coded)
     return Results(
         len(coded.answer),
@@ -125,7 +139,31 @@ def evaluate(data: pd.DataFrame, plan: Plan) -> Results:
         statistic,
         note,
         pictures(data),
+        {
+            name: levels
+            for name, column in FACTORS.items()
+            if len(levels := factor_levels(everything, column))
+        },
+        pairs,
     )
+
+
+def factor_levels(data: pd.DataFrame, column: str) -> tuple[FactorLevel, ...]:
+    """Shares of each method (or pair) at each level of a factor; empty if there is one level."""
+    known = data[data[column].notna() & (data[column] != "")]
+    if known[column].nunique() < 2:
+        return ()
+    group = known["method"].where(
+        known["against"] == "", known["method"] + " : " + known["against"]
+    )
+    found = []
+    for (name, level), rows in known.groupby([group, column], sort=True):
+        answer = rows["answer"].to_numpy(dtype=np.bool_)
+        codes = (pd.factorize(rows[c])[0].astype(np.int64) for c in ("participant", "base_image"))
+        shown = f"{level:g}" if isinstance(level, float) else str(level)
+        share = share_interval(answer, *codes)
+        found.append(FactorLevel(shown, str(name), int(answer.sum()), len(answer), share))
+    return tuple(found)
 
 
 def _coded(data: pd.DataFrame) -> _Coded:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
+from pydantic import Field
+
+from study.records import DATA
+from study.settings import Part
 
 MINIMUM_FOR_CONSTANT = 10
 """Fewer answers than this may all be the same without being careless."""
 
 
-@dataclass(frozen=True)
-class ExclusionRules:
+class ExclusionRules(Part):
     """Who is left out. None or False switches a rule off.
 
     failed_attention: from this many failed attention trials on.
@@ -23,46 +24,12 @@ class ExclusionRules:
     incomplete: did not reach the end of the session.
     """
 
-    failed_attention: int | None = 2
-    plates_missed: int | None = None
-    fast_ms: float | None = 250.0
-    fast_share: float = 0.2
+    failed_attention: Annotated[int, Field(ge=1)] | None = 2
+    plates_missed: Annotated[int, Field(ge=1)] | None = None
+    fast_ms: Annotated[float, Field(gt=0)] | None = 250.0
+    fast_share: Annotated[float, Field(ge=0, lt=1)] = 0.2
     constant_answers: bool = True
     incomplete: bool = True
-
-    def __post_init__(self) -> None:
-        for name, value in (
-            ("failed_attention", self.failed_attention),
-            ("plates_missed", self.plates_missed),
-        ):
-            _require(value is None or (_is_number(value) and value >= 1), name, value)
-        _require(
-            self.fast_ms is None or (_is_number(self.fast_ms) and self.fast_ms > 0),
-            "fast_ms",
-            self.fast_ms,
-        )
-        _require(
-            _is_number(self.fast_share) and 0.0 <= self.fast_share < 1.0,
-            "fast_share",
-            self.fast_share,
-        )
-        for name in ("constant_answers", "incomplete"):
-            _require(isinstance(getattr(self, name), bool), name, getattr(self, name))
-
-    @classmethod
-    def from_mapping(cls, mapping: Mapping[str, Any]) -> ExclusionRules:
-        """Rules from the `analysis.exclusions` mapping of a study's configuration.
-
-        Raises:
-            ValueError: an unknown rule, or a value that makes no sense for it.
-        """
-        known = [entry.name for entry in fields(cls)]
-        unknown = sorted(set(mapping) - set(known))
-        if unknown:
-            raise ValueError(
-                f"analysis.exclusions: unknown rule {unknown[0]!r}; known: {', '.join(known)}"
-            )
-        return cls(**mapping)
 
     def describe(self) -> list[str]:
         """The rules in force, one sentence part each."""
@@ -84,24 +51,15 @@ class ExclusionRules:
         return parts
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _require(holds: bool, name: str, value: object) -> None:
-    if not holds:
-        raise ValueError(f"analysis.exclusions.{name}: {value!r} makes no sense here")
-
-
 def excluded_participants(
     votes: pd.DataFrame, rules: ExclusionRules, participants: pd.DataFrame | None = None
 ) -> dict[str, list[str]]:
     """Who is excluded, with every reason that applies.
 
     Args:
-        votes: all kinds of trials, columns as in `study.store.records.VoteRecord`.
+        votes: all kinds of trials, columns as in `study.records.VoteRecord`.
         rules: the declared rules.
-        participants: as in `study.store.records.ParticipantRecord`; needed for the plates only.
+        participants: as in `study.records.ParticipantRecord`; needed for the plates only.
 
     Returns:
         Reasons by participant, participants in order of their name.
@@ -112,7 +70,7 @@ def excluded_participants(
         for person in people:
             reasons.setdefault(str(person), []).append(reason)
 
-    data = votes[votes["kind"].isin(("real", "method"))]
+    data = votes[votes["kind"].isin(DATA)]
     if rules.incomplete:
         finished = votes.groupby("participant")["participant_completed"].any()
         add(finished.index[~finished.astype(bool)], "incomplete")
@@ -129,7 +87,9 @@ def excluded_participants(
         fast = (timed["rt_ms"] < rules.fast_ms).groupby(timed["participant"]).mean()
         add(fast.index[fast > rules.fast_share], "too fast")
     if rules.constant_answers:
-        answers = data.groupby("participant")["answer"].agg(["nunique", "size"])
+        # of a pair the side is what a careless person repeats, not the method
+        said = data["answer"] == data["method_on_left"].fillna(True).astype(bool)
+        answers = said.groupby(data["participant"]).agg(["nunique", "size"])
         same = (answers["nunique"] == 1) & (answers["size"] >= MINIMUM_FOR_CONSTANT)
         add(answers.index[same], "constant answers")
     voters = set(votes["participant"])

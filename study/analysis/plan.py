@@ -4,11 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, model_validator
 
 from study.analysis.contrasts import RESAMPLES
 from study.analysis.exclusions import ExclusionRules
-from study.store.records import REAL
+from study.records import REAL
+from study.settings import Part, read_part
+
+
+def _contrast(entry: Any) -> Any:
+    if isinstance(entry, str) and entry.count(":") == 1:
+        entry = entry.split(":")
+    if isinstance(entry, Mapping) and set(entry) == {"method", "against"}:
+        entry = [entry["method"], entry["against"]]
+    if isinstance(entry, list | tuple) and len(entry) == 2:
+        names = tuple(str(name).strip() for name in entry)
+        if all(names):
+            return names
+    raise ValueError(f"{entry!r} is not a pair; write [full, no-class] or full:no-class")
+
+
+Contrast = Annotated[tuple[str, str], BeforeValidator(_contrast)]
+
+
+class Declared(Part):
+    """The `analysis` mapping of a study's YAML."""
+
+    contrasts: Annotated[tuple[Contrast, ...], Field(strict=False)] | None = None
+    exclusions: ExclusionRules | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> Declared:
+        for method, against in self.contrasts or ():
+            if method == against:
+                raise ValueError(f"analysis.contrasts: {method!r} is compared with itself")
+        if len(set(self.contrasts or ())) != len(self.contrasts or ()):
+            raise ValueError("analysis.contrasts: the same comparison is listed twice")
+        return self
 
 
 @dataclass(frozen=True)
@@ -27,11 +61,6 @@ class Plan:
     seed: int = 20200301
 
     def __post_init__(self) -> None:
-        for method, against in self.contrasts:
-            if method == against:
-                raise ValueError(f"analysis.contrasts: {method!r} is compared with itself")
-        if len(set(self.contrasts)) != len(self.contrasts):
-            raise ValueError("analysis.contrasts: the same comparison is listed twice")
         if self.seed < 0:
             raise ValueError(f"a seed is not negative: {self.seed}")
         if self.resamples < 100:
@@ -48,21 +77,16 @@ def plan_from_config(config: Mapping[str, Any], methods: Sequence[str]) -> Plan:
     Raises:
         ValueError: the `analysis` mapping is malformed.
     """
-    analysis = config.get("analysis") or {}
-    if not isinstance(analysis, Mapping):
-        raise ValueError("analysis: a mapping with contrasts and exclusions is expected")
-    unknown = sorted(set(map(str, analysis)) - {"contrasts", "exclusions"})
-    if unknown:
-        raise ValueError(f"analysis: unknown key {unknown[0]!r}; known: contrasts, exclusions")
-    declared = analysis.get("contrasts")
-    rules = analysis.get("exclusions")
-    if rules is not None and not isinstance(rules, Mapping):
-        raise ValueError("analysis.exclusions: a mapping is expected")
+    declared = read_part(Declared, config.get("analysis") or {}, "analysis")
+    stated = (
+        {} if declared.exclusions is None else declared.exclusions.model_dump(exclude_unset=True)
+    )
+    chosen = declared.contrasts
     return Plan(
-        contrasts=default_contrasts(methods) if declared is None else read_contrasts(declared),
-        rules=ExclusionRules.from_mapping({**_survey_rules(config), **(rules or {})}),
-        contrasts_declared=declared is not None,
-        rules_declared=rules is not None,
+        contrasts=default_contrasts(methods) if chosen is None else chosen,
+        rules=ExclusionRules(**{**_survey_rules(config), **stated}),
+        contrasts_declared=chosen is not None,
+        rules_declared=declared.exclusions is not None,
     )
 
 
@@ -80,28 +104,12 @@ def default_contrasts(methods: Sequence[str]) -> tuple[tuple[str, str], ...]:
 
 
 def read_contrasts(listed: object) -> tuple[tuple[str, str], ...]:
-    """Contrasts from YAML: pairs, or mappings with the keys method and against.
+    """Contrasts as in YAML: pairs, A:B, or mappings with the keys method and against.
 
     Raises:
         ValueError: anything else.
     """
-    if not isinstance(listed, Sequence) or isinstance(listed, str):
-        raise ValueError("analysis.contrasts: a list of pairs is expected")
-    return tuple(_read_contrast(entry) for entry in listed)
-
-
-def _read_contrast(entry: object) -> tuple[str, str]:
-    if isinstance(entry, str) and entry.count(":") == 1:
-        entry = entry.split(":")
-    if isinstance(entry, Mapping) and set(entry) == {"method", "against"}:
-        entry = [entry["method"], entry["against"]]
-    if isinstance(entry, Sequence) and not isinstance(entry, str) and len(entry) == 2:
-        names = [str(name).strip() for name in entry]
-        if all(names):
-            return names[0], names[1]
-    raise ValueError(
-        f"analysis.contrasts: {entry!r} is not a pair; write [full, no-class] or full:no-class"
-    )
+    return read_part(Declared, {"contrasts": listed}, "analysis").contrasts or ()
 
 
 def ordered(methods: Sequence[str], shares: Mapping[str, float]) -> tuple[str, ...]:

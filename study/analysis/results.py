@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -11,8 +12,9 @@ from study.analysis.contrasts import Comparison
 from study.analysis.detection import Detection
 from study.analysis.intervals import Estimate
 from study.analysis.order import OrderEffect
+from study.analysis.pairs import PairResults
 from study.analysis.plan import Plan
-from study.store.records import REAL
+from study.records import REAL
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,23 @@ class MethodResult:
 
 
 @dataclass(frozen=True)
+class FactorLevel:
+    """Share at one level of a factor. group: the method; pairs: “method : against”."""
+
+    level: str
+    group: str
+    yes: int
+    votes: int
+    share: Estimate
+
+
+@dataclass(frozen=True)
 class Results:
-    """One complete evaluation of one set of votes."""
+    """One complete evaluation of one set of votes.
+
+    factors: by name (exposure, kind of scene) the shares at each level, where there are several.
+    pairs: the comparisons of a study with `task: pairs`.
+    """
 
     votes: int
     participants: int
@@ -83,6 +100,8 @@ class Results:
     omnibus: tuple[float, float, int] | None
     omnibus_note: str
     pictures: pd.DataFrame
+    factors: Mapping[str, tuple[FactorLevel, ...]]
+    pairs: PairResults | None
 
     def method(self, name: str) -> MethodResult | None:
         """The result of one method, None if it has no votes."""

@@ -11,19 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from study.store.records import KINDS
+from study.records import KINDS, NEEDED, ParticipantRecord, VoteRecord, described
 
-REQUIRED = ("participant", "trial", "kind", "method", "base_image", "stimulus", "answer")
-OPTIONAL: Mapping[str, Any] = {
-    "correct": None,
-    "rt_ms": float("nan"),
-    "shown_at": float("nan"),
-    "answered_at": float("nan"),
-    "focus_lost": 0,
-    "participant_completed": True,
-    "config_hash": "",
-}
-"""Columns a CSV may leave out, with what is then assumed."""
+_COLUMNS = described(VoteRecord)
+REQUIRED = tuple(entry.name for entry in _COLUMNS if entry.column.assumed is NEEDED)
+"""Columns that a table of votes must have; what is assumed for the others, their field says."""
 
 FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r", "'")
 """A text in an exported CSV that begins with one of these has an apostrophe in front."""
@@ -39,8 +31,8 @@ class VotesError(ValueError):
 class StudyData:
     """What a report or an export is made from.
 
-    votes: columns as in `study.store.records.VoteRecord`, at least REQUIRED and OPTIONAL.
-    participants, stimuli: as in `ParticipantRecord`, `StimulusRecord`; empty if unknown.
+    votes: columns as in `study.records.VoteRecord`.
+    participants, stimuli: as in `ParticipantRecord`, `Stimulus`; empty if unknown.
     source: where it came from, in words fit for a report (no passwords, no folders).
     """
 
@@ -61,10 +53,11 @@ def from_database(database_url: str, version: str | None = None) -> StudyData:
     from study.store.database import load_records
 
     records = load_records(database_url, config_hash=version)
+    frames = records.frames()
     return StudyData(
-        checked_votes(records.votes_frame(), "the database"),
-        records.participants_frame(),
-        records.stimuli_frame(),
+        checked_votes(frames["votes"], "the database"),
+        frames["participants"],
+        frames["stimuli"],
         records.config,
         records.config_hash,
         "the study's database",
@@ -119,12 +112,11 @@ def _optional_table(path: Path) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame()
     frame = _read_table(path)
-    for column in ("plates_shown", "plates_correct", "started_at", "completed_at"):
-        if column in frame:
-            frame[column] = pd.to_numeric(frame[column], errors="coerce")
-    for column in ("completed", "withdrawn"):
-        if column in frame:
-            frame[column] = _booleans(frame[column], column, path.name)
+    for entry in described(ParticipantRecord):
+        if entry.name in frame and entry.type in {int, float}:
+            frame[entry.name] = pd.to_numeric(frame[entry.name], errors="coerce")
+        elif entry.name in frame and entry.type is bool:
+            frame[entry.name] = _booleans(frame[entry.name], entry.name, path.name)
     return frame
 
 
@@ -150,19 +142,22 @@ def checked_votes(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     if missing:
         raise VotesError(f"{source}: no column {missing[0]!r}; needed are {', '.join(REQUIRED)}")
     votes = frame.copy()
-    for column, default in OPTIONAL.items():
-        if column not in votes:
-            votes[column] = default
-    for column in ("participant", "kind", "method", "base_image", "stimulus", "config_hash"):
-        votes[column] = votes[column].astype(str)
-    for column in ("participant", "method", "base_image", "stimulus"):
-        _refuse(votes[column] == "", column, "empty", source)
+    for entry in _COLUMNS:
+        name, assumed = entry.name, entry.column.assumed
+        if name not in votes and assumed is None and entry.column.table and not entry.optional:
+            continue  # nothing can be assumed, and no analysis asks
+        if name not in votes:
+            votes[name] = assumed
+        if entry.type is str:
+            votes[name] = votes[name].fillna("").astype(str)
+            _refuse((votes[name] == "") & (assumed is NEEDED), name, "empty", source)
+        elif entry.type is bool:
+            votes[name] = (_optional_booleans if entry.optional else _booleans)(
+                votes[name], name, source
+            )
+        else:
+            votes[name] = _numbers(votes[name], name, source)
     _refuse(~votes["kind"].isin(KINDS), "kind", f"none of {', '.join(KINDS)}", source)
-    for column in ("answer", "participant_completed"):
-        votes[column] = _booleans(votes[column], column, source)
-    votes["correct"] = _optional_booleans(votes["correct"], source)
-    for column in ("trial", "rt_ms", "shown_at", "answered_at", "focus_lost"):
-        votes[column] = _numbers(votes[column], column, source)
     _refuse(votes["trial"].isna(), "trial", "empty", source)
     twice = votes.duplicated(["participant", "trial"])
     _refuse(twice, "trial", "there already for this participant", source)
@@ -191,10 +186,10 @@ def _booleans(values: pd.Series[Any], column: str, source: str) -> pd.Series[boo
     return text.isin(_TRUE)
 
 
-def _optional_booleans(values: pd.Series[Any], source: str) -> pd.Series[Any]:
+def _optional_booleans(values: pd.Series[Any], column: str, source: str) -> pd.Series[Any]:
     text = values.astype(str).str.lower()
     empty = values.isna() | text.isin({"", "none", "nan", "<na>"})
-    _refuse(~empty & ~text.isin(_TRUE | _FALSE), "correct", "neither true nor false", source)
+    _refuse(~empty & ~text.isin(_TRUE | _FALSE), column, "neither true nor false", source)
     return pd.Series(
         [None if gap else value in _TRUE for gap, value in zip(empty, text, strict=True)],
         index=values.index,

@@ -20,13 +20,15 @@ import httpx
 _TOKEN = re.compile(r'name="token" value="([^"]+)"')
 _PLATE = re.compile(r'<img src="([^"]*/plate/[^"]+)"')
 _LONGEST_PAUSE_S = 2.0
+_ANSWERS = {1: ("realistic", "not-realistic"), 2: ("left", "right")}
+"""What the page sends, by the number of pictures; the first is True."""
 
 
 @dataclass(frozen=True)
 class Shown:
     """What the page knows about the open trial when it has to be answered."""
 
-    picture: bytes
+    pictures: tuple[bytes, ...]
     index: int
     practice: bool
     position: float
@@ -34,9 +36,10 @@ class Shown:
 
 @dataclass(frozen=True)
 class Reply:
-    """realistic: the answer; rt_ms: the response time to report; pause_s: how long to wait."""
+    """first: whether "realistic" (pairs: the left picture) is the answer; rt_ms: the response time
+    to report; pause_s: how long to wait."""
 
-    realistic: bool
+    first: bool
     rt_ms: float
     pause_s: float = 0.0
 
@@ -126,9 +129,12 @@ class Robot:
         while trial is not None:
             if self.is_over():
                 return False
-            picture = await self._request("GET", trial["picture"], relative=False)
+            pictures = [
+                (await self._request("GET", address, relative=False)).content
+                for address in trial["pictures"]
+            ]
             position = (trial["number"] - 1) / max(trial["total"] - 1, 1)
-            shown = Shown(picture.content, trial["index"], trial["practice"], position)
+            shown = Shown(tuple(pictures), trial["index"], trial["practice"], position)
             answer = self.respond(shown)
             reply = answer if isinstance(answer, Reply) else await answer
             await asyncio.sleep(reply.pause_s)
@@ -137,10 +143,11 @@ class Robot:
 
     async def _vote(self, trial: dict[str, Any], reply: Reply) -> dict[str, Any] | None:
         vote_id = str(uuid.uuid4())
+        answers = _ANSWERS[len(trial["pictures"])]
         body = {
             "id": vote_id,
             "token": trial["token"],
-            "answer": "realistic" if reply.realistic else "not-realistic",
+            "answer": answers[0] if reply.first else answers[1],
             "rt_ms": round(reply.rt_ms, 1),
             "focus_lost": 0,
             "viewport_width": 1280,
@@ -148,7 +155,7 @@ class Robot:
             "pixel_ratio": 1.0,
         }
         answer = await self._json("POST", "/api/vote", json=body)
-        self.diary.acknowledged[vote_id] = (trial["index"], reply.realistic)
+        self.diary.acknowledged[vote_id] = (trial["index"], reply.first)
         following: dict[str, Any] | None = answer["trial"]
         return following
 
@@ -192,7 +199,10 @@ class Robot:
 def make_client(base_url: str, transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
     """A client for one robot (own cookies) on a shared pool of connections."""
     return httpx.AsyncClient(
-        base_url=base_url.rstrip("/"), transport=transport, follow_redirects=True, timeout=30.0
+        base_url=base_url.rstrip("/"),
+        transport=_Shared(transport),
+        follow_redirects=True,
+        timeout=30.0,
     )
 
 
@@ -200,3 +210,13 @@ def make_transport(connections: int) -> httpx.AsyncHTTPTransport:
     """A pool of connections for many robots."""
     limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
     return httpx.AsyncHTTPTransport(limits=limits)
+
+
+class _Shared(httpx.AsyncBaseTransport):
+    """A transport that outlives the clients which use it."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self._inner.handle_async_request(request)

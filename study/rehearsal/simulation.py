@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import expit, logit, ndtri
 
-from study.store.records import REAL
+from study.records import REAL
 
 Floats = npt.NDArray[np.float64]
 
@@ -135,6 +136,25 @@ class AnswerModel:
         realistic = self._uniform("answer", participant, method, base_image) < chance
         return Answer(realistic, self.rt_ms(participant, method, base_image))
 
+    def preference(self, participant: str, method: str, against: str, base_image: str) -> Answer:
+        """Whether `method` is preferred on one scene: Bradley-Terry on the rates' logits.
+
+        Effects of people and scenes cancel between two pictures, those of pictures do not.
+        """
+        if self.careless(participant):
+            chance = 0.5
+        else:
+            lead = [
+                float(logit(self.rates[name]))
+                + self.effects.picture_sd * self._normal("picture", name, base_image)
+                for name in (method, against)
+            ]
+            chance = float(expit(lead[0] - lead[1]))
+        names = (participant, *sorted((method, against)), base_image)
+        is_first = method < against
+        chosen = (self._uniform("pair", *names) < (chance if is_first else 1 - chance)) is is_first
+        return Answer(chosen, self.rt_ms(*names))
+
     def rt_ms(self, participant: str, *trial: str) -> float:
         """A log-normal response time; careless participants are about eight times faster."""
         median = self.effects.rt_median_ms / (8.0 if self.careless(participant) else 1.0)
@@ -224,7 +244,7 @@ def simulate_raw(design: Design, rng: np.random.Generator) -> RawVotes:
 
 
 def simulate_votes(design: Design | None = None, *, seed: int = 0) -> pd.DataFrame:
-    """One study as a votes table with the columns of `study.store.records.VoteRecord`."""
+    """One study as a votes table with the columns of `study.records.VoteRecord`."""
     design = design or Design()
     rng = np.random.default_rng(seed)
     raw = simulate_raw(design, rng)
@@ -251,10 +271,7 @@ def simulate_votes(design: Design | None = None, *, seed: int = 0) -> pd.DataFra
     start = 1_750_000_000.0 + 600.0 * rows["participant"].str[1:].astype(int)
     rows["answered_at"] = start + 6.0 * (rows["trial"] + 1)
     rows["shown_at"] = rows["answered_at"] - rows["rt_ms"] / 1000.0
-    rows["focus_lost"] = 0
-    rows["participant_completed"] = True
-    rows["config_hash"] = "simulated"
-    return rows
+    return rows.assign(config_hash="simulated")
 
 
 def _attention_rows(design: Design, raw: RawVotes, rng: np.random.Generator) -> pd.DataFrame:
@@ -274,3 +291,72 @@ def _attention_rows(design: Design, raw: RawVotes, rng: np.random.Generator) -> 
             "rt_ms": 900.0 * np.exp(0.3 * rng.standard_normal(people * each)),
         }
     )
+
+
+@dataclass(frozen=True)
+class PairDesign:
+    """A study of pairs to simulate; every two methods meet equally often, up to rounding.
+
+    rates: the methods; their strengths are the logits. taste_sd: how differently people like a
+    method; quality_sd: how differently it does on scenes (both on the logit scale).
+    """
+
+    rates: Mapping[str, float] = field(default_factory=lambda: dict(PAPER_LIKE_RATES))
+    participants: int = 62
+    trials: int = 36
+    images: int = 120
+    taste_sd: float = 0.4
+    quality_sd: float = 0.4
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """Who meets whom, as positions in `rates`."""
+        return list(itertools.combinations(range(len(self.rates)), 2))
+
+
+def expected_wins(design: PairDesign) -> Floats:
+    """How often i beats j over all people and scenes, (K, K): the truth that a study estimates."""
+    strengths = logit(np.array(list(design.rates.values())))
+    spread = math.sqrt(2.0) * math.hypot(design.taste_sd, design.quality_sd)
+    wins = np.zeros((len(strengths), len(strengths)))
+    for a, b in design.pairs:
+        wins[a, b] = mean_rate(float(strengths[a] - strengths[b]), spread)
+        wins[b, a] = 1.0 - wins[a, b]
+    return wins
+
+
+def simulate_pairs(design: PairDesign, *, seed: int = 0) -> pd.DataFrame:
+    """One study of pairs as a votes table; people, scenes and pictures are drawn anew."""
+    rng = np.random.default_rng(seed)
+    people, trials, pairs = design.participants, design.trials, np.array(design.pairs)
+    count = len(design.rates)
+    scenes = rng.permuted(np.tile(np.arange(design.images), (people, 1)), axis=1)[:, :trials]
+    rotation = np.arange(trials)[None, :] + rng.integers(len(pairs), size=(people, 1))
+    met = pairs[rng.permuted(rotation % len(pairs), axis=1)]
+    taste = design.taste_sd * rng.standard_normal((people, count))
+    quality = design.quality_sd * rng.standard_normal((design.images, count))
+    strengths = logit(np.array(list(design.rates.values())))
+    person = np.arange(people)[:, None]
+
+    def utility(method: npt.NDArray[np.int64]) -> Floats:
+        total: Floats = strengths[method] + taste[person, method] + quality[scenes, method]
+        return total
+
+    chance = expit(utility(met[..., 0]) - utility(met[..., 1]))
+    names = np.array(list(design.rates), dtype=object)
+    scene = [f"b{code:04d}" for code in scenes.ravel()]
+    rows = pd.DataFrame(
+        {
+            "participant": [f"p{code:04d}" for code in np.repeat(np.arange(people), trials)],
+            "trial": np.tile(np.arange(trials), people),
+            "kind": "pair",
+            "method": names[met[..., 0].ravel()],
+            "against": names[met[..., 1].ravel()],
+            "base_image": scene,
+            "answer": (rng.random((people, trials)) < chance).ravel(),
+            "method_on_left": rng.random(people * trials) < 0.5,
+        }
+    )
+    rows["stimulus"] = rows["method"] + "-" + rows["base_image"]
+    rows["against_stimulus"] = rows["against"] + "-" + rows["base_image"]
+    return rows

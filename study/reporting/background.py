@@ -11,6 +11,8 @@ from typing import Any
 
 import pandas as pd
 
+from study.reporting.presentation import english
+
 
 def exit_answers(
     participants: pd.DataFrame, config: Mapping[str, Any]
@@ -27,7 +29,7 @@ def exit_answers(
         given = _given(participants, str(question.get("id")))
         if given:
             counts = Counter(answer or "no answer" for answer in given)
-            found.append((_english(question.get("text")), counts.most_common()))
+            found.append((english(question.get("text")), counts.most_common()))
     return found
 
 
@@ -42,9 +44,3 @@ def _given(participants: pd.DataFrame, question: str) -> list[str]:
         participants[participants["completed"]] if "completed" in participants else participants
     )
     return [str(value) for value in finished[column]]
-
-
-def _english(text: object) -> str:
-    if isinstance(text, Mapping) and text:
-        return str(text.get("en") or text.get("*") or next(iter(text.values())))
-    return str(text or "")

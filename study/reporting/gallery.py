@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from study.analysis.results import Results
-from study.store.records import REAL
+from study.records import REAL
 
 THUMBNAIL = 240
 """Longest side of a thumbnail in pixels."""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from study.analysis.results import Analysis
-from study.reporting.presentation import MISSING, interval
+from collections.abc import Mapping
+
+from study.analysis.intervals import Estimate
+from study.analysis.pairs import PairResults
+from study.analysis.results import Analysis, Results
+from study.records import REAL
+from study.reporting.presentation import MISSING, interval, shown_name
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -28,30 +33,37 @@ def latex(text: str) -> str:
 def latex_table(analysis: Analysis) -> str:
     """The paper's table: methods as columns, “naturalness” in per cent as the row.
 
-    Needs the booktabs package.
+    Pairs: how often each method would be preferred to the reference. Needs the booktabs package.
     """
-    methods = analysis.main.methods
-    if not methods:
+    main = analysis.main
+    if main.pairs is not None and not main.methods:
+        reference = latex(shown_name(main.pairs.reference))
+        shares = {entry.method: entry.preferred for entry in main.pairs.strengths}
+        rows = _share_rows(rf"Preferred to {reference} (\%)", shares)
+        return _table(list(shares), rows, _pairs_caption(main.pairs))
+    if not main.methods:
         return "% No answers, hence no table.\n"
-    names = [latex("Real" if entry.is_real else entry.method) for entry in methods]
-    values = [
-        MISSING if entry.share.value is None else f"{100 * entry.share.value:.1f}"
-        for entry in methods
-    ]
+    shares = {entry.method: entry.share for entry in main.methods}
+    rows = _share_rows(r"Naturalness (\%)", shares)
+    rows.append(["Answers", *(str(entry.votes) for entry in main.methods)])
+    return _table(list(shares), rows, _caption(main))
+
+
+def _share_rows(name: str, shares: Mapping[str, Estimate]) -> list[list[str]]:
     # bold marks the best method; photographs do not compete
-    best = max((e.share.value or 0.0 for e in methods if not e.is_real), default=None)
-    values = [
-        rf"\textbf{{{text}}}" if not entry.is_real and entry.share.value == best else text
-        for entry, text in zip(methods, values, strict=True)
-    ]
-    ranges = [latex(interval(entry.share, 100.0, 1)).replace(MISSING, "--") for entry in methods]
-    rows = [
-        ["", *names],
-        ["Naturalness (\\%)", *values],
-        ["95\\% interval", *ranges],
-        ["Answers", *(str(entry.votes) for entry in methods)],
-    ]
-    lines = [" & ".join(row) + r" \\" for row in rows]
+    best = max((e.value or 0.0 for method, e in shares.items() if method != REAL), default=None)
+    values = []
+    for method, entry in shares.items():
+        text = MISSING if entry.value is None else f"{100 * entry.value:.1f}"
+        is_best = method != REAL and entry.value == best
+        values.append(rf"\textbf{{{text}}}" if is_best else text)
+    ends = [latex(interval(entry, 100.0, 1)).replace(MISSING, "--") for entry in shares.values()]
+    return [[name, *values], [r"95\% interval", *ends]]
+
+
+def _table(methods: list[str], rows: list[list[str]], caption: str) -> str:
+    names = [latex("Real" if method == REAL else method) for method in methods]
+    lines = [" & ".join(row) + r" \\" for row in (["", *names], *rows)]
     return "\n".join(
         [
             r"\begin{table}[t]",
@@ -63,7 +75,7 @@ def latex_table(analysis: Analysis) -> str:
             *lines[1:],
             r"\bottomrule",
             r"\end{tabular}",
-            rf"\caption{{{_caption(analysis)}}}",
+            rf"\caption{{{caption}}}",
             r"\label{tab:perceptual}",
             r"\end{table}",
             "",
@@ -71,11 +83,18 @@ def latex_table(analysis: Analysis) -> str:
     )
 
 
-def _caption(analysis: Analysis) -> str:
-    main = analysis.main
+def _caption(main: Results) -> str:
     return (
         "Perceptual realism: share of answers that call a picture realistic. "
         f"{main.votes} answers of {main.participants} participants on {main.images} scenes; "
         "95\\% intervals from a logit model with standard errors clustered by participant and "
         "scene."
+    )
+
+
+def _pairs_caption(pairs: PairResults) -> str:
+    return (
+        "Perceptual realism of two pictures of one scene: how often each method would be preferred "
+        f"(Bradley--Terry). {pairs.votes} answers of {pairs.participants} participants on "
+        f"{pairs.images} scenes; 95\\% intervals by bootstrap over participants and scenes."
     )

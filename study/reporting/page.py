@@ -15,12 +15,20 @@ from typing import Any
 import pandas as pd
 
 from study.analysis.plan import Plan
-from study.analysis.results import Analysis, VersusReal
+from study.analysis.results import Analysis, Results, VersusReal
 from study.analysis.votes import StudyData
 from study.reporting.background import exit_answers
 from study.reporting.gallery import Thumbnails, gallery
-from study.reporting.plots import contrasts_figure, pictures_figure, progress_figure, shares_figure
+from study.reporting.methods_text import methods_paragraph
+from study.reporting.plots import (
+    contrasts_figure,
+    pictures_figure,
+    progress_figure,
+    shares_figure,
+    strengths_figure,
+)
 from study.reporting.presentation import (
+    english,
     interval,
     joined_notes,
     milliseconds,
@@ -33,6 +41,7 @@ from study.reporting.wording import headlines, p_equals, sample_statement
 
 TEMPLATES = Path(__file__).parent / "templates"
 _SECTIONS = (
+    ("pairs", "Strengths"),
     ("methods", "Shares"),
     ("versus", "Against photographs"),
     ("contrasts", "Comparisons"),
@@ -40,7 +49,9 @@ _SECTIONS = (
     ("exclusions", "Exclusions"),
     ("quality", "Agreement, times, order"),
     ("sample", "Sample"),
-    ("how", "Methods"),
+    ("factors", "Exposure and scenes"),
+    ("paragraph", "Methods paragraph"),
+    ("how", "How it is computed"),
     ("configuration", "Configuration"),
 )
 _MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]<>#|~"})
@@ -64,10 +75,12 @@ def report_context(
     shown = [picture for row in rows for picture in (*row.most, *row.least)]
     versus = [entry for entry in main.methods if entry.versus_real is not None]
     return {
-        "title": title or study_title(data.config),
+        "title": title or english(data.config.get("title")) or "Perceptual realism study",
         "source": data.source,
         "period": period(data.votes),
-        "sections": _SECTIONS,
+        "sections": [entry for entry in _SECTIONS if entry[0] not in _absent(main)],
+        "pair_shares_svg": strengths_figure(main.pairs) if main.pairs else "",
+        "paragraph": methods_paragraph(data, analysis),
         "headlines": headlines(analysis),
         "warnings": [*warnings, *analysis.notes, *_warnings(data, thumbnails)],
         "main": main,
@@ -97,6 +110,14 @@ def report_context(
         "facts": _facts(data, plan),
         "config_text": _config_text(data.config),
     }
+
+
+def _absent(main: Results) -> set[str]:
+    """Sections that this study has no answers for."""
+    absent = set() if main.pairs else {"pairs"}
+    if main.pairs and not main.methods:
+        absent |= {"methods", "versus", "contrasts", "pictures", "quality", "sample"}
+    return absent if main.factors else absent | {"factors"}
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:
@@ -144,14 +165,6 @@ def tidy_markdown(text: str) -> str:
         if line or before:
             lines.append(line)
     return "\n".join(lines).rstrip() + "\n"
-
-
-def study_title(config: Mapping[str, Any]) -> str:
-    """The study's title, in English where there is a choice."""
-    title = config.get("title")
-    if isinstance(title, Mapping) and title:
-        title = title.get("en") or title.get("*") or next(iter(title.values()))
-    return str(title) if title else "Perceptual realism study"
 
 
 def period(votes: pd.DataFrame) -> str:

@@ -12,7 +12,10 @@ import numpy as np
 import pandas as pd
 
 from study.analysis.contrasts import Comparison
+from study.analysis.intervals import Estimate
+from study.analysis.pairs import PairResults
 from study.analysis.results import MethodResult, Results
+from study.records import REAL
 from study.reporting.presentation import shown_name
 
 if TYPE_CHECKING:
@@ -44,21 +47,7 @@ def shares_figure(methods: Sequence[MethodResult]) -> str:
         for row, entry in enumerate(methods):
             colour = REAL_COLOUR if entry.is_real else METHOD_COLOUR
             axes.plot([100 * end for end in entry.naive], [row + 0.22] * 2, color=PALE, lw=4)
-            if entry.share.low is not None and entry.share.high is not None:
-                ends = [100 * entry.share.low, 100 * entry.share.high]
-                axes.plot(ends, [row, row], color=colour, lw=2.5, solid_capstyle="round")
-            if entry.share.value is not None:
-                axes.plot(100 * entry.share.value, row, "o", color=colour, ms=8)
-                text = f"{100 * entry.share.value:.1f} %"
-                axes.annotate(
-                    text,
-                    (100 * entry.share.value, row),
-                    (0, 9),
-                    color=INK,
-                    fontsize=9,
-                    textcoords="offset points",
-                    ha="center",
-                )
+            _dot_and_line(axes, entry.share, row, colour)
         _name_rows(axes, [entry.method for entry in methods])
         axes.set_xlim(-2, 102)
         axes.set_xlabel("answers “realistic”, %")
@@ -67,6 +56,42 @@ def shares_figure(methods: Sequence[MethodResult]) -> str:
         f"{entry.method} {_percent(entry.share.value)}" for entry in methods
     )
     return _svg(draw, 7.4, 0.62 * len(methods) + 1.1, label)
+
+
+def strengths_figure(results: PairResults) -> str:
+    """How often each method would be preferred to the reference, with 95 % intervals."""
+    entries = results.strengths
+
+    def draw(axes: Axes) -> None:
+        axes.axvline(50.0, color=MUTED, lw=1)
+        for row, entry in enumerate(entries):
+            colour = REAL_COLOUR if entry.method == REAL else METHOD_COLOUR
+            _dot_and_line(axes, entry.preferred, row, colour)
+        _name_rows(axes, [entry.method for entry in entries])
+        axes.set_xlim(-2, 102)
+        axes.set_xlabel(f"preferred to {shown_name(results.reference)}, %")
+
+    label = "How often each method would be preferred: " + "; ".join(
+        f"{entry.method} {_percent(entry.preferred.value)}" for entry in entries
+    )
+    return _svg(draw, 7.4, 0.62 * len(entries) + 1.1, label)
+
+
+def _dot_and_line(axes: Axes, share: Estimate, row: float, colour: str) -> None:
+    if share.low is not None and share.high is not None:
+        ends = [100 * share.low, 100 * share.high]
+        axes.plot(ends, [row, row], color=colour, lw=2.5, solid_capstyle="round")
+    if share.value is not None:
+        axes.plot(100 * share.value, row, "o", color=colour, ms=8)
+        axes.annotate(
+            f"{100 * share.value:.1f} %",
+            (100 * share.value, row),
+            (0, 9),
+            color=INK,
+            fontsize=9,
+            textcoords="offset points",
+            ha="center",
+        )
 
 
 def contrasts_figure(contrasts: Sequence[Comparison]) -> str:

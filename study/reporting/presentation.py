@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from study.analysis.contrasts import Comparison
 from study.analysis.intervals import Estimate
+from study.analysis.pairs import PairResults
 from study.analysis.results import Results, detectable_difference
-from study.store.records import REAL
+from study.records import REAL
+from study.settings import pick
 
 REAL_NAME = "real photographs"
 MISSING = "–"
@@ -20,6 +22,13 @@ MISSING = "–"
 def shown_name(method: str) -> str:
     """A method's name for readers; the photographs get their own words."""
     return REAL_NAME if method == REAL else method
+
+
+def english(text: object) -> str:
+    """A text of the configuration in English, where there is a choice."""
+    if isinstance(text, Mapping):
+        return pick(text, "en")
+    return str(text or "")
 
 
 def number(value: float | None, digits: int = 2, *, sign: bool = False) -> str:
@@ -98,11 +107,7 @@ def versus_real_table(results: Results) -> pd.DataFrame:
         }
         cells: dict[str, Any] = {}
         for name, estimate in estimates.items():
-            cells |= {
-                name: estimate.value,
-                f"{name}_low": estimate.low,
-                f"{name}_high": estimate.high,
-            }
+            cells |= estimate_columns(name, estimate)
         rows.append({**row, **cells, "p": versus.p, "note": joined_notes(estimates.values())})
     return pd.DataFrame(rows)
 
@@ -136,3 +141,56 @@ def contrasts_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
 def joined_notes(estimates: Any) -> str:
     """The different notes of several estimates, each once."""
     return "; ".join(dict.fromkeys(entry.note for entry in estimates if entry.note))
+
+
+def estimate_columns(name: str, estimate: Estimate) -> dict[str, float | None]:
+    """A figure and its interval as three columns."""
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+
+
+def factors_tables(results: Results) -> dict[str, pd.DataFrame]:
+    """One table for each factor of the design, by file name."""
+    return {
+        f"by-{name.replace(' ', '-')}": pd.DataFrame(
+            [
+                {
+                    "level": entry.level,
+                    "group": entry.group,
+                    "answers": entry.votes,
+                    "yes": entry.yes,
+                    **estimate_columns("share", entry.share),
+                    "note": entry.share.note,
+                }
+                for entry in levels
+            ]
+        )
+        for name, levels in results.factors.items()
+    }
+
+
+def pairs_tables(pairs: PairResults | None) -> dict[str, pd.DataFrame]:
+    """Strengths and the shares of every two methods; none without pairs."""
+    if pairs is None:
+        return {}
+    strengths = [
+        {
+            "method": entry.method,
+            **estimate_columns("strength", entry.strength),
+            **estimate_columns("preferred", entry.preferred),
+            "note": entry.strength.note,
+        }
+        for entry in pairs.strengths
+    ]
+    shares = [
+        {
+            "method": entry.method,
+            "against": entry.against,
+            "wins": entry.wins,
+            "answers": entry.votes,
+            **estimate_columns("share", entry.share),
+            "modelled": entry.modelled,
+            "note": entry.share.note,
+        }
+        for entry in pairs.pairs
+    ]
+    return {"strengths": pd.DataFrame(strengths), "pairs": pd.DataFrame(shares)}

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from study.analysis.contrasts import Comparison
+from study.analysis.pairs import PairResults
 from study.analysis.results import Analysis, detectable_difference
-from study.reporting.presentation import interval, number, p_value, percent
-from study.store.records import REAL
+from study.records import REAL
+from study.reporting.presentation import interval, number, p_value, percent, shown_name
 
 
 def headlines(analysis: Analysis) -> list[str]:
     """The result in sentences, each supported by a figure of the report."""
     main, said = analysis.main, []
+    if main.pairs is not None:
+        said += _pair_headlines(main.pairs)
     real = main.method(REAL)
     methods = [entry for entry in main.methods if not entry.is_real]
     if real is not None:
@@ -26,6 +29,24 @@ def headlines(analysis: Analysis) -> list[str]:
             f"{interval(top.share, 100.0, 1)}."
         )
     said += [sentence for entry in main.contrasts if (sentence := contrast_sentence(entry))]
+    return said
+
+
+def _pair_headlines(pairs: PairResults) -> list[str]:
+    said = [
+        f"{entry.method} would be preferred to {shown_name(pairs.reference)} in "
+        f"{percent(entry.preferred.value)} of comparisons {interval(entry.preferred, 100.0, 1)}."
+        for entry in pairs.strengths
+        if entry.method != pairs.reference and entry.preferred.value is not None
+    ]
+    for entry in pairs.contrasts:
+        if entry.p_holm is not None:
+            verdict = "a difference" if entry.p_holm < 0.05 else "no difference established"
+            said.append(
+                f"{entry.method} against {entry.against}: strength "
+                f"{number(entry.difference.value, 2, sign=True)} {interval(entry.difference)}, "
+                f"Holm-corrected p {p_equals(entry.p_holm)}, {verdict} for new people and scenes."
+            )
     return said
 
 

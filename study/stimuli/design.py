@@ -8,15 +8,17 @@ picture is already answered or assigned.
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from study.store.records import Kind
+from study.records import DATA, REAL, Kind, Stimulus
 
 _IMPOSSIBLE = 1e9
 ATTENTION = "attention"
@@ -27,14 +29,71 @@ class DesignError(ValueError):
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A stimulus as the design sees it. expected: the right answer, where there is one."""
+class Trial:
+    """What one trial shows: a picture, or (with `against`) two pictures of one scene.
+
+    Fields are those of `study.records.VoteRecord`. expected: the right answer, where there is one.
+    """
 
     stimulus: str
     kind: Kind
     method: str
     base_image: str
     expected: bool | None = None
+    against: str = ""
+    against_stimulus: str = ""
+    method_on_left: bool | None = None
+    exposure_ms: int | None = None
+
+    @property
+    def key(self) -> str:
+        """What is counted, so that everything is shown equally often."""
+        return trial_key(self.stimulus, self.against_stimulus)
+
+    @property
+    def group(self) -> str:
+        """What the trials of a participant are shared out over."""
+        return f"{self.method} : {self.against}" if self.against else self.method
+
+
+def trial_key(stimulus: str, against_stimulus: str) -> str:
+    """Name of a picture, or of two pictures together."""
+    return f"{stimulus}:{against_stimulus}" if against_stimulus else stimulus
+
+
+def single_trials(stimuli: Iterable[Stimulus]) -> list[Trial]:
+    """One candidate per picture."""
+    return [Trial(s.stimulus, s.kind, s.method, s.base_image, s.expected) for s in stimuli]
+
+
+def pair_trials(stimuli: Iterable[Stimulus], pairs: Sequence[tuple[str, str]] = ()) -> list[Trial]:
+    """One candidate for every scene and two methods that may meet; default all methods meet.
+
+    Practice and attention trials put the photograph beside its obvious fake: the photograph is
+    the right answer.
+    """
+    scenes: dict[str, dict[Kind, dict[str, Stimulus]]] = defaultdict(lambda: defaultdict(dict))
+    for entry in stimuli:
+        scenes[entry.base_image][entry.kind][entry.method] = entry
+    methods = sorted({name for scene in scenes.values() for k in DATA for name in scene[k]})
+    chosen = list(pairs) or list(itertools.combinations(methods, 2))
+    found = []
+    for scene in scenes.values():
+        shown = {**scene["real"], **scene["method"]}
+        found += [_pair("pair", shown[a], shown[b]) for a, b in chosen if {a, b} <= set(shown)]
+        if REAL in shown:
+            found += [_pair("attention", shown[REAL], f) for f in scene["attention"].values()]
+        warmup = scene["practice"].values()
+        photographs = [entry for entry in warmup if entry.expected]
+        fakes = [entry for entry in warmup if not entry.expected]
+        found += [_pair("practice", *two) for two in itertools.product(photographs, fakes)]
+    return found
+
+
+def _pair(kind: Kind, first: Stimulus, second: Stimulus) -> Trial:
+    names = (second.method, second.stimulus)
+    right = None if kind == "pair" else True
+    return Trial(first.stimulus, kind, first.method, first.base_image, right, *names)
 
 
 def share_trials(
@@ -62,7 +121,7 @@ def share_trials(
 
 
 def plan_session(
-    pictures: Sequence[Picture],
+    candidates: Sequence[Trial],
     *,
     shares: Mapping[str, float],
     trials: int,
@@ -70,29 +129,32 @@ def plan_session(
     attention: int,
     counts: Mapping[str, int],
     seed: int,
-) -> list[Picture]:
-    """The pictures of one participant, in order: practice first, then data and attention trials.
+    exposures: Sequence[int] = (),
+) -> list[Trial]:
+    """The trials of one participant, in order: practice first, then data and attention trials.
 
     Args:
-        pictures: the stimulus set.
-        counts: stimulus id to how often it is answered or assigned now.
+        candidates: what the stimulus set offers.
+        shares: positive weight of each group of trials (a method, or two that meet).
+        counts: `Trial.key` to how often it is answered or assigned now.
+        exposures: milliseconds, dealt out evenly within each group; none: until the answer.
         seed: decides all ties and the order.
 
     Raises:
         DesignError: not enough pictures for the plan.
     """
     rng = random.Random(seed)
-    by_method: dict[str, dict[str, Picture]] = defaultdict(dict)
-    warmup: list[Picture] = []
-    for picture in sorted(pictures, key=lambda entry: entry.stimulus):
-        if picture.kind == "practice":
-            warmup.append(picture)
-        elif picture.kind == "attention":
-            by_method[ATTENTION][picture.base_image] = picture
+    by_method: dict[str, dict[str, Trial]] = defaultdict(dict)
+    warmup: list[Trial] = []
+    for candidate in sorted(candidates, key=lambda entry: entry.key):
+        if candidate.kind == "practice":
+            warmup.append(candidate)
+        elif candidate.kind == "attention":
+            by_method[ATTENTION][candidate.base_image] = candidate
         else:
-            by_method[picture.method][picture.base_image] = picture
+            by_method[candidate.group][candidate.base_image] = candidate
     seen = {
-        method: sum(counts.get(entry.stimulus, 0) for entry in group.values())
+        method: sum(counts.get(entry.key, 0) for entry in group.values())
         for method, group in by_method.items()
     }
     quota = share_trials(shares, trials, seen, rng)
@@ -103,15 +165,32 @@ def plan_session(
     checks = [entry for entry in chosen if entry.kind == "attention"]
     rng.shuffle(data)
     rng.shuffle(checks)
-    return _choose_practice(warmup, practice, counts, rng) + _spread(data, checks, rng)
+    plan = _choose_practice(warmup, practice, counts, rng) + _spread(data, checks, rng)
+    plan = _deal(plan, "exposure_ms", exposures, rng)
+    return _deal(plan, "method_on_left", (True, False) if plan[-1].against else (), rng)
+
+
+def _deal(
+    plan: Sequence[Trial], name: str, levels: Sequence[Any], rng: random.Random
+) -> list[Trial]:
+    """Deal a factor's levels out evenly within each group, in random order."""
+    if not levels:
+        return list(plan)
+    decks: dict[str, list[Any]] = defaultdict(list)
+    dealt = []
+    for trial in plan:
+        deck = decks[trial.group]
+        deck += [] if deck else rng.sample(levels, len(levels))
+        dealt.append(replace(trial, **{name: deck.pop()}))
+    return dealt
 
 
 def _match(
-    by_method: Mapping[str, Mapping[str, Picture]],
+    by_method: Mapping[str, Mapping[str, Trial]],
     quota: Mapping[str, int],
     counts: Mapping[str, int],
     rng: random.Random,
-) -> list[Picture]:
+) -> list[Trial]:
     slots = [method for method, number in sorted(quota.items()) for _ in range(number)]
     bases = sorted({base for method in quota for base in by_method.get(method, {})})
     if len(slots) > len(bases):
@@ -120,7 +199,7 @@ def _match(
             f"the stimulus set has {len(bases)}: lower `trials` or add pictures"
         )
     load = {
-        base: sum(counts.get(by_method[m][base].stimulus, 0) for m in quota if base in by_method[m])
+        base: sum(counts.get(by_method[m][base].key, 0) for m in quota if base in by_method[m])
         for base in bases
     }
     # cost of a picture: how often it is taken, then how often its scene is, then chance
@@ -129,7 +208,7 @@ def _match(
     for method in sorted(quota):
         group = by_method.get(method, {})
         rows[method] = [
-            counts.get(group[base].stimulus, 0) + 0.5 * load[base] / scale + 0.4 * rng.random()
+            counts.get(group[base].key, 0) + 0.5 * load[base] / scale + 0.4 * rng.random()
             if base in group
             else _IMPOSSIBLE
             for base in bases
@@ -149,15 +228,16 @@ def _match(
 
 
 def _choose_practice(
-    warmup: Sequence[Picture], number: int, counts: Mapping[str, int], rng: random.Random
-) -> list[Picture]:
-    """Half real, half fake, no scene twice, the least used first."""
+    warmup: Sequence[Trial], number: int, counts: Mapping[str, int], rng: random.Random
+) -> list[Trial]:
+    """Half real, half fake (pairs: both in each trial), no scene twice, the least used first."""
     if not number:
         return []
-    ranked = sorted(warmup, key=lambda p: (counts.get(p.stimulus, 0), rng.random()))
+    ranked = sorted(warmup, key=lambda p: (counts.get(p.key, 0), rng.random()))
     used: set[str] = set()
-    chosen: list[Picture] = []
-    for expected, wanted in ((True, number // 2), (False, number - number // 2)):
+    chosen: list[Trial] = []
+    real = number if any(p.against for p in warmup) else number // 2
+    for expected, wanted in ((True, real), (False, number - real)):
         fitting = [p for p in ranked if p.expected is expected and p.base_image not in used]
         distinct = list({p.base_image: p for p in reversed(fitting)}.values())[::-1][:wanted]
         used |= {p.base_image for p in distinct}
@@ -171,9 +251,7 @@ def _choose_practice(
     return chosen
 
 
-def _spread(
-    data: Sequence[Picture], checks: Sequence[Picture], rng: random.Random
-) -> list[Picture]:
+def _spread(data: Sequence[Trial], checks: Sequence[Trial], rng: random.Random) -> list[Trial]:
     """Insert one check at a random place in each of `len(checks)` equal stretches of the data."""
     order = list(data)
     stretch = len(order) / len(checks) if checks else 0.0

@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from chromagan.color import lab_to_rgb, to_bytes
+
 SIZE = 240
 _SCALE = 2  # drawn larger, then reduced: smooth dots
 _DIGITS = "23456789"
@@ -65,7 +67,7 @@ def draw_plate(digit: str, is_control: bool, variant: int) -> bytes:
         lightness = np.where(in_figure, rng.uniform(78, 88, len(centres)), lightness - 14)
     chroma = np.where(in_figure[:, None], np.array(figure), np.array(ground))
     chroma = chroma + rng.normal(0, 3.0, chroma.shape)
-    colours = lab_to_srgb(np.column_stack([lightness, chroma]))
+    colours = to_bytes(lab_to_rgb(np.column_stack([lightness, chroma]), axis=-1))
     for (x, y), radius, colour in zip(centres, radii, colours, strict=True):
         box = (x - radius, y - radius, x + radius, y + radius)
         pen.ellipse(box, fill=(int(colour[0]), int(colour[1]), int(colour[2])))
@@ -96,21 +98,3 @@ def _dots(
     distance = np.hypot(*(centres - side / 2).T)
     centres = centres[distance < side * 0.48]
     return centres, step * rng.uniform(0.30, 0.46, len(centres))
-
-
-def lab_to_srgb(lab: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
-    """CIE Lab (D65) N×3 to sRGB uint8 N×3 (IEC 61966-2-1, CIE 15)."""
-    fy = (lab[:, 0] + 16) / 116
-    f = np.column_stack([fy + lab[:, 1] / 500, fy, fy - lab[:, 2] / 200])
-    xyz = np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29)) * [0.95047, 1.0, 1.08883]
-    matrix = np.array(
-        [
-            [3.2404542, -1.5371385, -0.4985314],
-            [-0.9692660, 1.8760108, 0.0415560],
-            [0.0556434, -0.2040259, 1.0572252],
-        ]
-    )
-    linear = np.clip(xyz @ matrix.T, 0, 1)
-    srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    result: npt.NDArray[np.uint8] = np.rint(255 * srgb).astype(np.uint8)
-    return result

@@ -10,18 +10,21 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+import threading
 import zlib
+from collections import Counter
 from dataclasses import asdict, dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from study.stimuli.design import Picture
-from study.store.records import KINDS, Kind
+from study.records import KINDS, Stimulus
 
 MANIFEST = "manifest.json"
 FORMAT = 1
 MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg"}
+CACHE_BYTES = 256 << 20
+"""Memory of a server process for pictures; the system's file cache holds what does not fit."""
 _PAD_STEP = 4096
 _PAD_LEAST = 16
 _JPEG_COMMENT = 65_533
@@ -29,24 +32,6 @@ _JPEG_COMMENT = 65_533
 
 class StimulusError(ValueError):
     """A stimulus set that cannot be used; the text names the folder or file."""
-
-
-@dataclass(frozen=True)
-class Stimulus:
-    """One picture. expected: the right answer of practice and attention pictures, else None."""
-
-    stimulus: str
-    kind: Kind
-    method: str
-    base_image: str
-    expected: bool | None
-    sha256: str
-    licence: str
-    file: str
-
-    def picture(self) -> Picture:
-        """The same as the design sees it."""
-        return Picture(self.stimulus, self.kind, self.method, self.base_image, self.expected)
 
 
 @dataclass(frozen=True)
@@ -64,10 +49,6 @@ class StimulusSet:
         """Methods that can be voted on, real photographs included."""
         return sorted({s.method for s in self.stimuli if s.kind in {"real", "method"}})
 
-    def pictures(self) -> list[Picture]:
-        """All stimuli for the design."""
-        return [stimulus.picture() for stimulus in self.stimuli]
-
     def read(self, stimulus: str) -> bytes:
         """The picture as it goes over the wire, `wire_bytes` long.
 
@@ -75,16 +56,35 @@ class StimulusSet:
             KeyError: no such stimulus.
             OSError: the file has gone.
         """
-        return _padded(self.folder / self._files[stimulus], self.wire_bytes)
+        return self._read(stimulus)
+
+    def in_memory(self, stimulus: str) -> bool:
+        """Whether `read` needs no file now."""
+        return stimulus in self._read.kept
 
     @cached_property
-    def _files(self) -> dict[str, str]:
-        return {entry.stimulus: entry.file for entry in self.stimuli}
+    def _read(self) -> _Shelf:
+        return _Shelf(self.folder, {e.stimulus: e.file for e in self.stimuli}, self.wire_bytes)
 
 
-@lru_cache(maxsize=256)
-def _padded(path: Path, length: int) -> bytes:
-    return pad_picture(path.read_bytes(), length)
+class _Shelf:
+    """Pictures as they are sent, kept in memory as far as `CACHE_BYTES` go; first in, first out."""
+
+    def __init__(self, folder: Path, files: dict[str, str], wire_bytes: int) -> None:
+        self.folder, self.files, self.wire_bytes = folder, files, wire_bytes
+        self.most = max(1, CACHE_BYTES // wire_bytes)
+        self.kept: dict[str, bytes] = {}
+        self.turn = threading.Lock()
+
+    def __call__(self, stimulus: str) -> bytes:
+        found = self.kept.get(stimulus)
+        if found is None:
+            found = pad_picture((self.folder / self.files[stimulus]).read_bytes(), self.wire_bytes)
+            with self.turn:
+                while len(self.kept) >= self.most:
+                    del self.kept[next(iter(self.kept))]
+                self.kept[stimulus] = found
+        return found
 
 
 def pad_picture(data: bytes, length: int) -> bytes:
@@ -153,6 +153,9 @@ def load_stimuli(folder: Path) -> StimulusSet:
         if isinstance(error, StimulusError):
             raise
         raise StimulusError(f"{path}: is not a stimulus manifest ({error!r})") from error
+    twice = [name for name, n in Counter(e.stimulus for e in stimuli).items() if n > 1]
+    if twice:
+        raise StimulusError(f"{path}: two pictures have the id {twice[0]!r}; every id is used once")
     largest = max((_check_file(folder, entry) for entry in stimuli), default=0)
     types = {MEDIA_TYPES.get(Path(entry.file).suffix) for entry in stimuli}
     media_type = types.pop() if len(types) == 1 else None
@@ -166,7 +169,7 @@ def load_stimuli(folder: Path) -> StimulusSet:
 def _stimulus(entry: dict[str, Any]) -> Stimulus:
     stimulus = Stimulus(**entry)
     if stimulus.kind not in KINDS:
-        raise ValueError(f"kind {stimulus.kind!r} is none of {', '.join(get_args(Kind))}")
+        raise ValueError(f"kind {stimulus.kind!r} is none of {', '.join(KINDS)}")
     if Path(stimulus.file).name != stimulus.file:
         raise ValueError(f"file {stimulus.file!r} is not a plain name")
     return stimulus

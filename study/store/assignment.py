@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from sqlalchemy import Connection, and_, func, or_, select
 
+from study.records import DATA
 from study.settings import StudyConfig
+from study.stimuli.design import trial_key
 from study.store import tables
 
 _POSTGRES_PLAN_LOCK = 726_130_002
@@ -18,14 +22,14 @@ def lock_planning(connection: Connection) -> None:
 
 
 def live_counts(connection: Connection, config_hash: str, cutoff: float) -> dict[str, int]:
-    """How often each stimulus is answered, or assigned to someone seen after `cutoff`.
+    """How often each trial (`Trial.key`) is answered, or assigned to someone seen after `cutoff`.
 
     Participants who failed the attention trials or withdrew do not count: their places are
     given again.
     """
     answered = (votes.c.participant == trials.c.participant) & (votes.c.trial == trials.c.trial)
     query = (
-        select(trials.c.stimulus, func.count())
+        select(trials.c.stimulus, trials.c.against_stimulus, func.count())
         .select_from(
             trials.join(people, people.c.participant == trials.c.participant).outerjoin(
                 votes, answered
@@ -36,9 +40,9 @@ def live_counts(connection: Connection, config_hash: str, cutoff: float) -> dict
             people.c.outcome.in_(["in-progress", "completed"]),
             or_(votes.c.vote_id.is_not(None), people.c.last_seen > cutoff),
         )
-        .group_by(trials.c.stimulus)
+        .group_by(trials.c.stimulus, trials.c.against_stimulus)
     )
-    return {stimulus: int(number) for stimulus, number in connection.execute(query)}
+    return {trial_key(*row[:2]): int(row[2]) for row in connection.execute(query)}
 
 
 def admission(
@@ -66,16 +70,20 @@ def admission(
             tables.stimuli.c.config_hash == config_hash,
             tables.stimuli.c.kind.in_(["real", "method"]),
         )
-        wanted = set(config.methods) or set(connection.execute(methods.distinct()).scalars())
+        named = {name for pair in config.pairs for name in pair} | set(config.methods)
+        wanted = named or set(connection.execute(methods.distinct()).scalars())
         if min(counts.get(method, 0) for method in wanted) >= config.stop.votes_per_method:
             return "full"
     return None
 
 
 def votes_per_method(connection: Connection, config_hash: str) -> dict[str, int]:
-    """Data votes of each method from participants that were not excluded or withdrawn."""
+    """Data votes of each method from participants that were not excluded or withdrawn.
+
+    A vote on a pair counts for both methods.
+    """
     query = (
-        select(trials.c.method, func.count())
+        select(trials.c.method, trials.c.against, func.count())
         .select_from(votes)
         .join(
             trials,
@@ -85,8 +93,11 @@ def votes_per_method(connection: Connection, config_hash: str) -> dict[str, int]
         .where(
             people.c.config_hash == config_hash,
             people.c.outcome.in_(["in-progress", "completed"]),
-            trials.c.kind.in_(["real", "method"]),
+            trials.c.kind.in_(DATA),
         )
-        .group_by(trials.c.method)
+        .group_by(trials.c.method, trials.c.against)
     )
-    return {method: int(number) for method, number in connection.execute(query)}
+    counts: Counter[str] = Counter()
+    for method, against, number in connection.execute(query):
+        counts.update(dict.fromkeys(filter(None, (method, against)), int(number)))
+    return dict(counts)

@@ -5,28 +5,31 @@ Trials are answered strictly in order, so the open trial is the number of votes 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
+from study.records import SENT_BY_PAGE
 from study.store import tables
 
 people, trials, votes = tables.participants, tables.trials, tables.votes
+_PRESENT_S = 10.0  # presence is kept to this precision: it decides about minutes
 
 
 @dataclass(frozen=True)
 class Ballot:
-    """One answer as the page sends it. answer: True for realistic."""
+    """One answer as the page sends it.
+
+    answer: True for realistic; pairs: True for the picture on the left. page: circumstances, by
+    the names of `study.records.SENT_BY_PAGE`.
+    """
 
     vote_id: str
     trial: int
     answer: bool
-    rt_ms: float | None = None
-    focus_lost: int = 0
-    viewport_width: int | None = None
-    viewport_height: int | None = None
-    pixel_ratio: float | None = None
+    page: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class OpenTrial:
 
     number, total: position among the practice trials or among the others, from 1.
     is_break: a pause is due before it. following: the trial after it, None at the end.
+    exposure_ms: how long its picture is visible, None: until the answer.
     """
 
     trial: int
@@ -43,30 +47,7 @@ class OpenTrial:
     total: int
     is_break: bool
     following: int | None
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """An acknowledged vote. correct: for practice trials, whether the answer was right."""
-
-    is_new: bool
-    correct: bool | None
-
-
-@dataclass(frozen=True)
-class BallotState:
-    """What the database knows when a ballot arrives.
-
-    stage: the participant's. answered: votes so far. known: participant and trial of an earlier
-    vote with the same id. opened_at, kind, expected: of the ballot's trial (None: no such trial).
-    """
-
-    stage: str
-    answered: int
-    known: tuple[str, int] | None
-    opened_at: float | None
-    kind: str | None
-    expected: bool | None
+    exposure_ms: int | None = None
 
 
 _answered = (
@@ -85,6 +66,8 @@ _STATE = (
         trials.c.opened_at,
         trials.c.kind,
         trials.c.expected,
+        trials.c.method_on_left,
+        people.c.last_seen,
     )
     .select_from(
         people.outerjoin(
@@ -122,17 +105,21 @@ def lock_participant(connection: Connection, participant: str) -> None:
 
 
 def ballot_state(
-    connection: Connection, config_hash: str, participant: str, vote_id: str, trial: int
-) -> BallotState | None:
-    """What is known about a ballot; None without such a participant in this study."""
-    row = connection.execute(
-        _STATE,
-        {"who": participant, "study": config_hash, "ballot": vote_id, "which_trial": trial},
-    ).one_or_none()
-    if row is None:
-        return None
-    known = None if row.known_trial is None else (row.known_participant, row.known_trial)
-    return BallotState(row.stage, row.answered, known, row.opened_at, row.kind, row.expected)
+    connection: Connection, config_hash: str, participant: str, ballot: Ballot
+) -> Any | None:
+    """What is known when a ballot arrives; None without such a participant in this study.
+
+    stage, last_seen: the participant's. answered: votes so far. known_participant, known_trial:
+    of an earlier vote with the same id. opened_at, kind, expected, method_on_left: of the
+    ballot's trial (None: no such trial).
+    """
+    asked = {
+        "who": participant,
+        "study": config_hash,
+        "ballot": ballot.vote_id,
+        "which_trial": ballot.trial,
+    }
+    return connection.execute(_STATE, asked).one_or_none()
 
 
 def progress(connection: Connection, config_hash: str, participant: str) -> tuple[str, int] | None:
@@ -141,35 +128,18 @@ def progress(connection: Connection, config_hash: str, participant: str) -> tupl
     return None if row is None else (row.stage, int(row.answered))
 
 
-def insert_vote(
-    connection: Connection,
-    ballot: Ballot,
-    *,
-    participant: str,
-    config_hash: str,
-    shown_at: float,
-    answered_at: float,
-) -> dict[str, Any]:
-    """Store a vote; returns the row."""
-    row = {
-        "vote_id": ballot.vote_id,
-        "participant": participant,
-        "trial": ballot.trial,
-        "answer": ballot.answer,
-        "rt_ms": ballot.rt_ms,
-        "shown_at": shown_at,
-        "answered_at": answered_at,
-        "focus_lost": ballot.focus_lost,
-        "viewport_width": ballot.viewport_width,
-        "viewport_height": ballot.viewport_height,
-        "pixel_ratio": ballot.pixel_ratio,
-        "config_hash": config_hash,
-    }
+def insert_vote(connection: Connection, ballot: Ballot, **stored: Any) -> dict[str, Any]:
+    """Store a vote; returns the row. stored: the columns that the server knows."""
+    page = {entry.name: ballot.page.get(entry.name, entry.default) for entry in SENT_BY_PAGE}
+    row = {"vote_id": ballot.vote_id, "trial": ballot.trial, **page, **stored}
     connection.execute(_INSERT, row)
     return row
 
 
-def open_trial_row(connection: Connection, participant: str, trial: int, now: float) -> None:
+def open_trial_row(
+    connection: Connection, participant: str, trial: int, now: float, last_seen: float = 0.0
+) -> None:
     """Stamp a trial as shown (the first time only) and its participant as present."""
     connection.execute(_OPEN, {"who": participant, "which_trial": trial, "now": now})
-    connection.execute(_SEEN, {"who": participant, "now": now})
+    if now - last_seen > _PRESENT_S:
+        connection.execute(_SEEN, {"who": participant, "now": now})

@@ -11,10 +11,11 @@ import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import URL, make_url
@@ -26,13 +27,14 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
+from study.records import ParticipantRecord, Stimulus, StudyRecords, VoteRecord, described
 from study.store import tables
-from study.store.records import ParticipantRecord, StimulusRecord, StudyRecords, VoteRecord
 
 T = TypeVar("T")
 BUSY_TIMEOUT_MS = 3000
 """How long a SQLite transaction waits for another process before the page is told to retry."""
 _POSTGRES_SCHEMA_LOCK = 726_130_001
+_POSTGRES_LANES = 8
 
 
 class StorageError(RuntimeError):
@@ -45,21 +47,31 @@ class RefusedStepError(Exception):
 
 @dataclass
 class _Job:
-    """A step that waits for its turn. result, error: valid once done."""
+    """A step that waits for its turn, and where its outcome goes."""
 
     step: Callable[[Connection], Any]
+    future: Future[Any]
     result: Any = None
     error: Exception | None = None
-    done: bool = False
 
-    def run(self, connection: Connection) -> None:
-        """Run; a refusal is this job's result, every other error is the whole group's."""
+    def run(self, connection: Connection, *, alone: bool) -> None:
+        """Run; a refusal is this job's result, every other error is the whole group's.
+
+        A step refuses before it writes, so alone it needs no savepoint.
+        """
         self.result, self.error = None, None
         try:
-            with connection.begin_nested():
+            with nullcontext() if alone else connection.begin_nested():
                 self.result = self.step(connection)
         except RefusedStepError as error:
             self.error = error
+
+    def settle(self) -> None:
+        """Tell who waits."""
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
 
 
 class Database:
@@ -79,6 +91,7 @@ class Database:
         self._writer = self.engine.execution_options(study_write=True)
         self._turn = threading.Lock() if self.is_sqlite else nullcontext()
         self._waiting: deque[_Job] = deque()
+        self._lanes = ThreadPoolExecutor(1 if self.is_sqlite else _POSTGRES_LANES, "study-writer")
 
     def create(self) -> None:
         """Create missing tables.
@@ -91,18 +104,21 @@ class Database:
                 if not self.is_sqlite:
                     connection.execute(select(func.pg_advisory_xact_lock(_POSTGRES_SCHEMA_LOCK)))
                 tables.metadata.create_all(connection)
+                tables.add_missing_columns(connection)
         except SQLAlchemyError as error:
             reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
             raise StorageError(f"cannot open the database {self.display}: {reason}") from error
 
     def require(self) -> None:
-        """Fail instead of making a new, empty SQLite file.
+        """Open what there is, instead of making a new, empty SQLite file.
 
         Raises:
             StorageError: there is no such file.
         """
         if self.is_sqlite and not Path(str(self.url.database)).is_file():
             raise StorageError(f"no database file {self.url.database}")
+        with self.write() as connection:
+            tables.add_missing_columns(connection)
 
     @property
     def display(self) -> str:
@@ -121,40 +137,43 @@ class Database:
         with self._turn, self._writer.connect() as connection, connection.begin():
             yield connection
 
-    def write_together(self, step: Callable[[Connection], T]) -> T:
-        """Run a step in a transaction that it may share with other threads' steps.
+    def submit(self, step: Callable[[Connection], T]) -> Future[T]:
+        """Run a step soon, in a transaction that it may share with other steps.
 
-        On SQLite whoever holds the writer's turn also runs the steps that wait behind it, so
-        that many answers cost one commit to disk. A step returns (or raises) only after the
-        commit. A step that fails does not disturb the others.
+        On SQLite one thread writes, and takes all steps that wait together, so that many answers
+        cost one commit to disk. The future is done after the commit. A step that fails does not
+        disturb the others.
         """
         if not self.is_sqlite:
-            with self.write() as connection:
-                return step(connection)
-        job = _Job(step)
+            return self._lanes.submit(self._write_alone, step)
+        job = _Job(step, Future())
         self._waiting.append(job)
-        with self._turn:
-            if not job.done:
-                self._run_waiting()
-        if job.error is not None:
-            raise job.error
-        return cast(T, job.result)
+        self._lanes.submit(self._run_waiting)
+        return job.future
+
+    def _write_alone(self, step: Callable[[Connection], T]) -> T:
+        with self.write() as connection:
+            return step(connection)
 
     def _run_waiting(self) -> None:
-        jobs = [self._waiting.popleft() for _ in range(len(self._waiting))]
-        failure = self._run_group(jobs)
-        if failure is not None and len(jobs) > 1 and not isinstance(failure, OperationalError):
-            for job in jobs:  # one of them is to blame: each for itself
-                self._run_group([job])
+        taken = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        jobs = [job for job in taken if job.future.set_running_or_notify_cancel()]
+        if not jobs:
+            return  # an earlier turn took them along
+        with self._turn:
+            failure = self._run_group(jobs)
+            if failure is not None and len(jobs) > 1 and not isinstance(failure, OperationalError):
+                for job in jobs:  # one of them is to blame: each for itself
+                    self._run_group([job])
         for job in jobs:
-            job.done = True
+            job.settle()
 
     def _run_group(self, jobs: list[_Job]) -> Exception | None:
         """One transaction for all; if it fails, nothing is stored and all have its error."""
         try:
             with self._writer.connect() as connection, connection.begin():
                 for job in jobs:
-                    job.run(connection)
+                    job.run(connection, alone=len(jobs) == 1)
         except Exception as error:
             for job in jobs:
                 job.error = error
@@ -178,7 +197,8 @@ class Database:
             return str(connection.execute(query).scalar_one())
 
     def close(self) -> None:
-        """Close all connections."""
+        """Finish what was submitted and close all connections."""
+        self._lanes.shutdown()
         self.engine.dispose()
 
 
@@ -261,37 +281,33 @@ def load_records(database_url: str, *, config_hash: str | None = None) -> StudyR
 
 def _load(connection: Connection, config_hash: str | None) -> StudyRecords:
     study = _find_study(connection, config_hash)
-    chosen = study.config_hash
-    people = tables.participants
+    people, pictures = tables.participants, tables.stimuli
     rows = connection.execute(
         select(people)
-        .where(people.c.config_hash == chosen)
+        .where(people.c.config_hash == study.config_hash)
         .order_by(people.c.started_at, people.c.participant)
-    ).all()
-    participants = tuple(_participant(row) for row in rows)
-    pictures = connection.execute(
-        select(tables.stimuli)
-        .where(tables.stimuli.c.config_hash == chosen)
-        .order_by(tables.stimuli.c.stimulus)
-    ).all()
-    return StudyRecords(
-        votes=_load_votes(connection, chosen),
-        participants=participants,
-        stimuli=tuple(
-            StimulusRecord(
-                row.stimulus,
-                row.kind,
-                row.method,
-                row.base_image,
-                row.sha256,
-                row.licence,
-                row.file,
-            )
-            for row in pictures
-        ),
-        config=json.loads(study.config),
-        config_hash=chosen,
     )
+    shown = connection.execute(
+        select(pictures)
+        .where(pictures.c.config_hash == study.config_hash)
+        .order_by(pictures.c.stimulus)
+    )
+    return StudyRecords(
+        votes=_load_votes(connection, study.config_hash),
+        participants=tuple(_participant(row) for row in rows),
+        stimuli=tuple(Stimulus(**_filled(Stimulus, row)) for row in shown),
+        config=json.loads(study.config),
+        config_hash=study.config_hash,
+    )
+
+
+def _filled(record: type[Any], row: Any) -> dict[str, Any]:
+    """The stored values of a record; a column added later is empty in old rows."""
+    return {
+        entry.name: getattr(row, entry.name)
+        for entry in described(record)
+        if entry.column.table and (entry.optional or getattr(row, entry.name) is not None)
+    }
 
 
 def _find_study(connection: Connection, config_hash: str | None) -> Any:
@@ -311,37 +327,30 @@ def _find_study(connection: Connection, config_hash: str | None) -> Any:
 
 def _load_votes(connection: Connection, config_hash: str) -> tuple[VoteRecord, ...]:
     votes, trials, people = tables.votes, tables.trials, tables.participants
+    pictures = tables.stimuli
+    at = {"votes": votes, "trials": trials, "participants": people, "stimuli": pictures}
+    columns = [at[e.column.table].c[e.name] for e in described(VoteRecord) if e.column.table]
     query = (
-        select(votes, trials, people.c.real_on_left, people.c.completed_at)
-        .join(
+        select(*columns, trials.c.expected, people.c.completed_at)
+        .join_from(
+            votes,
             trials,
             (trials.c.participant == votes.c.participant) & (trials.c.trial == votes.c.trial),
         )
         .join(people, people.c.participant == votes.c.participant)
+        .outerjoin(
+            pictures,
+            (pictures.c.stimulus == trials.c.stimulus)
+            & (pictures.c.config_hash == people.c.config_hash),
+        )
         .where(people.c.config_hash == config_hash)
         .order_by(people.c.started_at, people.c.participant, votes.c.trial)
     )
     return tuple(
         VoteRecord(
-            vote_id=row.vote_id,
-            participant=row.participant,
-            trial=row.trial,
-            kind=row.kind,
-            method=row.method,
-            base_image=row.base_image,
-            stimulus=row.stimulus,
-            answer=bool(row.answer),
-            correct=None if row.expected is None else bool(row.answer) == bool(row.expected),
-            rt_ms=row.rt_ms,
-            shown_at=row.shown_at,
-            answered_at=row.answered_at,
-            focus_lost=row.focus_lost,
-            viewport_width=row.viewport_width,
-            viewport_height=row.viewport_height,
-            pixel_ratio=row.pixel_ratio,
-            real_on_left=bool(row.real_on_left),
+            **_filled(VoteRecord, row),
+            correct=None if row.expected is None else row.answer == row.expected,
             participant_completed=row.completed_at is not None,
-            config_hash=config_hash,
         )
         for row in connection.execute(query)
     )
@@ -349,20 +358,8 @@ def _load_votes(connection: Connection, config_hash: str) -> tuple[VoteRecord, .
 
 def _participant(row: Any) -> ParticipantRecord:
     return ParticipantRecord(
-        participant=row.participant,
-        started_at=row.started_at,
-        completed_at=row.completed_at,
+        **_filled(ParticipantRecord, row),
         completed=row.completed_at is not None,
-        consent_version=row.consent_version,
-        consented_at=row.consented_at,
-        language=row.language,
-        config_hash=row.config_hash,
-        plates_shown=row.plates_shown,
-        plates_correct=row.plates_correct,
-        real_on_left=bool(row.real_on_left),
-        seed=row.seed,
         withdrawn=row.withdrawn_at is not None,
-        source=row.source,
-        outcome=row.outcome,
         answers=json.loads(row.answers),
     )

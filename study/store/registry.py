@@ -33,7 +33,12 @@ def describe_study(config: StudyConfig, stimuli: StimulusSet) -> dict[str, Any]:
 
 
 def register_study(
-    database: Database, config: StudyConfig, stimuli: StimulusSet, *, new_version: bool = False
+    database: Database,
+    config: StudyConfig,
+    stimuli: StimulusSet,
+    *,
+    new_version: bool = False,
+    again: bool = True,
 ) -> str:
     """Make this study the current one of the database and return its hash.
 
@@ -55,8 +60,11 @@ def register_study(
             store_study(connection, description)
             studies = tables.studies
             connection.execute(update(studies).values(is_current=studies.c.config_hash == chosen))
-    except IntegrityError:  # another worker registers the same study just now
-        return register_study(database, config, stimuli, new_version=new_version)
+    except IntegrityError:
+        if not again:
+            raise
+        # another worker registers the same study just now: it is there at the second look
+        return register_study(database, config, stimuli, new_version=new_version, again=False)
     return chosen
 
 

@@ -7,22 +7,25 @@ step done twice changes nothing.
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from concurrent.futures import Future
+from dataclasses import asdict
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, func, select, update
 
+from study.records import DATA
 from study.settings import StudyConfig
-from study.stimuli.design import Picture, plan_session
+from study.stimuli.design import Trial, plan_session
 from study.store import tables
 from study.store.assignment import admission, live_counts, lock_planning
 from study.store.ballots import (
     Ballot,
     OpenTrial,
-    Receipt,
     ballot_state,
     insert_vote,
     lock_participant,
@@ -35,6 +38,7 @@ from study.store.vote_log import EventLog
 
 people, trials, votes = tables.participants, tables.trials, tables.votes
 _KNOWN_PLANS = 5000
+_Plan = tuple[tuple[tuple[str, ...], int | None], ...]
 _VOTING = ("trials", "questions", "done")
 
 
@@ -46,6 +50,24 @@ class Refusal(RefusedStepError):  # noqa: N818 - the normal answer to a step at 
         self.reason = reason
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _together(
+    step: Callable[Concatenate[Sessions, Connection, P], T],
+) -> Callable[Concatenate[Sessions, P], T]:
+    """A step that waits for its transaction, which other participants' steps may share."""
+
+    @functools.wraps(step)
+    def submitted(self: Sessions, /, *args: P.args, **options: P.kwargs) -> T:
+        return self.database.submit(
+            lambda connection: step(self, connection, *args, **options)
+        ).result()
+
+    return submitted
+
+
 class Sessions:
     """Participants of one version of a study in one database."""
 
@@ -54,34 +76,35 @@ class Sessions:
         database: Database,
         config: StudyConfig,
         config_hash: str,
-        pictures: list[Picture],
+        candidates: list[Trial],
         log: EventLog | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.database = database
         self.config = config
         self.config_hash = config_hash
-        self.pictures = pictures
+        self.candidates = candidates
         self.log = log
         self.clock = clock
-        methods = {entry.method for entry in pictures if entry.kind in {"real", "method"}}
-        self._plans: dict[str, tuple[str, ...]] = {}
-        self.shares = dict(config.methods) or dict.fromkeys(sorted(methods), 1.0)
+        groups = {entry.group for entry in candidates if entry.kind in DATA}
+        self._plans: dict[str, _Plan] = {}
+        self.shares = dict(config.methods) or dict.fromkeys(sorted(groups), 1.0)
 
-    def plan(self, counts: Mapping[str, int], seed: int) -> list[Picture]:
-        """The pictures of one session.
+    def plan(self, counts: Mapping[str, int], seed: int) -> list[Trial]:
+        """The trials of one session.
 
         Raises:
             DesignError: the stimulus set does not fit the configuration.
         """
         return plan_session(
-            self.pictures,
+            self.candidates,
             shares=self.shares,
             trials=self.config.trials,
             practice=self.config.practice.trials,
             attention=self.config.attention.trials,
             counts=counts,
             seed=seed,
+            exposures=self.config.exposure_ms or (),
         )
 
     # -- who is here ----------------------------------------------------------------------
@@ -111,7 +134,15 @@ class Sessions:
 
     # -- the steps of a session -----------------------------------------------------------
 
-    def begin(self, participant: str, *, language: str, external_hash: str | None = None) -> None:
+    @_together
+    def begin(
+        self,
+        connection: Connection,
+        participant: str,
+        *,
+        language: str,
+        external_hash: str | None = None,
+    ) -> None:
         """Record consent under a fresh random id; the same id again changes nothing.
 
         Raises:
@@ -119,35 +150,35 @@ class Sessions:
         """
         now = self.clock()
         seed = random.SystemRandom().randrange(2**31)
-        with self.database.write() as connection:
-            lock_planning(connection)
-            if self._row(connection, participant) is not None:
-                return
-            refused = admission(connection, self.config, self.config_hash, now)
-            if refused is not None:
-                raise Refusal(refused)
-            if external_hash is not None and self._is_taken(connection, external_hash):
-                raise Refusal("taken")
-            row = {
-                "participant": participant,
-                "config_hash": self.config_hash,
-                "seed": seed,
-                "language": language,
-                "real_on_left": bool(random.Random(seed).getrandbits(1)),
-                "source": "direct" if external_hash is None else "prolific",
-                "external_hash": external_hash,
-                "consent_version": self.config.consent.version,
-                "consented_at": now,
-                "started_at": now,
-                "last_seen": now,
-                "stage": "plates" if self.config.plates.count else "instructions",
-                "outcome": "in-progress",
-                "answers": "{}",
-            }
-            connection.execute(people.insert().values(**row))
-            self._log_person(connection, participant)
+        lock_planning(connection)
+        if self._row(connection, participant) is not None:
+            return
+        refused = admission(connection, self.config, self.config_hash, now)
+        if refused is not None:
+            raise Refusal(refused)
+        if external_hash is not None and self._is_taken(connection, external_hash):
+            raise Refusal("taken")
+        row = {
+            "participant": participant,
+            "config_hash": self.config_hash,
+            "seed": seed,
+            "language": language,
+            "real_on_left": bool(random.Random(seed).getrandbits(1)),
+            "source": "direct" if external_hash is None else "prolific",
+            "external_hash": external_hash,
+            "consent_version": self.config.consent.version,
+            "consented_at": now,
+            "started_at": now,
+            "last_seen": now,
+            "stage": "plates" if self.config.plates.count else "instructions",
+            "outcome": "in-progress",
+            "answers": "{}",
+        }
+        connection.execute(people.insert().values(**row))
+        self._log_person(connection, participant)
 
-    def submit_plates(self, participant: str, correct: int) -> None:
+    @_together
+    def submit_plates(self, connection: Connection, participant: str, correct: int) -> None:
         """Record how many colour-vision plates were read correctly.
 
         Raises:
@@ -155,42 +186,33 @@ class Sessions:
         """
         plates = self.config.plates
         failed = plates.screen_out and correct < plates.needed
-        with self.database.write() as connection:
-            self._require_stage(connection, participant, "plates")
-            values: dict[str, Any] = {"plates_shown": plates.count, "plates_correct": correct}
-            if failed:
-                values |= {"stage": "screened", "outcome": "screened-out"}
-            else:
-                values |= {"stage": "instructions"}
-            self._update(connection, participant, **values)
+        self._require_stage(connection, participant, "plates")
+        values: dict[str, Any] = {"plates_shown": plates.count, "plates_correct": correct}
+        if failed:
+            values |= {"stage": "screened", "outcome": "screened-out"}
+        else:
+            values |= {"stage": "instructions"}
+        self._update(connection, participant, **values)
 
-    def start_trials(self, participant: str) -> None:
+    @_together
+    def start_trials(self, connection: Connection, participant: str) -> None:
         """Assign the pictures, least shown first, and open the first trial.
 
         Raises:
             Refusal: "step" when the instructions are not open.
         """
-        with self.database.write() as connection:
-            lock_planning(connection)
-            row = self._require_stage(connection, participant, "instructions")
-            cutoff = self.clock() - 60 * self.config.expire_minutes
-            counts = live_counts(connection, self.config_hash, cutoff)
-            planned = [
-                {
-                    "participant": participant,
-                    "trial": index,
-                    "stimulus": picture.stimulus,
-                    "kind": picture.kind,
-                    "method": picture.method,
-                    "base_image": picture.base_image,
-                    "expected": picture.expected,
-                }
-                for index, picture in enumerate(self.plan(counts, row.seed))
-            ]
-            connection.execute(trials.insert(), planned)
-            if self.log is not None:
-                self.log.append(participant, [{"event": "plan", "rows": planned}])
-            self._update(connection, participant, stage="trials")
+        lock_planning(connection)
+        row = self._require_stage(connection, participant, "instructions")
+        cutoff = self.clock() - 60 * self.config.expire_minutes
+        counts = live_counts(connection, self.config_hash, cutoff)
+        planned = [
+            {"participant": participant, "trial": index, **asdict(trial)}
+            for index, trial in enumerate(self.plan(counts, row.seed))
+        ]
+        connection.execute(trials.insert(), planned)
+        if self.log is not None:
+            self.log.append(participant, [{"event": "plan", "rows": planned}])
+        self._update(connection, participant, stage="trials")
 
     def open_trial(self, participant: str) -> OpenTrial | None:
         """The trial to answer now, opened if it was not; None after the last.
@@ -198,6 +220,10 @@ class Sessions:
         Raises:
             Refusal: "step" when trials are not open to this participant.
         """
+        return self.open_trial_soon(participant).result()
+
+    def open_trial_soon(self, participant: str) -> Future[OpenTrial | None]:
+        """The same, without waiting."""
 
         def step(connection: Connection) -> OpenTrial | None:
             lock_participant(connection, participant)
@@ -206,39 +232,50 @@ class Sessions:
                 raise Refusal("step")
             return self._open(connection, participant, *found)
 
-        return self.database.write_together(step)
+        return self.database.submit(step)
 
-    def vote(self, participant: str, ballot: Ballot) -> tuple[Receipt, OpenTrial | None]:
+    def vote(self, participant: str, ballot: Ballot) -> tuple[bool | None, OpenTrial | None]:
         """Store an answer once and open the next trial.
 
         The same ballot again is acknowledged again and changes nothing.
+
+        Returns:
+            For a practice trial, whether the answer was right; the trial that follows.
 
         Raises:
             Refusal: "step" (no trials now), "trial" (another trial is open, or it has been
                 answered already), "ballot" (the ballot's id was used for something else).
         """
-        return self.database.write_together(
-            lambda connection: self._vote(connection, participant, ballot)
-        )
+        return self.vote_soon(participant, ballot).result()
+
+    def vote_soon(
+        self, participant: str, ballot: Ballot
+    ) -> Future[tuple[bool | None, OpenTrial | None]]:
+        """The same, without waiting."""
+        return self.database.submit(lambda connection: self._vote(connection, participant, ballot))
 
     def _vote(
         self, connection: Connection, participant: str, ballot: Ballot
-    ) -> tuple[Receipt, OpenTrial | None]:
+    ) -> tuple[bool | None, OpenTrial | None]:
         lock_participant(connection, participant)
-        state = ballot_state(
-            connection, self.config_hash, participant, ballot.vote_id, ballot.trial
-        )
+        state = ballot_state(connection, self.config_hash, participant, ballot)
         if state is None or state.stage not in _VOTING:
             raise Refusal("step")
-        if state.known is not None and state.known != (participant, ballot.trial):
+        is_new = state.known_trial is None
+        if not is_new and (state.known_participant, state.known_trial) != (
+            participant,
+            ballot.trial,
+        ):
             raise Refusal("ballot")
-        is_new = state.known is None
+        # pairs: the page says left or right, what is stored says which of the two methods
+        answer = ballot.answer == (state.method_on_left is not False)
         if is_new:
             if state.opened_at is None or state.answered != ballot.trial:
                 raise Refusal("trial")
             row = insert_vote(
                 connection,
                 ballot,
+                answer=answer,
                 participant=participant,
                 config_hash=self.config_hash,
                 shown_at=state.opened_at,
@@ -246,36 +283,38 @@ class Sessions:
             )
             if self.log is not None:
                 self.log.append(participant, [{"event": "vote", "row": row}])
-        following = self._open(connection, participant, state.stage, state.answered + is_new)
-        correct = None
-        if state.kind == "practice":
-            correct = ballot.answer == bool(state.expected)
-        return Receipt(is_new, correct), following
+        following = self._open(
+            connection, participant, state.stage, state.answered + is_new, state.last_seen
+        )
+        return answer == state.expected if state.kind == "practice" else None, following
 
-    def submit_answers(self, participant: str, answers: Mapping[str, str]) -> None:
+    @_together
+    def submit_answers(
+        self, connection: Connection, participant: str, answers: Mapping[str, str]
+    ) -> None:
         """Record the exit questions and complete the session.
 
         Raises:
             Refusal: "step" when the questions are not open.
         """
-        with self.database.write() as connection:
-            self._require_stage(connection, participant, "questions")
-            self._complete(connection, participant, answers=json.dumps(dict(answers)))
+        self._require_stage(connection, participant, "questions")
+        self._complete(connection, participant, answers=json.dumps(dict(answers)))
 
-    def withdraw(self, participant: str) -> None:
+    @_together
+    def withdraw(self, connection: Connection, participant: str) -> None:
         """Delete a participant's answers, trials and recruiter's id; a bare row remains.
 
         Raises:
             Refusal: "closed" when the study is closed, "step" when already withdrawn.
         """
-        with self.database.write() as connection:
-            self._require_stage(
-                connection, participant, "plates", "instructions", "trials", "questions", "done",
-                "screened",
-            )  # fmt: skip
-            if self._is_closed(connection):
-                raise Refusal("closed")
-            erase_participant(connection, participant, self.clock(), self.log)
+        row = connection.execute(
+            select(people.c.stage).where(people.c.participant == participant)
+        ).one_or_none()
+        if row is None or row.stage == "withdrawn":
+            raise Refusal("step")
+        if self._is_closed(connection):
+            raise Refusal("closed")
+        erase_participant(connection, participant, self.clock(), self.log)
         self._plans.pop(participant, None)
 
     # -- parts of the steps ---------------------------------------------------------------
@@ -320,7 +359,12 @@ class Sessions:
         self.log.append(participant, [{"event": "person", "row": dict(row._mapping)}])
 
     def _open(
-        self, connection: Connection, participant: str, stage: str, answered: int
+        self,
+        connection: Connection,
+        participant: str,
+        stage: str,
+        answered: int,
+        last_seen: float = 0.0,
     ) -> OpenTrial | None:
         """Open the first unanswered trial, or finish the trials when there is none."""
         config = self.config
@@ -328,10 +372,10 @@ class Sessions:
             if stage == "trials":
                 self._end_trials(connection, participant)
             return None
-        open_trial_row(connection, participant, answered, self.clock())
-        return self._view(answered)
+        open_trial_row(connection, participant, answered, self.clock(), last_seen)
+        return self._view(participant, answered)
 
-    def _view(self, trial: int) -> OpenTrial:
+    def _view(self, participant: str, trial: int) -> OpenTrial:
         practice = self.config.practice.trials
         data = self.config.trials + self.config.attention.trials
         is_practice = trial < practice
@@ -344,6 +388,7 @@ class Sessions:
             total=practice if is_practice else data,
             is_break=bool(every and not is_practice and number > 1 and (number - 1) % every == 0),
             following=trial + 1 if trial + 1 < practice + data else None,
+            exposure_ms=self._exposure(participant, trial),
         )
 
     def _end_trials(self, connection: Connection, participant: str) -> None:
@@ -379,26 +424,36 @@ class Sessions:
             **values,
         )
 
-    def stimulus_of(self, participant: str, trial: int) -> str | None:
-        """The stimulus id of a planned trial (None: no such trial).
+    def _exposure(self, participant: str, trial: int) -> int | None:
+        times = self.config.exposure_ms or (None,)
+        return times[0] if len(times) == 1 else self._planned(participant)[trial][1]
 
-        A plan never changes, so one that has been read is kept in memory.
-        """
-        plan = self.known_plan(participant)
+    def pictures_of(self, participant: str, trial: int) -> tuple[str, ...]:
+        """The stimuli of a planned trial, from left to right (none: no such trial)."""
+        plan = self._planned(participant)
+        return plan[trial][0] if 0 <= trial < len(plan) else ()
+
+    def is_known(self, participant: str) -> bool:
+        """Whether a plan is in memory, so that `pictures_of` asks no database."""
+        return participant in self._plans
+
+    def _planned(self, participant: str) -> _Plan:
+        """Pictures and exposure of every trial. A plan never changes, so memory may keep it."""
+        plan = self._plans.get(participant)
         if plan is None:
-            query = (
-                select(trials.c.stimulus)
-                .where(trials.c.participant == participant)
-                .order_by(trials.c.trial)
-            )
+            shown = (trials.c.stimulus, trials.c.against_stimulus, trials.c.method_on_left)
+            query = select(*shown, trials.c.exposure_ms).order_by(trials.c.trial)
             with self.database.read() as connection:
-                plan = tuple(connection.execute(query).scalars())
+                rows = connection.execute(query.where(trials.c.participant == participant))
+                plan = tuple((_from_left(*row[:3]), row.exposure_ms) for row in rows)
             if plan:
                 if len(self._plans) >= _KNOWN_PLANS:
                     self._plans.clear()
                 self._plans[participant] = plan
-        return plan[trial] if 0 <= trial < len(plan) else None
+        return plan
 
-    def known_plan(self, participant: str) -> tuple[str, ...] | None:
-        """The stimuli of a plan that is in memory."""
-        return self._plans.get(participant)
+
+def _from_left(stimulus: str, against: str | None, on_left: bool | None) -> tuple[str, ...]:
+    if not against:
+        return (stimulus,)
+    return (stimulus, against) if on_left else (against, stimulus)

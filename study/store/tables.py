@@ -1,14 +1,19 @@
 """The survey's tables (SQLAlchemy Core), the same for SQLite and PostgreSQL.
 
-Times are seconds since 1970-01-01 UTC. Rows of `votes` are only ever inserted; two constraints
-make an answer idempotent: the client's own id is the key, and a trial has at most one vote.
+Columns that a record has are described there (`study.records`); what only the survey needs while
+it runs is added here. Rows of `votes` are only ever inserted; two constraints make an answer
+idempotent: the client's own id is the key, and a trial has at most one vote.
 """
 
 from __future__ import annotations
 
+from dataclasses import MISSING
+from typing import Any
+
 from sqlalchemy import (
     Boolean,
     Column,
+    Connection,
     Double,
     ForeignKey,
     ForeignKeyConstraint,
@@ -19,9 +24,30 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    inspect,
 )
+from sqlalchemy.schema import CreateColumn
+
+from study.records import ParticipantRecord, Stimulus, VoteRecord, described
 
 metadata = MetaData()
+_TYPES: dict[type, Any] = {bool: Boolean, int: Integer, float: Double}
+
+
+def _columns(record: type[Any], table: str, *, key: str = "") -> list[Column[Any]]:
+    """The columns of a record that belong into a table; what has a default may be missing."""
+    return [
+        Column(
+            entry.name,
+            _TYPES.get(entry.type)
+            or (String(entry.column.length) if entry.column.length else Text()),
+            primary_key=entry.name == key,
+            nullable=entry.optional or entry.default not in {MISSING, 0},
+        )
+        for entry in described(record)
+        if entry.column.table == table
+    ]
+
 
 meta = Table(
     "meta",
@@ -44,35 +70,17 @@ stimuli = Table(
     "stimuli",
     metadata,
     Column("config_hash", ForeignKey("studies.config_hash"), primary_key=True),
-    Column("stimulus", String(64), primary_key=True),
-    Column("kind", String(16), nullable=False),
-    Column("method", String(128), nullable=False),
-    Column("base_image", String(255), nullable=False),
-    Column("expected", Boolean),  # the right answer of practice and attention pictures
-    Column("sha256", String(64), nullable=False),
-    Column("licence", Text, nullable=False),
-    Column("file", String(255), nullable=False),
+    *_columns(Stimulus, "stimuli", key="stimulus"),
 )
 
 participants = Table(
     "participants",
     metadata,
-    Column("participant", String(64), primary_key=True),
-    Column("config_hash", ForeignKey("studies.config_hash"), nullable=False),
-    Column("seed", Integer, nullable=False),
-    Column("language", String(16), nullable=False),
-    Column("real_on_left", Boolean, nullable=False),
-    Column("source", String(16), nullable=False),
+    *_columns(ParticipantRecord, "participants", key="participant"),
+    ForeignKeyConstraint(["config_hash"], ["studies.config_hash"]),
     Column("external_hash", String(64)),  # keyed hash of the recruiter's participant id
-    Column("consent_version", String(64), nullable=False),
-    Column("consented_at", Double, nullable=False),
-    Column("started_at", Double, nullable=False),
     Column("last_seen", Double, nullable=False),
     Column("stage", String(16), nullable=False),
-    Column("outcome", String(24), nullable=False),
-    Column("plates_shown", Integer),
-    Column("plates_correct", Integer),
-    Column("completed_at", Double),
     Column("withdrawn_at", Double),
     Column("answers", Text, nullable=False),  # JSON: exit questions
     UniqueConstraint("config_hash", "external_hash", name="one_session_per_recruit"),
@@ -86,10 +94,7 @@ trials = Table(
         "participant", ForeignKey("participants.participant", ondelete="CASCADE"), primary_key=True
     ),
     Column("trial", Integer, primary_key=True),
-    Column("stimulus", String(64), nullable=False),
-    Column("kind", String(16), nullable=False),
-    Column("method", String(128), nullable=False),
-    Column("base_image", String(255), nullable=False),
+    *_columns(VoteRecord, "trials"),
     Column("expected", Boolean),
     Column("opened_at", Double),
     UniqueConstraint("participant", "base_image", name="one_scene_once"),
@@ -98,20 +103,22 @@ trials = Table(
 votes = Table(
     "votes",
     metadata,
-    Column("vote_id", String(36), primary_key=True),
-    Column("participant", String(64), nullable=False),
-    Column("trial", Integer, nullable=False),
-    Column("answer", Boolean, nullable=False),
-    Column("rt_ms", Double),
-    Column("shown_at", Double, nullable=False),
-    Column("answered_at", Double, nullable=False),
-    Column("focus_lost", Integer, nullable=False),
-    Column("viewport_width", Integer),
-    Column("viewport_height", Integer),
-    Column("pixel_ratio", Double),
-    Column("config_hash", String(64), nullable=False),
+    *_columns(VoteRecord, "votes", key="vote_id"),
     UniqueConstraint("participant", "trial", name="one_vote_per_trial"),
     ForeignKeyConstraint(
         ["participant", "trial"], ["trials.participant", "trials.trial"], ondelete="CASCADE"
     ),
 )
+
+
+def add_missing_columns(connection: Connection) -> None:
+    """Bring a database of an earlier release up to date; every later column may be empty."""
+    known = inspect(connection)
+    for table in metadata.sorted_tables:
+        if not known.has_table(table.name):
+            continue
+        present = {column["name"] for column in known.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in present:
+                clause = CreateColumn(column).compile(dialect=connection.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {clause}")

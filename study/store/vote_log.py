@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from chromagan.files import complete_file
+
 Event = Mapping[str, Any]
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -119,12 +121,10 @@ class VoteLog:
 
     def _replace(self, path: Path, text: str) -> None:
         try:
-            handle, scratch = tempfile.mkstemp(dir=self.folder, prefix=".new-")
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(text)
+            with complete_file(path) as stream:
+                stream.write(text.encode())
                 stream.flush()
                 os.fsync(stream.fileno())
-            os.replace(scratch, path)
             _sync_folder(self.folder)
         except OSError as error:
             raise VoteLogError(f"vote log: {error}") from error

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import hmac
-from typing import Annotated
 
-from fastapi import APIRouter, Form, Request
-from fastapi.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from study.store.erasure import erase_participant
 from study.store.registry import set_closed
 from study.store.status import study_status
 from study.web.survey import Survey
 from study.web.tokens import LIFETIMES, TokenError
-from study.web.visitor import choose_phrases, redirect, render
+from study.web.visitor import Fields, choose_phrases, form_route, redirect, render
 
 COOKIE = "study_admin"
-Field = Annotated[str, Form(max_length=1024)]
 
 
-def make_admin_routes(survey: Survey) -> APIRouter:
+def admin_routes(survey: Survey) -> list[Route]:
     """Routes under /admin."""
-    router = APIRouter(prefix="/admin")
 
     def is_admin(request: Request) -> bool:
         try:
@@ -50,15 +48,13 @@ def make_admin_routes(survey: Survey) -> APIRouter:
             return False
         return is_admin(request)
 
-    @router.get("")
     def show(request: Request) -> Response:
         return page(request)
 
-    @router.post("")
-    def login(request: Request, password: Field = "") -> Response:
+    def login(request: Request, fields: Fields) -> Response:
         if not survey.logins.allows("admin"):
             return page(request, status=429, note="Too many attempts. Wait a minute.")
-        given, wanted = password.encode(), (survey.admin_token or "").encode()
+        given, wanted = fields["password"].encode(), (survey.admin_token or "").encode()
         if not wanted or not hmac.compare_digest(given, wanted):
             return page(request, status=403, note="This is not the token.")
         response = redirect(survey, "/admin")
@@ -73,27 +69,30 @@ def make_admin_routes(survey: Survey) -> APIRouter:
         )
         return response
 
-    @router.post("/state")
-    def change_state(request: Request, token: Field = "", state: Field = "") -> Response:
-        if not is_allowed(request, token):
+    def change_state(request: Request, fields: Fields) -> Response:
+        if not is_allowed(request, fields["token"]):
             return page(request, status=403, note="Please log in again.")
-        if state not in {"open", "closed"}:
+        if fields["state"] not in {"open", "closed"}:
             return page(request, status=400, note="The state is either open or closed.")
-        set_closed(survey.database, state == "closed")
+        set_closed(survey.database, fields["state"] == "closed")
         return redirect(survey, "/admin")
 
-    @router.post("/delete")
-    def delete(request: Request, token: Field = "", participant: Field = "") -> Response:
-        if not is_allowed(request, token):
+    def delete(request: Request, fields: Fields) -> Response:
+        if not is_allowed(request, fields["token"]):
             return page(request, status=403, note="Please log in again.")
         with survey.database.write() as connection:
-            now = survey.sessions.clock()
-            known = erase_participant(connection, _plain(participant), now, survey.log)
+            now, named = survey.sessions.clock(), _plain(fields["participant"])
+            known = erase_participant(connection, named, now, survey.log)
         if not known:
             return page(request, status=404, note="There is no such participant.")
         return redirect(survey, "/admin")
 
-    return router
+    return [
+        Route("/admin", show),
+        form_route("/admin", login),
+        form_route("/admin/state", change_state),
+        form_route("/admin/delete", delete),
+    ]
 
 
 def _plain(text: str) -> str:

@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import secrets
 import unicodedata
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Form, HTTPException, Request
-from fastapi.responses import FileResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
 
-from study.schema import pick
+from study.settings import Privacy, pick
 from study.stimuli.plates import count_correct, plate_of
+from study.store.erasure import participant_of_code
 from study.store.sessions import Refusal
 from study.web.survey import Survey
 from study.web.tokens import TokenError
 from study.web.visitor import (
     PATHS,
+    Fields,
     choose_phrases,
     find_person,
+    form_route,
     message,
     redirect,
     render,
     set_session,
 )
 
-Field = Annotated[str, Form(max_length=4000)]
 MAX_ANSWER = 2000
 _STATIC = Path(__file__).parent / "static"
 _STATIC_TYPES = {
@@ -36,11 +41,26 @@ _STATIC_TYPES = {
 }
 
 
-def make_pages(survey: Survey) -> APIRouter:
+def page_routes(survey: Survey) -> list[Route]:
     """Routes of the pages of one survey."""
-    router = APIRouter()
+    return [
+        *_entrance(survey),
+        *_steps(survey),
+        *_withdrawal(survey),
+        Route("/static/{name}", _static_file),
+    ]
 
-    @router.get("/")
+
+def _static_file(request: Request) -> Response:
+    name = request.path_params["name"]
+    if name not in _STATIC_TYPES:
+        raise HTTPException(404)
+    return FileResponse(_STATIC / name, media_type=_STATIC_TYPES[name])
+
+
+def _entrance(survey: Survey) -> list[Route]:
+    """Consent, or no consent."""
+
     def consent(request: Request) -> Response:
         person = find_person(survey, request)
         external = request.query_params.get("PROLIFIC_PID", "")
@@ -60,15 +80,18 @@ def make_pages(survey: Survey) -> APIRouter:
         entry = survey.tokens.sign("entry", secrets.token_hex(12), phrases.language, external_hash)
         return _consent_page(survey, request, entry)
 
-    @router.post("/consent")
-    def give_consent(request: Request, token: Field = "", agree: Field = "") -> Response:
+    def give_consent(request: Request, fields: Fields) -> Response:
         phrases = choose_phrases(survey, request)
         try:
-            participant, language, external = survey.tokens.read("entry", token, str, str, str)
+            participant, language, external = survey.tokens.read(
+                "entry", fields["token"], str, str, str
+            )
         except TokenError as error:
             return _bad_token(survey, request, error)
-        if agree != "yes":
-            return _consent_page(survey, request, token, status=400, problem="consent_needed")
+        if fields["agree"] != "yes":
+            return _consent_page(
+                survey, request, fields["token"], status=400, problem="consent_needed"
+            )
         if survey.sessions.find(participant) is None and not survey.entries.allows("all"):
             return message(survey, phrases, "limit", status=429)
         try:
@@ -79,30 +102,37 @@ def make_pages(survey: Survey) -> APIRouter:
         set_session(survey, request, response, participant)
         return response
 
-    @router.post("/decline")
-    def decline(request: Request, token: Field = "") -> Response:
-        phrases = choose_phrases(survey, request)
+    def decline(request: Request, fields: Fields) -> Response:
         try:
-            _, _, external = survey.tokens.read("entry", token, str, str, str)
+            _, _, external = survey.tokens.read("entry", fields["token"], str, str, str)
         except TokenError as error:
             return _bad_token(survey, request, error)
         code = survey.config.completion.no_consent
+        phrases = choose_phrases(survey, request)
         return _ending(survey, phrases, "declined", code, bool(external), None)
 
-    @router.get("/plates")
-    def plates(request: Request) -> Response:
-        person = find_person(survey, request)
-        if person is None or person.stage != "plates":
-            return _elsewhere(survey, person)
-        pictures = [
-            survey.tokens.sign("plate", person.participant, index)
-            for index in range(survey.config.plates.count)
-        ]
-        return _step_page(survey, request, person, "plates.html", pictures=pictures)
+    return [
+        Route("/", consent),
+        form_route("/consent", give_consent),
+        form_route("/decline", decline),
+    ]
 
-    @router.get("/plate/{token}")
-    def plate(request: Request, token: str) -> Response:
+
+def _steps(survey: Survey) -> list[Route]:
+    """What comes before and after the trials, each a page with one form."""
+    config, sessions = survey.config, survey.sessions
+
+    def plates(request: Request) -> Response:
+        def show(person: Any) -> Mapping[str, Any]:
+            sign = survey.tokens.sign
+            numbers = range(config.plates.count)
+            return {"pictures": [sign("plate", person.participant, index) for index in numbers]}
+
+        return _step_page(survey, request, "plates", show)
+
+    def plate(request: Request) -> Response:
         try:
+            token = request.path_params["token"]
             participant, index = survey.tokens.read("plate", token, str, int)
         except TokenError as error:
             raise HTTPException(403, "This picture's address is not valid.") from error
@@ -111,70 +141,47 @@ def make_pages(survey: Survey) -> APIRouter:
             raise HTTPException(403, "This picture belongs to another session.")
         return Response(plate_of(person.seed, index), media_type="image/png")
 
-    @router.post("/plates")
-    def submit_plates(
-        request: Request,
-        token: Field = "",
-        plate: Annotated[list[str] | None, Form(max_length=12)] = None,
-    ) -> Response:
+    def submit_plates(request: Request, fields: Fields) -> Response:
         def step(person: Any) -> None:
-            answers = [entry[:8] for entry in plate or []][: survey.config.plates.count]
-            answers += [""] * (survey.config.plates.count - len(answers))
-            correct = count_correct(person.seed, answers)
-            survey.sessions.submit_plates(person.participant, correct)
+            answers = [entry[:8] for entry in fields.every("plate")][: config.plates.count]
+            answers += [""] * (config.plates.count - len(answers))
+            sessions.submit_plates(person.participant, count_correct(person.seed, answers))
 
-        return _take_step(survey, request, token, "plates", step)
+        return _take_step(survey, request, fields, "plates", step)
 
-    @router.get("/instructions")
     def instructions(request: Request) -> Response:
-        person = find_person(survey, request)
-        if person is None or person.stage != "instructions":
-            return _elsewhere(survey, person)
-        config = survey.config
-        return _step_page(
-            survey,
-            request,
-            person,
-            "instructions.html",
-            total=config.trials + config.attention.trials,
-            practice=config.practice.trials,
-            feedback=config.practice.feedback,
-            exposure=config.exposure_ms is not None,
-            left="answer_real" if person.real_on_left else "answer_fake",
-            right="answer_fake" if person.real_on_left else "answer_real",
-        )
+        def show(person: Any) -> Mapping[str, Any]:
+            labels = ["answer_real", "answer_fake"]
+            is_turned = config.task == "single" and not person.real_on_left
+            return {
+                "total": config.trials + config.attention.trials,
+                "practice": config.practice.trials,
+                "feedback": config.practice.feedback,
+                "exposure": config.exposure_ms is not None,
+                "labels": labels[::-1] if is_turned else labels,
+            }
 
-    @router.post("/instructions")
-    def start(request: Request, token: Field = "") -> Response:
-        return _take_step(
-            survey,
-            request,
-            token,
-            "instructions",
-            lambda person: survey.sessions.start_trials(person.participant),
-        )
+        return _step_page(survey, request, "instructions", show)
 
-    @router.get("/questions")
+    def start(request: Request, fields: Fields) -> Response:
+        def step(person: Any) -> None:
+            sessions.start_trials(person.participant)
+
+        return _take_step(survey, request, fields, "instructions", step)
+
     def questions(request: Request) -> Response:
-        person = find_person(survey, request)
-        if person is None or person.stage != "questions":
-            return _elsewhere(survey, person)
-        return _questions_page(survey, request, person)
+        return _step_page(
+            survey, request, "questions", lambda person: _questions(survey, person, {})
+        )
 
-    @router.post("/questions")
-    async def submit_questions(request: Request) -> Response:
-        from fastapi.concurrency import run_in_threadpool
+    def submit_questions(request: Request, fields: Fields) -> Response:
+        return _submit_questions(survey, request, fields)
 
-        form = await request.form(max_files=0, max_fields=100)
-        fields = {key: value for key, value in form.items() if isinstance(value, str)}
-        return await run_in_threadpool(_submit_questions, survey, request, fields)
-
-    @router.get("/thanks")
     def thanks(request: Request) -> Response:
         person = find_person(survey, request)
         if person is None or person.stage not in {"done", "screened"}:
             return _elsewhere(survey, person)
-        completion = survey.config.completion
+        completion = config.completion
         codes = {
             "completed": completion.completed,
             "failed-attention": completion.failed_attention or completion.completed,
@@ -185,38 +192,70 @@ def make_pages(survey: Survey) -> APIRouter:
         recruited = person.source == "prolific"
         return _ending(survey, phrases, name, codes[person.outcome], recruited, person)
 
-    @router.get("/withdraw")
-    def ask_withdraw(request: Request) -> Response:
-        person = find_person(survey, request)
-        if person is None or person.stage == "withdrawn":
-            return _elsewhere(survey, person)
-        closed = survey.sessions.is_closed()
-        return _step_page(survey, request, person, "withdraw.html", stage="withdraw", closed=closed)
+    return [
+        Route("/plates", plates),
+        Route("/plate/{token}", plate),
+        form_route("/plates", submit_plates),
+        Route("/instructions", instructions),
+        form_route("/instructions", start),
+        Route("/questions", questions),
+        form_route("/questions", submit_questions),
+        Route("/thanks", thanks),
+    ]
 
-    @router.post("/withdraw")
-    def withdraw(request: Request, token: Field = "") -> Response:
-        return _take_step(
+
+def _withdrawal(survey: Survey) -> list[Route]:
+    """Deleting one's answers: with the session's button, or with the code shown at the end."""
+    sessions = survey.sessions
+
+    def page(request: Request, *, status: int = 200, problem: str = "") -> Response:
+        person = find_person(survey, request)
+        is_here = person is not None and person.stage != "withdrawn"
+        return render(
             survey,
-            request,
-            token,
-            "withdraw",
-            lambda person: survey.sessions.withdraw(person.participant),
+            "withdraw.html",
+            choose_phrases(survey, request, person),
+            status=status,
+            person=person,
+            token=_form_token(survey, person, "withdraw") if is_here else "",
+            closed=sessions.is_closed(),
+            problem=problem,
         )
 
-    @router.get("/withdrawn")
+    def ask_withdraw(request: Request) -> Response:
+        return page(request)
+
+    def withdraw(request: Request, fields: Fields) -> Response:
+        code = fields["code"]
+        if not code:
+            return _take_step(
+                survey, request, fields, "withdraw", lambda who: sessions.withdraw(who.participant)
+            )
+        phrases = choose_phrases(survey, request)
+        if not survey.logins.allows("withdraw"):
+            return message(survey, phrases, "limit", status=429, onward="/withdraw")
+        participant = participant_of_code(survey.database, code, survey.tokens.withdrawal_code)
+        if participant is None:
+            return page(request, status=404, problem="withdraw_unknown")
+        try:
+            sessions.withdraw(participant)
+        except Refusal as refusal:
+            status = 403 if refusal.reason == "closed" else 409
+            name = "closed" if refusal.reason == "closed" else "repeated"
+            return message(survey, phrases, name, status=status)
+        return message(survey, phrases, "withdrawn")
+
     def withdrawn(request: Request) -> Response:
         person = find_person(survey, request)
         if person is None or person.stage != "withdrawn":
             return _elsewhere(survey, person)
         return message(survey, choose_phrases(survey, request, person), "withdrawn")
 
-    @router.get("/static/{name}")
-    def static(name: str) -> FileResponse:
-        if name not in _STATIC_TYPES:
-            raise HTTPException(404, "There is no such file.")
-        return FileResponse(_STATIC / name, media_type=_STATIC_TYPES[name])
-
-    return router
+    return [
+        Route("/withdraw", ask_withdraw),
+        form_route("/withdraw", withdraw),
+        Route("/withdrawn", withdrawn),
+    ]
 
 
 def _consent_page(
@@ -227,62 +266,78 @@ def _consent_page(
         (code, phrases("language"), "?" + urlencode({**query, "lang": code}))
         for code, phrases in survey.phrases.items()
     ]
+    phrases = choose_phrases(survey, request)
     return render(
         survey,
         "consent.html",
-        choose_phrases(survey, request),
+        phrases,
         status=status,
         token=entry,
         problem=problem,
         version=survey.config.consent.version,
+        privacy=_privacy_notice(survey.config.privacy, phrases.language),
+        until=survey.config.privacy.retention_until,
         languages=languages if len(languages) > 1 and status == 200 else [],
     )
+
+
+def _privacy_notice(privacy: Privacy, language: str) -> list[tuple[str, str]]:
+    """Headings (by their text's name) and texts of the notice, as far as it is filled in."""
+    named = [(f"privacy_{name}", text) for name, text in privacy if isinstance(text, dict)]
+    return [(name, pick(text, language)) for name, text in named if text]
+
+
+def _form_token(survey: Survey, person: Any, stage: str) -> str:
+    """A token that allows exactly one step of one participant."""
+    return survey.tokens.sign("form", person.participant, stage)
 
 
 def _step_page(
     survey: Survey,
     request: Request,
-    person: Any,
-    template: str,
+    stage: str,
+    show: Callable[[Any], Mapping[str, Any]],
     *,
-    stage: str | None = None,
     status: int = 200,
-    **values: Any,
 ) -> Response:
-    """A page with one form, whose token allows exactly this step of this participant."""
+    """The page of a stage (who is not there is sent where they are)."""
+    person = find_person(survey, request)
+    if person is None or person.stage != stage:
+        return _elsewhere(survey, person)
     return render(
         survey,
-        template,
+        f"{stage}.html",
         choose_phrases(survey, request, person),
         status=status,
         person=person,
-        token=survey.tokens.sign("form", person.participant, stage or person.stage),
-        **values,
+        token=_form_token(survey, person, stage),
+        **show(person),
     )
 
 
-def _take_step(survey: Survey, request: Request, token: str, stage: str, step: Any) -> Response:
+def _take_step(
+    survey: Survey, request: Request, fields: Fields, stage: str, step: Callable[[Any], None]
+) -> Response:
     """Check a form's token against the session, do the step, go where it leads."""
     person = find_person(survey, request)
-    if person is None:
-        phrases = choose_phrases(survey, request)
-        return message(survey, phrases, "ended", status=403, onward="/", link="start_over")
     phrases = choose_phrases(survey, request, person)
+    if person is None:
+        return message(survey, phrases, "ended", status=403, onward="/", link="start_over")
+    here = PATHS[person.stage]
     try:
-        if survey.tokens.read("form", token, str, str) != [person.participant, stage]:
-            return message(survey, phrases, "invalid", status=403, onward=PATHS[person.stage])
+        if survey.tokens.read("form", fields["token"], str, str) != [person.participant, stage]:
+            return message(survey, phrases, "invalid", status=403, onward=here)
     except TokenError as error:
         return _bad_token(survey, request, error, person)
     if not survey.requests.allows(person.participant):
-        return message(survey, phrases, "limit", status=429, onward=PATHS[person.stage])
+        return message(survey, phrases, "limit", status=429, onward=here)
     try:
         step(person)
     except Refusal as refusal:
         current = survey.sessions.find(person.participant)
         onward = PATHS[current.stage] if current is not None else "/"
-        if refusal.reason == "closed":
-            return message(survey, phrases, "closed", status=403, onward=onward, person=person)
-        return message(survey, phrases, "repeated", status=409, onward=onward, person=person)
+        name, status = ("closed", 403) if refusal.reason == "closed" else ("repeated", 409)
+        return message(survey, phrases, name, status=status, onward=onward, person=person)
     return redirect(survey, "/")
 
 
@@ -291,23 +346,15 @@ def _bad_token(
 ) -> Response:
     phrases = choose_phrases(survey, request, person)
     onward = "/" if person is None else PATHS[person.stage]
-    if error.expired:
-        return message(survey, phrases, "expired", status=403, onward=onward)
-    return message(survey, phrases, "invalid", status=403, onward=onward)
+    name = "expired" if error.expired else "invalid"
+    return message(survey, phrases, name, status=403, onward=onward)
 
 
 def _elsewhere(survey: Survey, person: Any | None) -> Response:
     return redirect(survey, "/" if person is None else PATHS[person.stage])
 
 
-def _questions_page(
-    survey: Survey,
-    request: Request,
-    person: Any,
-    *,
-    status: int = 200,
-    given: dict[str, str] | None = None,
-) -> Response:
+def _questions(survey: Survey, person: Any, given: Mapping[str, str]) -> dict[str, Any]:
     language = person.language
     shown = [
         {
@@ -315,32 +362,35 @@ def _questions_page(
             "text": pick(question.text, language),
             "options": [(str(n), pick(o, language)) for n, o in enumerate(question.options)],
             "required": question.required,
-            "given": (given or {}).get(question.id, ""),
+            "given": given.get(question.id, ""),
         }
         for question in survey.config.questions
     ]
-    return _step_page(survey, request, person, "questions.html", status=status, questions=shown)
+    return {"questions": shown}
 
 
-def _submit_questions(survey: Survey, request: Request, fields: dict[str, str]) -> Response:
+def _submit_questions(survey: Survey, request: Request, fields: Fields) -> Response:
     answers: dict[str, str] = {}
-    complete = True
     for question in survey.config.questions:
-        given = _clean(fields.get(question.id, ""))
+        given = _clean(fields[question.id])
         if question.options:  # stored in the study's first language, whatever was shown
             chosen = int(given) if given.isdecimal() and len(given) < 4 else -1
             inside = 0 <= chosen < len(question.options)
             first = survey.config.languages[0]
             given = pick(question.options[chosen], first) if inside else ""
-        complete = complete and bool(given or not question.required)
         answers[question.id] = given
-    person = find_person(survey, request)
-    if not complete and person is not None and person.stage == "questions":
-        return _questions_page(survey, request, person, status=400, given=fields)
+    if any(q.required and not answers[q.id] for q in survey.config.questions):
+        return _step_page(
+            survey,
+            request,
+            "questions",
+            lambda person: _questions(survey, person, fields),
+            status=400,
+        )
     return _take_step(
         survey,
         request,
-        fields.get("token", ""),
+        fields,
         "questions",
         lambda known: survey.sessions.submit_answers(known.participant, answers),
     )
@@ -358,6 +408,14 @@ def _ending(
     target = None
     if recruited and code:
         target = f"{survey.config.completion.redirect}?{urlencode({'cc': code})}"
+    own = survey.tokens.withdrawal_code(person.participant) if person is not None else ""
     return render(
-        survey, "thanks.html", phrases, person=person, name=name, code=code, target=target
+        survey,
+        "thanks.html",
+        phrases,
+        person=person,
+        name=name,
+        code=code,
+        target=target,
+        withdrawal_code=own,
     )

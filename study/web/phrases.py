@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 from markupsafe import Markup, escape
 
-from study.schema import ConfigError, pick
-from study.settings import StudyConfig
+from study.settings import ConfigError, StudyConfig, pick
 
+PAIRS = "_pairs"
 TEXTS = Path(__file__).parent / "texts"
 
 
@@ -70,6 +70,8 @@ def load_phrases(config: StudyConfig, extra: Path | None = None) -> dict[str, Ph
         if set(texts) != set(english):
             different = ", ".join(sorted(set(texts) ^ set(english)))
             raise ConfigError(f"{path}: has other keys than en.yaml: {different}")
+        if config.task == "pairs":
+            texts |= {k.removesuffix(PAIRS): t for k, t in texts.items() if k.endswith(PAIRS)}
         found[language] = Phrases(language, {**texts, **_own(config, language)})
     return found
 

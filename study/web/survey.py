@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from study.schema import ConfigError
-from study.settings import StudyConfig, load_config
+from study.settings import PRIVACY_HELP, ConfigError, StudyConfig, load_config
+from study.stimuli.design import pair_trials, single_trials
 from study.stimuli.stimulus_set import StimulusSet, load_stimuli
 from study.store.database import Database
 from study.store.hub_log import open_log
@@ -29,6 +29,7 @@ class SurveyOptions:
     """Where and how a study runs; nothing here changes what participants see.
 
     secret: signing key; None keeps one in the database. admin_token: None turns admin pages off.
+    public: whether the server can be reached from other machines.
     frame_ancestors: origins that may show the survey in a frame. texts: folder of languages.
     """
 
@@ -41,6 +42,7 @@ class SurveyOptions:
     frame_ancestors: tuple[str, ...] = ()
     texts: Path | None = None
     new_version: bool = False
+    public: bool = False
     new_per_minute: float = 600.0
 
 
@@ -79,11 +81,11 @@ def open_survey(options: SurveyOptions) -> Survey:
     """
     config = load_config(options.config)
     stimuli = load_stimuli((options.config.parent / config.stimuli).resolve())
-    unknown = sorted(set(config.methods) - set(stimuli.methods()))
-    if unknown:
+    _check_methods(options.config, config, stimuli)
+    if options.public and config.public is None and (gaps := config.privacy_gaps()):
         raise ConfigError(
-            f"{options.config}: methods: {', '.join(unknown)} not in the stimulus set, "
-            f"which has {', '.join(stimuli.methods())}"
+            f"{options.config}: {gaps[0]}: is empty, and the server listens to the public; "
+            f"fill in the privacy notice ({PRIVACY_HELP}) or say `public: false`"
         )
     _check_analysis(options.config, config, stimuli)
     phrases = load_phrases(config, options.texts)
@@ -96,7 +98,10 @@ def open_survey(options: SurveyOptions) -> Survey:
             restored = replay(database, log)
             if restored:
                 print(f"study: restored {restored} votes from the vote log", file=sys.stderr)
-        sessions = Sessions(database, config, "", stimuli.pictures(), log)
+        offered = stimuli.stimuli
+        is_pairs = config.task == "pairs"
+        candidates = pair_trials(offered, config.pairs) if is_pairs else single_trials(offered)
+        sessions = Sessions(database, config, "", candidates, log)
         sessions.plan({}, 0)
         description = describe_study(config, stimuli)
         sessions.config_hash = register_study(
@@ -123,6 +128,18 @@ def open_survey(options: SurveyOptions) -> Survey:
         frame_ancestors=options.frame_ancestors,
         entries=RateLimiter(options.new_per_minute / 60, max(options.new_per_minute, 1.0)),
     )
+
+
+def _check_methods(path: Path, config: StudyConfig, stimuli: StimulusSet) -> None:
+    known = stimuli.methods()
+    named = {"methods": set(config.methods), "pairs": {m for pair in config.pairs for m in pair}}
+    for key, names in named.items():
+        unknown = sorted(names - set(known))
+        if unknown:
+            raise ConfigError(
+                f"{path}: {key}: {', '.join(unknown)} not in the stimulus set, "
+                f"which has {', '.join(known)}"
+            )
 
 
 def _check_analysis(path: Path, config: StudyConfig, stimuli: StimulusSet) -> None:

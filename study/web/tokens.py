@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 from typing import Any, Literal
@@ -65,7 +66,16 @@ class Tokens:
             raise TokenError("the token is not valid")
         return values
 
+    def withdrawal_code(self, participant: str) -> str:
+        """The code by which a participant, and nobody who only knows the id, can withdraw."""
+        digest = hmac.new(self._key("withdrawal"), participant.encode(), hashlib.sha256).digest()
+        text = base64.b32encode(digest[:10]).decode()
+        return "-".join(text[k : k + 4] for k in range(0, 16, 4))
+
+    def _key(self, purpose: str) -> bytes:
+        return hashlib.sha256(f"study.{purpose}:{self._secret}".encode()).digest()
+
     def hash_identifier(self, identifier: str) -> str:
         """Keyed hash (HMAC-SHA256) under which a recruiter's participant id is stored."""
-        key = hashlib.sha256(f"study.identifier:{self._secret}".encode()).digest()
+        key = self._key("identifier")
         return hmac.new(key, identifier.encode(errors="replace"), hashlib.sha256).hexdigest()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from asyncio import wrap_future
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request
-from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict
-from pydantic import Field as Limit
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
+from study.records import SENT_BY_PAGE
 from study.store.ballots import Ballot, OpenTrial
 from study.store.sessions import Refusal
 from study.web.survey import Survey
@@ -17,131 +19,156 @@ from study.web.tokens import TokenError
 from study.web.visitor import PATHS, choose_phrases, find_person, participant_id, redirect, render
 
 _UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
-_Pixels = Annotated[int, Limit(ge=0, le=100_000)]
 PAGE_TEXTS = (
-    "loading", "saving_failed", "loading_failed", "saved_again", "feedback_right",
-    "feedback_wrong", "feedback_real", "feedback_fake", "break_text", "progress",
-    "practice_progress", "picture_alt", "practice_alt", "finished", "stopped",
-    "break_heading", "practice_done_heading", "practice_done_text",
-)  # fmt: skip
+    "loading",
+    "saving_failed",
+    "loading_failed",
+    "saved_again",
+    "feedback_right",
+    "feedback_wrong",
+    "feedback_real",
+    "feedback_fake",
+    "break_text",
+    "progress",
+    "practice_progress",
+    "picture_alt",
+    "practice_alt",
+    "left_alt",
+    "right_alt",
+    "finished",
+    "stopped",
+    "break_heading",
+    "practice_done_heading",
+    "practice_done_text",
+)
+ANSWERS = {"single": ("realistic", "not-realistic"), "pairs": ("left", "right")}
+"""What the page sends; the first is True."""
 
 
-class Vote(BaseModel):
-    """The body of a vote. id: made by the page, the same in every repetition."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-    id: Annotated[str, Limit(pattern=_UUID)]
-    token: Annotated[str, Limit(max_length=1024)]
-    answer: Literal["realistic", "not-realistic"]
-    rt_ms: Annotated[float, Limit(ge=0, le=86_400_000)] | None = None
-    focus_lost: Annotated[int, Limit(ge=0, le=100_000)] = 0
-    viewport_width: _Pixels | None = None
-    viewport_height: _Pixels | None = None
-    pixel_ratio: Annotated[float, Limit(gt=0, le=100)] | None = None
+def _sent(entry: Any) -> Any:
+    low, high = entry.column.bounds
+    kind = Annotated[entry.type, Field(ge=low, le=high)]
+    return (kind | None if entry.optional else kind, entry.default)
 
 
-def make_trial_routes(survey: Survey) -> APIRouter:
-    """Routes of the trials of one survey."""
-    router = APIRouter()
-    tokens, sessions = survey.tokens, survey.sessions
+VOTE: TypeAdapter[Any] = TypeAdapter(
+    create_model(
+        "Vote",
+        __config__=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False),
+        id=Annotated[str, Field(pattern=_UUID)],  # made by the page, the same when repeated
+        token=Annotated[str, Field(max_length=1024)],
+        answer=Literal["realistic", "not-realistic", "left", "right"],
+        **{entry.name: _sent(entry) for entry in SENT_BY_PAGE},
+    )
+)
+"""The body of a vote."""
 
-    @router.get("/trials")
+
+def trial_routes(survey: Survey) -> list[Route]:
+    """Routes of the trials of one survey. What every answer takes waits for no other page."""
+    tokens, sessions, config = survey.tokens, survey.sessions, survey.config
+    is_single = config.task == "single"
+    first, second = ANSWERS[config.task]
+
     def page(request: Request) -> Response:
         person = find_person(survey, request)
         if person is None or person.stage != "trials":
             return redirect(survey, "/" if person is None else PATHS[person.stage])
         phrases = choose_phrases(survey, request, person)
-        order = ["realistic", "not-realistic"] if person.real_on_left else []
+        labels = [(first, "answer_real"), (second, "answer_fake")]
+        if is_single and not person.real_on_left:
+            labels.reverse()
         return render(
             survey,
             "trials.html",
             phrases,
             person=person,
-            buttons=[
-                (answer, "answer_real" if answer == "realistic" else "answer_fake", key)
-                for answer, key in zip(order or ["not-realistic", "realistic"], "FJ", strict=True)
-            ],
+            buttons=[(*label, key) for label, key in zip(labels, "FJ", strict=True)],
             settings={
-                "exposure-ms": survey.config.exposure_ms or 0,
-                "mask-ms": survey.config.mask_ms,
-                "blank-ms": survey.config.blank_ms,
-                "feedback": int(survey.config.practice.feedback),
+                "task": config.task,
+                "mask-ms": config.mask_ms,
+                "blank-ms": config.blank_ms,
+                "feedback": int(config.practice.feedback),
             },
             texts={name.replace("_", "-"): phrases(name) for name in PAGE_TEXTS},
         )
 
-    @router.get("/api/trial")
-    def current(request: Request) -> JSONResponse:
+    async def current(request: Request) -> JSONResponse:
         participant = participant_id(survey, request)
         if participant is None:
             return _refuse(401, "session")
         if not survey.requests.allows(participant):
             return _refuse(429, "rate")
         try:
-            return JSONResponse({"trial": show(participant, sessions.open_trial(participant))})
+            trial = await wrap_future(sessions.open_trial_soon(participant))
+            return JSONResponse({"trial": show(participant, trial)})
         except Refusal as refusal:
             return _refuse(409, refusal.reason)
 
-    @router.post("/api/vote")
-    def vote(request: Request, body: Vote) -> JSONResponse:
+    async def vote(request: Request) -> JSONResponse:
         participant = participant_id(survey, request)
         if participant is None:
             return _refuse(401, "session")
+        try:
+            body = VOTE.validate_json(await request.body())
+        except ValidationError:
+            return _refuse(422, "malformed")
         try:
             owner, trial = tokens.read("trial", body.token, str, int)
         except TokenError as error:
             return _refuse(403, "expired" if error.expired else "token")
         if owner != participant:
             return _refuse(403, "token")
+        if body.answer not in (first, second):
+            return _refuse(422, "malformed")
         if not survey.requests.allows(participant):
             return _refuse(429, "rate")
-        ballot = Ballot(
-            vote_id=body.id,
-            trial=trial,
-            answer=body.answer == "realistic",
-            rt_ms=body.rt_ms,
-            focus_lost=body.focus_lost,
-            viewport_width=body.viewport_width,
-            viewport_height=body.viewport_height,
-            pixel_ratio=body.pixel_ratio,
-        )
+        page = {entry.name: getattr(body, entry.name) for entry in SENT_BY_PAGE}
+        ballot = Ballot(body.id, trial, body.answer == first, page)
         try:
-            receipt, following = sessions.vote(participant, ballot)
+            correct, following = await wrap_future(sessions.vote_soon(participant, ballot))
         except Refusal as refusal:
             return _refuse(409, refusal.reason)
         return JSONResponse(
             {
                 "saved": True,
-                "correct": receipt.correct if survey.config.practice.feedback else None,
+                "correct": correct if config.practice.feedback else None,
                 "trial": show(participant, following),
             }
         )
 
-    @router.get("/picture/{token}")
-    async def picture(request: Request, token: str) -> Response:
+    async def picture(request: Request) -> Response:
         try:
-            owner, trial = tokens.read("picture", token, str, int)
+            token = request.path_params["token"]
+            owner, trial, place = tokens.read("picture", token, str, int, int)
         except TokenError as error:
             return _refuse(403, "expired" if error.expired else "token")
         if owner != participant_id(survey, request):
             return _refuse(403, "token")
         if not survey.requests.allows(f"picture-{owner}"):
             return _refuse(429, "rate")
-        if sessions.known_plan(owner) is None:
-            await run_in_threadpool(sessions.stimulus_of, owner, trial)
-        stimulus = sessions.stimulus_of(owner, trial)
-        if stimulus is None:
+        if not sessions.is_known(owner):
+            await run_in_threadpool(sessions.pictures_of, owner, trial)
+        shown = sessions.pictures_of(owner, trial)
+        if not 0 <= place < len(shown):
             return _refuse(404, "picture")
-        return Response(survey.stimuli.read(stimulus), media_type=survey.stimuli.media_type)
+        stimuli = survey.stimuli
+        known = stimuli.in_memory(shown[place])
+        data = (
+            stimuli.read(shown[place])
+            if known
+            else await run_in_threadpool(stimuli.read, shown[place])
+        )
+        return Response(data, media_type=stimuli.media_type)
 
     def show(participant: str, trial: OpenTrial | None) -> dict[str, Any] | None:
         """What the page learns about a trial: nothing that tells its kind or method."""
         if trial is None:
             return None
 
-        def url(index: int) -> str:
-            return f"{survey.base_path}/picture/{tokens.sign('picture', participant, index)}"
+        def urls(index: int) -> list[str]:
+            signed = [tokens.sign("picture", participant, index, k) for k in range(2 - is_single)]
+            return [f"{survey.base_path}/picture/{token}" for token in signed]
 
         return {
             "token": tokens.sign("trial", participant, trial.trial),
@@ -150,11 +177,17 @@ def make_trial_routes(survey: Survey) -> APIRouter:
             "number": trial.number,
             "total": trial.total,
             "break": trial.is_break,
-            "picture": url(trial.trial),
-            "following": None if trial.following is None else url(trial.following),
+            "exposure": trial.exposure_ms or 0,
+            "pictures": urls(trial.trial),
+            "following": [] if trial.following is None else urls(trial.following),
         }
 
-    return router
+    return [
+        Route("/trials", page),
+        Route("/api/trial", current),
+        Route("/api/vote", vote, methods=["POST"]),
+        Route("/picture/{token}", picture),
+    ]
 
 
 def _refuse(status: int, reason: str) -> JSONResponse:

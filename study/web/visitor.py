@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
-from fastapi import Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
 
 from study.web.phrases import Phrases
 from study.web.survey import Survey
@@ -23,14 +28,44 @@ PATHS = {
     "withdrawn": "/withdrawn",
 }
 """The page of each stage."""
+MAX_FIELD = 4000
 
 _templates = Environment(
     loader=PackageLoader("study.web", "templates"),
     autoescape=select_autoescape(default=True, default_for_string=True),
     undefined=StrictUndefined,
+    auto_reload=False,
     trim_blocks=True,
     lstrip_blocks=True,
 )
+
+
+class Fields(dict[str, str]):
+    """The fields of a form; what was not sent is empty."""
+
+    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+        super().__init__(pairs)
+        self.pairs = pairs
+
+    def __missing__(self, _name: str) -> str:
+        return ""
+
+    def every(self, name: str) -> list[str]:
+        """All values of a field that is there several times."""
+        return [value for key, value in self.pairs if key == name]
+
+
+def form_route(path: str, handler: Callable[[Request, Fields], Response]) -> Route:
+    """A POST route whose handler, in a thread, gets the form's text fields."""
+
+    async def endpoint(request: Request) -> Response:
+        form = await request.form(max_files=0, max_fields=100)
+        pairs = [(key, value) for key, value in form.multi_items() if isinstance(value, str)]
+        if any(len(value) > MAX_FIELD for _, value in pairs):
+            raise HTTPException(422)
+        return await run_in_threadpool(handler, request, Fields(pairs))
+
+    return Route(path, endpoint, methods=["POST"])
 
 
 def participant_id(survey: Survey, request: Request) -> str | None:
@@ -52,13 +87,24 @@ def choose_phrases(survey: Survey, request: Request, person: Any | None = None) 
     """The participant's language, else ?lang=, else the browser's, else the study's first."""
     wanted = [person.language] if person is not None else []
     wanted.append(request.query_params.get("lang", ""))
-    for part in request.headers.get("accept-language", "").split(","):
-        code = part.split(";")[0].strip()
+    for code in accepted_languages(request.headers.get("accept-language", "")):
         wanted += [code, code.split("-")[0]]
     for language in wanted:
         if language in survey.phrases:
             return survey.phrases[language]
     return survey.phrases[survey.config.languages[0]]
+
+
+def accepted_languages(header: str) -> list[str]:
+    """Language codes of an Accept-Language header (RFC 9110, 12.5.4), the most wanted first."""
+    weighted = []
+    for part in header[:1000].split(","):
+        code, _, parameters = part.partition(";")
+        given = re.fullmatch(r"\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*", parameters)
+        weight = 1.0 if not parameters.strip() else float(given[1]) if given else 0.0
+        if weight > 0 and code.strip():
+            weighted.append((weight, code.strip()))
+    return [code for _, code in sorted(weighted, key=lambda entry: -entry[0])]
 
 
 def render(
@@ -75,7 +121,7 @@ def render(
         say=phrases,
         base=survey.base_path,
         contact=survey.config.contact,
-        may_withdraw=person is not None and person.stage != "withdrawn",
+        may_withdraw=template != "withdraw.html" and getattr(person, "stage", "") != "withdrawn",
         **values,
     )
     return HTMLResponse(html, status)

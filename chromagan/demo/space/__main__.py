@@ -38,18 +38,24 @@ STUDY_PACKAGES = (
     "numpy",
     "pandas",
     "scipy",
-    "statsmodels",
+    "choix",
     "matplotlib",
     "pillow",
-    "krippendorff",
     "pyyaml",
+    "pydantic",
     "jinja2",
     "python-multipart",
     "sqlalchemy",
     "itsdangerous",
-    "fastapi",
+    "starlette",
     "uvicorn",
+    "httptools",
+    "uvloop",
+    "array-api-compat",
+    "aiohttp",
 )
+STUDY_USES = ("chromagan/__init__.py", "chromagan/color.py", "chromagan/files.py")
+"""What the survey takes from the rest while it runs (`study.build` runs elsewhere)."""
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
 
@@ -124,6 +130,8 @@ def write_study(target: Path) -> Folder:
     for file in sorted((ROOT / "study").rglob("*")):
         if file.is_file() and "__pycache__" not in file.parts:
             folder.copy(file, file.relative_to(ROOT).as_posix())
+    for name in STUDY_USES:
+        folder.copy(ROOT / name, name)
     folder.write("app.py", texts.STUDY_APP)
     folder.copy(ROOT / "LICENSE", "LICENSE")
     stated = _stated_requirements()

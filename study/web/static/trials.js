@@ -1,4 +1,4 @@
-// The trials: one picture at a time, answered by key, click or touch. An answer is kept in the
+// The trials: one picture (or two of one scene) at a time, answered by key, click or touch. An answer is kept in the
 // browser until the server has acknowledged it, and sent again with the same id until then.
 "use strict";
 
@@ -19,7 +19,7 @@
   let focusLost = 0;
   let away = false;
   let sawPractice = false;
-  const pictures = new Map(); // trial index -> promise of a decoded image
+  const pictures = new Map(); // trial index -> promise of its decoded images
 
   function say(name, values = {}) {
     let text = main.getAttribute(`data-text-${name}`);
@@ -127,23 +127,25 @@
   }
 
   // By trial, not by address: a picture loaded ahead has an older signature than the open one.
-  function load(index, address) {
+  function load(index, addresses) {
     if (!pictures.has(index)) {
-      const image = new Image();
-      image.draggable = false;
-      image.src = address;
-      const decoded = image.decode().then(() => image);
+      const decoded = Promise.all(addresses.map((address) => {
+        const image = new Image();
+        image.draggable = false;
+        image.src = address;
+        return image.decode().then(() => image);
+      }));
       decoded.catch(() => pictures.delete(index));
       pictures.set(index, decoded);
     }
     return pictures.get(index);
   }
 
-  // The open trial's picture; its address is renewed when it has expired.
-  async function picture() {
+  // The open trial's pictures; their addresses are renewed when they have expired.
+  async function openPictures() {
     for (let pause = 400; ; pause = Math.min(2 * pause, LONGEST_WAIT_MS)) {
       try {
-        return await load(trial.index, trial.picture);
+        return await load(trial.index, trial.pictures);
       } catch {
         tell(say("loading-failed"));
         await wait(pause);
@@ -177,15 +179,15 @@
     return canvas;
   }
 
-  async function hideAfter(exposure, image, shown) {
-    const noise = mask(image);
+  async function hideAfter(exposure, images, shown) {
+    const noise = images.map(mask);
     while (performance.now() - onset < exposure - 8) { // half a frame early is nearest
       await frame();
       if (trial !== shown || !accepting) return;
     }
-    stage.replaceChildren(noise);
+    stage.replaceChildren(...noise);
     await wait(setting("mask-ms"));
-    if (trial === shown && stage.firstChild === noise) stage.replaceChildren();
+    if (trial === shown && stage.firstChild === noise[0]) stage.replaceChildren();
   }
 
   function panel(heading, text) {
@@ -224,20 +226,23 @@
     }
     sawPractice = trial.practice;
     const slow = setTimeout(() => tell(say("loading")), 1000);
-    const [image] = await Promise.all([picture(), wait(setting("blank-ms"))]);
+    const [images] = await Promise.all([openPictures(), wait(setting("blank-ms"))]);
     clearTimeout(slow);
     const shown = trial;
     const values = { number: shown.number, total: shown.total };
-    image.alt = say(shown.practice ? "practice-alt" : "picture-alt", values);
+    const title = say(shown.practice ? "practice-alt" : "picture-alt", values);
+    images.forEach((image, place) => {
+      image.alt = images.length === 1 ? title : `${title}, ${say(place ? "right-alt" : "left-alt")}`;
+    });
     await frame();
-    stage.replaceChildren(image);
+    stage.replaceChildren(...images);
     onset = performance.now();
     focusLost = 0;
     tell("");
-    element("announce").textContent = image.alt;
+    element("announce").textContent = title;
     setAccepting(true);
-    if (setting("exposure-ms")) hideAfter(setting("exposure-ms"), image, shown);
-    if (shown.following) load(shown.index + 1, shown.following).catch(() => {});
+    if (shown.exposure) hideAfter(shown.exposure, images, shown);
+    if (shown.following.length) load(shown.index + 1, shown.following).catch(() => {});
   }
 
   async function answer(value) {
@@ -263,10 +268,10 @@
     const receipt = await deliver(pending);
     if (receipt.correct !== null && receipt.correct !== undefined) {
       tell("");
-      const wasReal = (value === "realistic") === receipt.correct;
+      const wasFirst = (value === "realistic" || value === "left") === receipt.correct;
       await panel(
         say(receipt.correct ? "feedback-right" : "feedback-wrong"),
-        say(wasReal ? "feedback-real" : "feedback-fake"),
+        say(wasFirst ? "feedback-real" : "feedback-fake"),
       );
     }
     pictures.delete(answered.index);

@@ -1,0 +1,247 @@
+"""Two pictures, one question: Bradley-Terry strengths with intervals for new people and scenes.
+
+P(method preferred to against) = logit⁻¹(s_method − s_against) (Bradley and Terry 1952), fitted by
+maximum likelihood with `choix`. There is no order of answers in it, as there is in Elo's ratings.
+
+Answers of one person go together, and so do answers on one scene. The variance of a difference of
+strengths is V_people + V_scenes − V_answers, each by a bootstrap that draws people, scenes or
+single answers with replacement: the two-way clustering of Cameron, Gelbach and Miller (2011), as
+for shares in `study.analysis.intervals`. Drawing people and scenes at once would count the spread
+of single answers three times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import choix
+import numpy as np
+import pandas as pd
+from scipy import stats
+from scipy.sparse.csgraph import connected_components
+from scipy.special import expit
+
+from study.analysis.contrasts import holm, resampled_sums
+from study.analysis.intervals import Codes, Estimate, Floats, share_interval
+from study.records import REAL
+
+RESAMPLES = 1_000
+
+
+@dataclass(frozen=True)
+class PairShare:
+    """How often `method` was preferred to `against`; share with two-way clustered interval."""
+
+    method: str
+    against: str
+    wins: int
+    votes: int
+    share: Estimate
+    modelled: float | None
+    """The same share by the model."""
+
+
+@dataclass(frozen=True)
+class Strength:
+    """A method's strength over the reference (log odds), and how often it would be preferred."""
+
+    method: str
+    strength: Estimate
+    preferred: Estimate
+
+
+@dataclass(frozen=True)
+class StrengthContrast:
+    """A planned comparison: difference of two strengths, its p-value, and that Holm-corrected."""
+
+    method: str
+    against: str
+    difference: Estimate
+    p: float | None
+    p_holm: float | None = None
+
+
+@dataclass(frozen=True)
+class PairResults:
+    """Everything about a set of comparisons. left: share of answers for the left picture."""
+
+    votes: int
+    participants: int
+    images: int
+    reference: str
+    strengths: tuple[Strength, ...]
+    pairs: tuple[PairShare, ...]
+    contrasts: tuple[StrengthContrast, ...]
+    left: Estimate
+    note: str = ""
+
+    @property
+    def misfit(self) -> float | None:
+        """Largest difference between an observed share and the model's; None with two methods."""
+        known = [
+            abs(entry.modelled - entry.share.value)
+            for entry in self.pairs
+            if entry.modelled is not None and entry.share.value is not None
+        ]
+        return max(known) if len(known) > 1 else None
+
+
+def fit_bradley_terry(wins: Floats, start: Floats | None = None) -> Floats | None:
+    """Strengths (K,) with mean 0 from wins[i, j] = how often i beat j; None if there is no fit.
+
+    A fit exists where from every method a chain of wins leads to every other (Ford 1957).
+    """
+    groups, _ = connected_components(wins > 0, connection="strong")
+    if groups > 1:
+        return None
+    return np.asarray(choix.ilsr_pairwise_dense(wins, initial_params=start), dtype=np.float64)
+
+
+def compare_pairs(
+    data: pd.DataFrame,
+    contrasts: tuple[tuple[str, str], ...] = (),
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> PairResults | None:
+    """Analyse the trials of kind "pair"; None if there are none."""
+    data = data[data["kind"] == "pair"].sort_values(["participant", "trial"], kind="stable")
+    if data.empty:
+        return None
+    names = sorted({*data["method"], *data["against"]})
+    answer = data["answer"].to_numpy(dtype=np.bool_)
+    people = pd.factorize(data["participant"], sort=True)[0].astype(np.int64)
+    images = pd.factorize(data["base_image"], sort=True)[0].astype(np.int64)
+    is_left = answer == data["method_on_left"].fillna(True).to_numpy(dtype=np.bool_)
+    codes = {name: code for code, name in enumerate(names)}
+    pair = np.array(
+        [[codes[a], codes[b]] for a, b in zip(data["method"], data["against"], strict=True)]
+    )
+    won = np.where(answer[:, None], pair, pair[:, ::-1])
+    cell = won[:, 0] * len(names) + won[:, 1]
+    model = _Model(cell, len(names), people, images, min(resamples, RESAMPLES), seed)
+    reference = REAL if REAL in codes else names[0]
+    order = names if model.fit is None else sorted(names, key=lambda n: -model.strength(codes[n]))
+    tested = _adjusted(
+        [
+            StrengthContrast(a, b, *model.difference(codes[a], codes[b]))
+            for a, b in contrasts
+            if {a, b} <= set(names)
+        ]
+    )
+    return PairResults(
+        len(answer),
+        int(people.max()) + 1,
+        int(images.max()) + 1,
+        reference,
+        tuple(_strength(model, name, codes[name], codes[reference]) for name in order),
+        tuple(_shares(data, codes, model, answer, people, images)),
+        tested,
+        share_interval(is_left, people, images),
+        model.note,
+    )
+
+
+class _Model:
+    """One fit and the draws behind its variances; cell (N,) is winner · K + loser."""
+
+    def __init__(
+        self, cell: Codes, methods: int, people: Codes, images: Codes, resamples: int, seed: int
+    ) -> None:
+        self.methods = methods
+        self.clusters = min(len(np.unique(people)), len(np.unique(images)))
+        self.fit = fit_bradley_terry(self._matrix(np.bincount(cell, minlength=methods**2)))
+        self.note = ""
+        if self.fit is None:
+            self.note = (
+                "a method won or lost all its comparisons, or some methods never met: "
+                "strengths cannot be estimated"
+            )
+            return
+        rng = np.random.default_rng(seed)
+        answers = np.arange(len(cell))
+        self.draws = [
+            self._draw(cell, groups, resamples, rng) for groups in (people, images, answers)
+        ]
+
+    def _matrix(self, counts: Floats | Codes) -> Floats:
+        return counts.reshape(self.methods, self.methods).astype(np.float64)
+
+    def _draw(self, cell: Codes, groups: Codes, resamples: int, rng: np.random.Generator) -> Floats:
+        """Strengths with groups of answers drawn with replacement, (resamples, K)."""
+        size = self.methods**2
+        table = np.bincount(groups * size + cell, minlength=(groups.max() + 1) * size)
+        columns = list(table.reshape(-1, size).T)
+        sums = np.stack(resampled_sums(columns, resamples, rng), axis=1)
+        fits = []
+        for row in sums:
+            wins = self._matrix(row)
+            fit = fit_bradley_terry(wins, self.fit)
+            if fit is None:  # half a win each way keeps the few separated draws finite
+                fit = fit_bradley_terry(wins + 0.5 * (wins + wins.T > 0), self.fit)
+            fits.append(self.fit if fit is None else fit)
+        return np.stack([fit for fit in fits if fit is not None])
+
+    def strength(self, method: int) -> float:
+        assert self.fit is not None
+        return float(self.fit[method])
+
+    def difference(self, a: int, b: int) -> tuple[Estimate, float | None]:
+        """s_a − s_b with its 95 % interval, and the p-value of "none"."""
+        if self.fit is None:
+            return Estimate(None, note=self.note), None
+        value = self.strength(a) - self.strength(b)
+        if a == b:
+            return Estimate(0.0, note="the reference"), None
+        if self.clusters < 2:
+            return Estimate(value, note="only one participant or scene: no interval"), None
+        by_people, by_scenes, by_answers = (
+            float(np.var(draw[:, a] - draw[:, b], ddof=1)) for draw in self.draws
+        )
+        variance = max(by_people + by_scenes - by_answers, by_people, by_scenes)
+        if variance < 1e-18:
+            return Estimate(value, note="the answers do not vary: no interval"), None
+        error, degrees = float(np.sqrt(variance)), self.clusters - 1
+        reach = float(stats.t.ppf(0.975, degrees)) * error
+        p = float(2.0 * stats.t.sf(abs(value) / error, degrees))
+        return Estimate(value, value - reach, value + reach), p
+
+
+def _strength(model: _Model, name: str, method: int, reference: int) -> Strength:
+    strength, _ = model.difference(method, reference)
+    ends = (strength.value, strength.low, strength.high)
+    value, low, high = (None if end is None else float(expit(end)) for end in ends)
+    return Strength(name, strength, Estimate(value, low, high, strength.note))
+
+
+def _shares(
+    data: pd.DataFrame,
+    codes: Mapping[str, int],
+    model: _Model,
+    answer: np.ndarray,
+    people: Codes,
+    images: Codes,
+) -> list[PairShare]:
+    found = []
+    first = np.where(data["method"] < data["against"], data["method"], data["against"])
+    second = np.where(data["method"] < data["against"], data["against"], data["method"])
+    for a, b in sorted(set(zip(first, second, strict=True))):
+        chosen = (first == a) & (second == b)
+        prefers = (answer == (data["method"] == a).to_numpy())[chosen]
+        modelled = None
+        if model.fit is not None:
+            modelled = float(expit(model.strength(codes[a]) - model.strength(codes[b])))
+        share = share_interval(prefers, people[chosen], images[chosen])
+        found.append(PairShare(a, b, int(prefers.sum()), len(prefers), share, modelled))
+    return found
+
+
+def _adjusted(contrasts: list[StrengthContrast]) -> tuple[StrengthContrast, ...]:
+    steps = iter(holm([entry.p for entry in contrasts if entry.p is not None]))
+    return tuple(
+        StrengthContrast(
+            e.method, e.against, e.difference, e.p, None if e.p is None else next(steps)
+        )
+        for e in contrasts
+    )
