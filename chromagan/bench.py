@@ -10,7 +10,6 @@ import json
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,10 +18,9 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from chromagan.config import VARIANTS, ConfigError, ModelConfig, TrainConfig, preset_settings
+from chromagan.model.cost import count_flops, matmul_rate, seconds_of
 from chromagan.model.device import cpu_multiplies_bf16
 from chromagan.training.chromagan import ChromaGAN
 from chromagan.training.distributed import local_device
@@ -54,24 +52,6 @@ WARM_UP = 2
 """Steps that are taken but not counted: lazy initialisation, compilation, a cold cache."""
 
 
-def matmul_rate(device: torch.device, dtype: torch.dtype, size: int = 2048) -> float:
-    """Measured FLOP/s of a square matrix product, best of five."""
-    size = size if device.type == "cuda" else 1024
-    a = torch.rand(size, size, device=device).to(dtype)
-    best = min(_seconds(lambda: a @ a, device) for _ in range(5))
-    return 2 * size**3 / best
-
-
-def _seconds(work: Callable[[], object], device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    started = time.perf_counter()
-    work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - started
-
-
 def _photos(folder: Path, count: int = 64) -> None:
     random = np.random.default_rng(0)
     for i in range(count):
@@ -79,46 +59,25 @@ def _photos(folder: Path, count: int = 64) -> None:
         Image.fromarray(small).resize((300, 240)).save(folder / f"{i:03d}.jpg", quality=90)
 
 
-class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts floating-point operations with torch's own formulas.
-
-    `FlopCounterMode` also tracks modules, with hooks that a gradient penalty does not survive.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.total = 0
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        out = func(*args, **(kwargs or {}))
-        formula = flop_registry.get(func._overloadpacket)
-        if formula is not None:
-            self.total += formula(*args, **(kwargs or {}), out_val=out)
-        return out
-
-
 def step_flops(trainer: Trainer) -> float:
     """Operations of one image's whole step, counted while the step is taken."""
     objective = trainer.objective
     assert isinstance(objective, ChromaGAN)
     objective.forward = objective.network  # what is compiled cannot be watched
-    with _Operations() as counter:
-        trainer.step(trainer.batches(0))
-    return float(counter.total) / trainer.config.batch
+    total = count_flops(lambda: trainer.step(trainer.batches(0)))
+    return total / trainer.config.batch
 
 
 def whole_steps(trainer: Trainer, steps: int) -> list[float]:
     """Seconds of each step of the run, batches decoded as in the run, warm-up cut."""
     stream = trainer.batches.stream(0)
     work = [lambda: trainer.step(next(stream))] * (steps + WARM_UP)
-    seconds = [_seconds(step, trainer.device) for step in work]
+    seconds = [seconds_of(step, trainer.device) for step in work]
     stream.close()
     return seconds[WARM_UP:]
 
 
-def part_seconds(trainer: Trainer) -> dict[str, float]:
+def partseconds_of(trainer: Trainer) -> dict[str, float]:
     """Seconds of each part of a step on its own. `data` is a batch decoded in one thread."""
     objective, batch = trainer.objective, trainer.batches(0)
     output = objective.predict(batch)
@@ -134,14 +93,14 @@ def part_seconds(trainer: Trainer) -> dict[str, float]:
         "generator": generator_part,
         "critic": critic_part,
     }
-    return {name: min(_seconds(p, trainer.device) for _ in range(2)) for name, p in parts.items()}
+    return {name: min(seconds_of(p, trainer.device) for _ in range(2)) for name, p in parts.items()}
 
 
 def measure(name: str, config: TrainConfig, steps: int) -> Report:
     """Train for a few steps, saving nothing, and describe them."""
     trainer = Trainer(config)
     seconds = statistics.median(whole_steps(trainer, steps))
-    times = part_seconds(trainer)
+    times = partseconds_of(trainer)
     flops = step_flops(trainer)
     rate = matmul_rate(trainer.device, torch.bfloat16 if config.bf16 else torch.float32)
     total = sum(times.values())

@@ -23,6 +23,7 @@ from chromagan.inference.engines.engine import Answer, Engine
 from chromagan.inference.engines.torch_engine import TorchEngine
 from chromagan.model import Generator, build_generator
 from eval.baselines import PUBLISHED, load_method
+from eval.baselines.networks import seeded
 
 Pixels = NDArray[np.uint8]
 Codes = NDArray[np.float32]
@@ -128,9 +129,7 @@ def _ours(name: str, path: Path | None, device: str, exactly: str | None) -> lis
 
 
 def _seeded(config: ModelConfig) -> Generator:
-    with torch.random.fork_rng():
-        torch.manual_seed(SEED)
-        return build_generator(config).eval().requires_grad_(False)
+    return seeded(lambda: build_generator(config), SEED).eval().requires_grad_(False)
 
 
 def as_candidate(name: str, engine: Engine, generator: Generator, weights: str) -> Candidate:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from chromagan.model.cost import count_flops, matmul_rate
 from eval.speed.candidates import Candidate
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -32,45 +31,20 @@ class Floor:
 
 def floors(candidates: Sequence[Candidate], device: str) -> dict[str, Floor]:
     """By candidate name, for those whose arithmetic can be counted."""
-    precisions = sorted({c.precision for c in candidates})
-    measured = {p: matmul_rate(p, device=device) for p in precisions}
-    rates = {p: r / 1e9 for p, r in measured.items() if r is not None}
+    precisions = sorted({c.precision for c in candidates} & _DTYPES.keys())
+    rates = {p: matmul_rate(torch.device(device), _DTYPES[p]) / 1e9 for p in precisions}
     found: dict[str, Floor] = {}
     for candidate in candidates:
         if candidate.graph is not None and candidate.name not in found:
             network, shape = candidate.graph
             codes = torch.zeros(shape, device=next(network.parameters()).device)
-            found[candidate.name] = Floor(count_flops(network, codes) / 1e9, rates)
+            found[candidate.name] = Floor(_forward_flops(network, codes) / 1e9, rates)
     return found
 
 
-def count_flops(network: nn.Module, *inputs: torch.Tensor) -> int:
-    """Floating-point operations of one forward pass (a multiply-add counts as two)."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(*inputs)
-    return int(counter.get_total_flops())
-
-
-def matmul_rate(precision: str, *, device: str = "cpu", seconds: float = 0.6) -> float | None:
-    """FLOP/s of a 1024³ (on a GPU 4096³) matrix product; None for integer precisions.
-
-    The best of several runs: the floor asks what the machine can do, not what it did today.
-    """
-    dtype = _DTYPES.get(precision)
-    if dtype is None:
-        return None
-    side = 1024 if device == "cpu" else 4096
-    left, right = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))
-    best, started = float("inf"), time.perf_counter()
-    with torch.inference_mode():
-        left @ right
-        while best == float("inf") or time.perf_counter() - started < seconds:
-            begin = time.perf_counter()
-            left @ right
-            if device != "cpu":
-                torch.cuda.synchronize()
-            best = min(best, time.perf_counter() - begin)
-    return 2 * side**3 / best
+def _forward_flops(network: nn.Module, codes: torch.Tensor) -> int:
+    with torch.no_grad():
+        return count_flops(lambda: network(codes))
 
 
 def peak_mb_of(call: Callable[[], object]) -> float | None:
