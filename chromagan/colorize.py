@@ -78,6 +78,20 @@ def _add_colours(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--temperature", type=_number, default=0.0, help="warmer (+) or cooler (-), CIE b units"
     )
+    parser.add_argument(
+        "--guides",
+        type=Path,
+        metavar="FILE|FOLDER",
+        help="known colours: the guides file of one photograph, or a folder of <stem>.json",
+    )
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="PHOTO",
+        help="colour like this photograph in colour; may be given several times",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument(
         "--engine", default="auto", help="auto, fastest, torch, openvino or onnxruntime"
@@ -213,6 +227,7 @@ class Run:
         if rank == 0:
             for text in plan.missing:
                 self._fail(f"{text}: there is no such file")
+        _check_guides(self.args, plan.jobs)
         self._colour(share(plan.jobs, rank, world_size))
         if not self.args.quiet:
             prefix = f"[{rank}/{world_size}] " if world_size > 1 else ""
@@ -223,6 +238,8 @@ class Run:
         """Colour what arrives in a folder until interrupted."""
         if not folder.is_dir():
             raise _UsageError(f"--watch {folder}: there is no such folder")
+        if self.args.guides is not None and not self.args.guides.is_dir():
+            raise _UsageError(f"--guides {self.args.guides}: --watch needs a folder of <stem>.json")
         for files in _arrivals(folder):
             plan = plan_jobs([str(folder)], self.args.output, kind=self.args.format)
             self._colour([job for job in plan.jobs if job.source in files])
@@ -290,6 +307,32 @@ def _say_left_out(plan: Plan) -> None:
         _say(f"{len(lines) - _NAMED_FILES} further kinds of files left out")
 
 
+def _check_guides(args: argparse.Namespace, jobs: Sequence[Job]) -> None:
+    from chromagan.inference.guide_source import GuideSource
+    from chromagan.inference.guides import GuideError
+
+    try:
+        GuideSource(args.guides).check(job.source for job in jobs)
+    except GuideError as error:
+        raise _UsageError(f"--guides {error}") from None
+
+
+def _guides(args: argparse.Namespace, colorizer: Any, max_pixels: int) -> Any:
+    """The pipeline's `GuideSource`; learns the references."""
+    from chromagan.images import ImageError, read_image
+    from chromagan.inference.guide_source import GuideSource, Reference
+    from chromagan.inference.guides import GuideError
+
+    references = []
+    for path in args.reference:
+        try:
+            photo = read_image(path, max_pixels=max_pixels)
+            references.append(Reference(colorizer.learn(photo), sha256_of(path)))
+        except (ImageError, GuideError, OSError) as error:
+            raise _UsageError(f"--reference {error}") from None
+    return GuideSource(args.guides, tuple(references))
+
+
 def _arrivals(folder: Path) -> Iterable[list[Path]]:
     try:
         import watchfiles  # noqa: F401
@@ -330,13 +373,15 @@ def _tools(args: argparse.Namespace, photos: int) -> tuple[Any, Any]:
         network = sha256_of(find_checkpoint(args.checkpoint))
     except (CheckpointError, ValueError) as error:
         raise _UsageError(str(error)) from error
+    max_pixels = args.max_pixels or DEFAULT_MAX_PIXELS
     return colorizer, Settings(
         batch=args.batch,
-        max_pixels=args.max_pixels or DEFAULT_MAX_PIXELS,
+        max_pixels=max_pixels,
         saturation=args.saturation,
         temperature=args.temperature,
         accept_damaged=args.accept_damaged,
         bits=args.bits,
+        guides=_guides(args, colorizer, max_pixels),
         products=Products(
             style=Style(args.quality, not args.strip, args.keep_profile),
             network_sha256=network,

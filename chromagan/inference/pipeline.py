@@ -25,7 +25,11 @@ from chromagan.images.reading import glance
 from chromagan.images.samples import to_bytes
 from chromagan.images.writing import DEEP_SUFFIXES
 from chromagan.inference.colorizer import ChromaGANColorizer
+from chromagan.inference.guidance import apply_guides
+from chromagan.inference.guide_source import GuideSource
+from chromagan.inference.guides import GuideError, Guides
 from chromagan.inference.jobs import Job
+from chromagan.inference.prediction import Prediction
 from chromagan.inference.products import Products, finish
 
 PIXEL_BUDGET = 48_000_000
@@ -65,6 +69,7 @@ class Settings:
     accept_damaged: bool = False
     bits: str = "same"
     products: Products = field(default_factory=Products)
+    guides: GuideSource = field(default_factory=GuideSource)
 
 
 @dataclass
@@ -79,6 +84,8 @@ class _Item:
     deep: NDArray[np.uint16] | None = None
     metadata: Metadata = field(default_factory=Metadata)
     notes: tuple[str, ...] = ()
+    guides: Guides = field(default_factory=Guides)
+    guides_record: dict[str, Any] = field(default_factory=dict)
     ab: NDArray[np.float32] | None = None
 
 
@@ -153,6 +160,10 @@ def _admit(
 def _read(item: _Item, settings: Settings) -> None:
     """Decode one file into its item."""
     item.started = time.perf_counter()
+    try:
+        item.guides, item.guides_record = settings.guides.of(item.job.source)
+    except (GuideError, OSError) as error:
+        raise ImageError(str(item.job.source), f"its guides cannot be used ({error})") from None
     keeps = item.job.target.suffix.lower() in DEEP_SUFFIXES and settings.bits != "8"
     photo = read_photo(
         item.job.source,
@@ -198,15 +209,22 @@ def _predict(
     for item in batch:
         assert item.image is not None
     try:
-        answers = colorizer.predict_ab_batch([i.image for i in batch if i.image is not None])
-        for item, ab in zip(batch, answers, strict=True):
-            item.ab = ab
+        answers = colorizer.predict_batch([i.image for i in batch if i.image is not None])
+        for item, prediction in zip(batch, answers, strict=True):
+            yield from _guide(item, prediction)
     except (MemoryError, RuntimeError) as error:  # torch reports a full accelerator as the latter
         yield from _predict_singly(batch, colorizer, error)
     for item in batch:
         if item.ab is not None:
             finish = _writer(item, colorizer, settings)
             state.writing[writers.submit(finish)] = item
+
+
+def _guide(item: _Item, prediction: Prediction) -> Iterator[Outcome]:
+    try:
+        item.ab = apply_guides(prediction, item.guides)
+    except GuideError as error:
+        yield Outcome(item.job, f"{item.job.source}: {error}")
 
 
 def _predict_singly(
@@ -217,7 +235,7 @@ def _predict_singly(
         try:
             if len(batch) == 1 or item.image is None:
                 raise error
-            item.ab = colorizer.predict_ab(item.image)
+            yield from _guide(item, colorizer.predict(item.image))
         except (MemoryError, RuntimeError) as again:
             reason = (str(again).strip().splitlines() or ["not enough memory"])[0]
             yield Outcome(item.job, f"{item.job.source}: the network failed ({reason[:160]})")
@@ -240,6 +258,7 @@ def _writer(
             settings.products,
             saturation=settings.saturation,
             temperature=settings.temperature,
+            guides_record=item.guides_record,
         )
 
     return write

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -65,10 +66,11 @@ def finish(
     *,
     saturation: float = 1.0,
     temperature: float = 0.0,
+    guides_record: Mapping[str, Any] | None = None,
 ) -> tuple[str, ...]:
     """Join colours with the photograph and write all products; returns notes on what was lost.
 
-    `pixels` (uint8 or uint16) are overwritten.
+    `pixels` (uint8 or uint16) are overwritten. `guides_record`: digests of what guided `ab`.
     """
     options = {"saturation": saturation, "temperature": temperature}
     method = colorizer.upsampling
@@ -82,7 +84,7 @@ def finish(
         version=__version__,
         original=job.source.name,
         original_sha256=sha256,
-        settings=options | settings_of(colorizer),
+        settings=options | settings_of(colorizer) | dict(guides_record or {}),
         date=now(),
     )
     job.target.parent.mkdir(parents=True, exist_ok=True)
