@@ -27,6 +27,8 @@ from chromagan.files import write_text
 from chromagan.model import build_generator
 
 PATHS = ("data", "validation", "init", "trunk_weights")
+RUN_FACTS = ("photos", "unreadable", "changes")
+"""What the state says beside its settings; `changes` are settings that were changed on the way."""
 
 
 def run_record(state: dict[str, Any], hardware: str | None = None) -> dict[str, Any]:
@@ -42,6 +44,7 @@ def run_record(state: dict[str, Any], hardware: str | None = None) -> dict[str, 
         "steps": state["step"],
         "images_seen": state["step"] * config["batch"],
         "hours": round(state["seconds"] / 3600, 2),
+        **{key: state[key] for key in RUN_FACTS if state.get(key)},
         "hardware": hardware or f"{platform.machine()}, torch {torch.__version__}",
         "toolkit": __version__,
         "commit": _commit(),
@@ -74,6 +77,9 @@ def export(
     state = load_state(state_path)
     if "ema" not in state or "config" not in state:
         raise CheckpointError(f"{state_path}: not a ChromaGAN training state")
+    if state["config"]["model"] is None:
+        method = state["config"]["method"]
+        raise CheckpointError(f"{state_path}: holds {method}; its run wrote {method}.safetensors")
     generator = build_generator(ModelConfig.from_dict(state["config"]["model"]))
     generator.load_state_dict(state["ema"])
     record = run_record(state, hardware)
@@ -89,7 +95,11 @@ def export(
         class_head=class_head,
         graph=generator.config.architecture == "lite",
     )
-    card = model_card(read_release(path), notes=notes.read_text() if notes else "", licence=licence)
+    card = model_card(
+        read_release(path),
+        notes=notes.read_text() if notes else "",
+        licence=licence or state["config"].get("licence"),
+    )
     write_text(folder / "README.md", card)
     write_text(folder / "record.json", json.dumps(record, indent=2) + "\n")
     return path

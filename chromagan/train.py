@@ -114,14 +114,15 @@ def main(argv: list[str] | None = None) -> int:
                     print(describe(trainer))
                 return 0
             step = trainer.train(stop_after=args.stop_after)
-            if distributed.is_main() and step < trainer.total:
+            if distributed.is_main() and not trainer.done:
                 print(f"paused at step {step} of {trainer.total}; the same command goes on")
+            elif distributed.is_main() and trainer.ended:
+                print(f"ended at step {step}: no better validation since; the best is best.pt")
     except (ConfigError, DataError, WeightsError, CheckpointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        where = f" {error.filename}" if error.filename else ""
-        print(f"error: --out {args.out}:{where} {error.strerror or error}", file=sys.stderr)
+        print(f"error: {error.filename or config.out}: {error.strerror or error}", file=sys.stderr)
         return 2
     except NonFiniteLossError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from chromagan.checkpoint.description import Release
 
@@ -64,8 +65,7 @@ Colorizes grey photographs. Use it with `chromagan.load_colorizer("{release.name
 
 ## Training data
 
-Photographs of {_listed(training["data"])}; they belong to their makers and are not part of this
-release.
+{_data(record)}
 
 {notes.strip() or "## Metrics" + chr(10) + chr(10) + "Not measured yet: run `python eval/psnr.py`."}
 
@@ -73,6 +73,14 @@ release.
 
 {LIMITS}
 """
+
+
+def _data(record: dict[str, Any]) -> str:
+    """What is known of the photographs: the trainer's own words, else the names of the sources."""
+    training = record["training"]
+    count = f"{record['photos']:,} photographs. " if "photos" in record else ""
+    what = training.get("data_note") or f"Photographs of {_listed(training['data'])}."
+    return f"{count}{what} They belong to their makers and are not part of this release."
 
 
 def _note(release: Release) -> str:

@@ -13,7 +13,8 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from chromagan.config import ConfigError
 from chromagan.files import write_text
 
 VERSION = 1
@@ -48,7 +50,8 @@ class FeatureCache:
         self._unwritten: dict[View, NDArray[Any]] = {}
         self._own: Path | None = None
         if not self.folder.is_dir():
-            write_text(self.folder / "settings.json", text + "\n")
+            with self._writing():
+                write_text(self.folder / "settings.json", text + "\n")
         self._refresh()
 
     def __len__(self) -> int:
@@ -82,15 +85,17 @@ class FeatureCache:
         """Bring what this process has made to the disk."""
         if not self._unwritten:
             return
-        if self._own is None:
-            handle, name = tempfile.mkstemp(suffix=".rows", dir=self.folder)
-            os.close(handle)
-            self._own = Path(name)
         records = np.stack(list(self._unwritten.values()))
-        if not (self.folder / "layout.json").exists():
-            write_text(self.folder / "layout.json", json.dumps(records.dtype.descr))
-        _append(self._own, records.tobytes())
-        _append(self._own.with_suffix(".index"), np.array(list(self._unwritten), _VIEW).tobytes())
+        views = np.array(list(self._unwritten), _VIEW)
+        with self._writing():
+            if self._own is None:
+                handle, name = tempfile.mkstemp(suffix=".rows", dir=self.folder)
+                os.close(handle)
+                self._own = Path(name)
+            if not (self.folder / "layout.json").exists():
+                write_text(self.folder / "layout.json", json.dumps(records.dtype.descr))
+            _append(self._own, records.tobytes())
+            _append(self._own.with_suffix(".index"), views.tobytes())
         self._unwritten.clear()
         self._refresh()
 
@@ -98,6 +103,15 @@ class FeatureCache:
     def bytes(self) -> int:
         """Size of all rows on disk."""
         return sum(path.stat().st_size for path in self.folder.glob("*.rows"))
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or str(error)
+            message = f"--cache-folder {self.folder}: cannot be written ({reason})"
+            raise ConfigError(message) from None
 
     def _record(self, view: View) -> NDArray[Any]:
         if view in self._unwritten:

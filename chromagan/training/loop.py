@@ -85,15 +85,18 @@ class Trainer:
             self.validation = Validation(config.validation, self.objective.side, self.device)
         self.sheet = Sheet(config.validation) if config.sheet_every else None
         self.board = _open_board(self.run) if config.tensorboard else None
+        self.ended = self._impatient()
+        """Whether `--patience` has ended the run before its last step."""
         self._said = 0.0
 
     def train(self, *, stop_after: int | None = None) -> int:
         """Run until done, or for `stop_after` steps; returns the step reached. Saves at the end."""
         state, config = self.state, self.config
+        notes = self.photos.inspect()
         if distributed.is_main():
             self._write_config()
-            for line in self.photos.inspect():
-                print(f"note: {line}", file=sys.stderr)
+            for note in notes:
+                print(f"note: {note}", file=sys.stderr)
         last = self.total if stop_after is None else min(self.total, state.step + stop_after)
         bar = tqdm(
             total=self.total, initial=state.step, unit="step", dynamic_ncols=True,
@@ -101,21 +104,20 @@ class Trainer:
         )  # fmt: skip
         stream = self.batches.stream(state.step)
         with interrupts() as interrupted, bar:
-            while state.step < last:
+            while state.step < last and not self.ended:
                 started = time.perf_counter()
                 terms = self.step(next(stream))
                 seconds = time.perf_counter() - started
                 state.seconds += seconds
                 self._report(bar, terms, seconds)
-                enough = False
                 if self._due(config.validate_every, last):
-                    enough = self._validate()
+                    self._validate()
                 if self._due(config.sheet_every, last):
                     self._keep_checkpoint()
                 stop = distributed.any_rank(bool(interrupted), self.device)
-                if self._due(config.save_every, last) or stop or enough:
+                if self._due(config.save_every, last) or stop or self.ended:
                     self._save()
-                if stop or enough:
+                if stop:
                     break
         stream.close()
         self._finish()
@@ -211,8 +213,8 @@ class Trainer:
         with torch.no_grad():
             return self.objective.colors(averaged.eval(), l_B1HW, key)
 
-    def _validate(self) -> bool:
-        """Log and show figures; whether `--patience` is at its end."""
+    def _validate(self) -> None:
+        """Log and show figures, keep the best state, end the run where patience is at its end."""
         state = self.state
         if self.validation and distributed.is_main():
             scores = self.validation(self.predict)
@@ -226,8 +228,10 @@ class Trainer:
             if scores["val_psnr_gain"] > state.best:
                 state.best, state.worse = scores["val_psnr_gain"], 0
                 save_state(self.run / "best.pt", self._summary())
-        enough = bool(self.config.patience) and state.worse >= self.config.patience
-        return distributed.any_rank(enough, self.device)
+        self.ended = distributed.any_rank(self._impatient(), self.device)
+
+    def _impatient(self) -> bool:
+        return bool(self.config.patience) and self.state.worse >= self.config.patience
 
     def _keep_checkpoint(self) -> None:
         """A checkpoint that stays, and the sheet to choose it by."""
@@ -272,12 +276,17 @@ class Trainer:
             )
         return changes
 
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.ended or self.state.step >= self.total
+
     def _finish(self) -> None:
         if self.board is not None:
             self.board.flush()
         if not distributed.is_main():
             return
-        if self.state.step >= self.total:
+        if self.done:
             path = self.objective.export(self.state.averaged.eval(), self.run, self._record())
             if path is not None:
                 print(path)

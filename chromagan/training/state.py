@@ -42,11 +42,14 @@ class TrainingState:
             objective.network, multi_avg_fn=self._blend, use_buffers=True
         ).requires_grad_(False)
         self.average.eval()
-        self.optimizer = build_optimizer(objective.groups(), config)
+        self.optimizer = build_optimizer(objective.groups(), config, objective.device)
         self.critic_optimizer = None
         if objective.opponent is not None:
             self.critic_optimizer = torch.optim.Adam(
-                objective.opponent.parameters(), config.critic_lr, betas=(0.5, 0.999), fused=True
+                objective.opponent.parameters(),
+                config.critic_lr,
+                betas=(0.5, 0.999),
+                fused=fusible(objective.device),
             )
 
     @property
@@ -150,18 +153,25 @@ def changed_settings(state: dict[str, Any], config: TrainConfig) -> dict[str, li
     return {n: [old.get(n), new.get(n)] for n in names if old.get(n) != new.get(n)}
 
 
-def build_optimizer(groups: list[dict[str, Any]], config: TrainConfig) -> torch.optim.Optimizer:
+def fusible(device: torch.device) -> bool:
+    """Where fused steps exist; they are ten times faster on the CPU too."""
+    return device.type in ("cuda", "cpu")
+
+
+def build_optimizer(
+    groups: list[dict[str, Any]], config: TrainConfig, device: torch.device
+) -> torch.optim.Optimizer:
     """The optimizer by name; every group remembers its own rate as `base_lr`."""
     groups = [group | {"base_lr": group["lr"]} for group in groups]
     match config.optimizer:
         case "adam":
-            return torch.optim.Adam(groups, betas=config.betas, fused=True)
+            return torch.optim.Adam(groups, betas=config.betas, fused=fusible(device))
         case "adadelta":
             return torch.optim.Adadelta(groups)
         case "sgd":
             return torch.optim.SGD(groups, momentum=0.9)
-        case "adamw":  # fused is ten times faster on the CPU too
-            return torch.optim.AdamW(groups, betas=config.betas, fused=True)
+        case "adamw":
+            return torch.optim.AdamW(groups, betas=config.betas, fused=fusible(device))
 
 
 def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
