@@ -22,6 +22,7 @@ from chromagan.images import ImageError, find_images, read_image
 from eval.measures.consistency import colour_consistency
 from eval.measures.quality import colourfulness
 from eval.report.tables import TextTable, number, plain, show
+from eval.run.entries import named_paths
 
 
 class ClipError(ValueError):
@@ -64,12 +65,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("clips", nargs="+", metavar="NAME=VIDEO|DIR")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers there")
     args = parser.parse_args(argv)
-    pairs = [clip.partition("=") for clip in args.clips]
-    if wrong := next((name for name, equals, path in pairs if not (name and path)), None):
-        parser.error(f"{wrong}: write NAME=PATH")
     try:
-        found = {name: measure(Path(path)) for name, _, path in pairs}
-    except ClipError as error:
+        found = {name: measure(path) for name, path in named_paths(args.clips, "clip").items()}
+    except ValueError as error:
         parser.error(str(error))
     body = [
         [name, f"{f['frames']:.0f}", f"{f['cdc']:.6f}", number(f["colourfulness"])]

@@ -13,7 +13,6 @@ if __name__ == "__main__" and not __package__:
     sys.path[:] = [os.path.dirname(_here), *_others]
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +25,20 @@ from eval.report.plots import write_plots
 from eval.report.psnr_report import LEGEND, metrics_table, notes, psnr_table, write_tables
 from eval.report.summary import summarise, write_per_image, write_summary
 from eval.report.tables import plain, show
-from eval.run.entries import Entry, EntryError, available, network, outputs
+from eval.run.entries import (
+    Entry,
+    EntryError,
+    available,
+    named_paths,
+    network,
+    networks,
+    outputs,
+    plain_name,
+)
 from eval.run.extras import Extras
 from eval.run.folder import RunFolder
 from eval.run.photos import PhotosError, open_photos, readable
-from eval.run.run import Run
+from eval.run.run import Run, Table
 from eval.run.scenes import kinds_of
 
 RESULTS = Path("results")
@@ -74,12 +82,12 @@ def prepare(args: argparse.Namespace) -> tuple[Run, Extras]:
         [name.strip() for name in args.extra.split(",") if name.strip()], device, args.lpips_weights
     )
     photos = open_photos(args.images or sample_paths("color")[0].parent, args.limit)
-    weights = {name: Path(file) for name, file in _pairs(args.weights, "--weights")}
-    folders = {name: Path(path) for name, path in _pairs(args.outputs, "--outputs")}
+    weights = named_paths(args.weights, "--weights")
+    folders = named_paths(args.outputs, "--outputs")
     entries, skipped = _networks(args.methods, weights, device, only_outputs=bool(folders))
     for name, path in folders.items():
         taken = {*(entry.name for entry in entries), *method_names()}
-        if name in taken or not _plain_name(name):
+        if name in taken or not plain_name(name):
             raise ValueError(f"--outputs {name}={path}: choose another name, {name!r} is not free")
         entries.append(outputs(name, path, photos, args.luminance))
     images = Path("samples") if args.images is None else args.images.resolve()
@@ -100,6 +108,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(str(error))
     try:
         table = run.execute()
+        kinds = _after(run, extras, table)
     except KeyboardInterrupt:
         print(f"\nstopped; the same command goes on from {run.folder.path}", file=sys.stderr)
         return 130
@@ -108,8 +117,6 @@ def main(argv: list[str] | None = None) -> int:
     if not any(table.values()):
         print("no image could be measured with every method", file=sys.stderr)
         return 1
-    extras.measure(run.folder, run.entries, table)
-    kinds = kinds_of(run.folder, next(iter(table.values())), run.device)
     whole = {
         name: failures.analyse(rows, kinds, run.seed) | extras.whole.get(name, {})
         for name, rows in table.items()
@@ -126,6 +133,15 @@ def main(argv: list[str] | None = None) -> int:
     return 1 if run.excluded else 0
 
 
+def _after(run: Run, extras: Extras, table: Table) -> list[str]:
+    """What needs the finished pictures; returns the photographs' kinds of scene."""
+    rows = next(iter(table.values()))
+    if not rows:
+        return []
+    extras.measure(run.folder, run.entries, table)
+    return kinds_of(run.folder, rows, run.device)
+
+
 def _networks(
     listed: str | None, weights: dict[str, Path], device: str, *, only_outputs: bool
 ) -> tuple[list[Entry], dict[str, str]]:
@@ -135,35 +151,7 @@ def _networks(
         if unknown := set(weights) - set(method_names()):
             raise ValueError(f"--weights {unknown.pop()}=…: name it in --methods too")
         return available(device, weights)
-    names = list(dict.fromkeys(name.strip() for name in listed.split(",") if name.strip()))
-    if not names:
-        raise ValueError("--methods names no method")
-    for name in names:
-        if not _plain_name(name):
-            raise ValueError(f"--methods: {name!r} cannot be the name of a folder")
-    if unused := set(weights) - set(names):
-        raise ValueError(f"--weights {unused.pop()}=…: --methods does not name it")
-    return [network(name, weights.get(name), device) for name in names], {}
-
-
-def _pairs(values: Sequence[str], flag: str) -> list[tuple[str, str]]:
-    pairs = []
-    for value in values:
-        name, equals, rest = value.partition("=")
-        if not (name and equals and rest):
-            raise ValueError(f"{flag} {value}: write {flag} NAME=PATH")
-        pairs.append((name, rest))
-    if len({name for name, _ in pairs}) < len(pairs):
-        raise ValueError(f"{flag}: one name is given twice")
-    return pairs
-
-
-def _plain_name(name: str) -> bool:
-    return (
-        name != "truth"
-        and not name.startswith(".")
-        and all(c.isalnum() or c in "-_@.+" for c in name)
-    )
+    return networks(listed, weights, device), {}
 
 
 def _print_report(run: Run, summary: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ from eval.measures.protocol import measure_gain
 from eval.measures.scenes import KINDS
 from eval.report.contact_sheet import FORMATS, Style, encode, side_by_side
 from eval.report.tables import show
-from eval.run.entries import Entry, EntryError, network, shortened
+from eval.run.entries import Entry, EntryError, named_paths, networks, shortened
 from eval.run.folder import write_bytes
 from eval.run.photos import PhotoFile, PhotosError, open_photos
 from eval.run.scenes import SceneClassifier
@@ -81,11 +81,8 @@ def main(argv: list[str] | None = None) -> int:
         photos = open_photos(args.images or sample_paths("color")[0].parent)
         if args.names:
             photos = _named(photos, args.names.split(","))
-        weights = dict(item.split("=", 1) for item in args.weights)
-        methods = [
-            network(name, Path(weights[name]) if name in weights else None, args.device)
-            for name in args.methods.split(",")
-        ]
+        weights = named_paths(args.weights, "--weights")
+        methods = networks(args.methods, weights, args.device)
         if args.by_kind and not SceneClassifier(args.device):
             raise ValueError("--by-kind needs a checkpoint with a class head; none is here")
     except (PhotosError, EntryError, ValueError) as error:

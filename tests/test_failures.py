@@ -236,6 +236,21 @@ def test_the_page_holds_every_method_but_the_floors(
     json.dumps(summary, allow_nan=False)
 
 
+def test_several_methods_stand_side_by_side(summary: dict[str, Any]) -> None:
+    pale = summary["methods"]["pale"]
+    both = {**summary, "methods": {"one": pale, "two": pale}}
+    tables = {s.title: s.table for s in sections(both) if s.table is not None}
+    table = tables["Chroma / truth by true colour"]
+    assert table.header == ["Method", *pale["by_colour"]]
+    assert [row[0] for row in table.body] == ["one", "two"]
+    assert tables["PSNR gain by kind of scene (dB)"].header == [
+        "Method",
+        "people",
+        "animal",
+        "food",
+    ]
+
+
 def test_without_a_classifier_there_are_colours_and_no_kinds() -> None:
     found = analyse(rows(lambda ab: ab), [], 0)
     assert found["by_kind"] == {}

@@ -256,6 +256,12 @@ def call(*words: object) -> int:
         return int(stop.code or 0)
 
 
+@pytest.fixture(autouse=True)
+def no_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test brings the networks it needs; `finished`, made before, knows kinds of scene."""
+    monkeypatch.setenv("CHROMAGAN_CHECKPOINTS", str(tmp_path / "none"))
+
+
 @pytest.fixture
 def small(tmp_path: Path, photos: Path) -> Path:
     folder = tmp_path / "small"

@@ -168,6 +168,11 @@ def test_the_command_finds_best_and_worst(
     with pytest.raises(SystemExit) as stop:
         main([*words, "--worst", "-1"])
     assert stop.value.code == 2
+    for flags, part in ((["--weights", "lit=x"], "does not name it"),
+                        (["--weights", "lite"], "NAME=PATH")):  # fmt: skip
+        with pytest.raises(SystemExit):
+            main([*words, *flags])
+        assert part in capsys.readouterr().err
 
 
 def test_by_kind_needs_a_network_that_knows_classes(

@@ -77,11 +77,33 @@ def sections(summary: Mapping[str, Any]) -> list[Section]:
         Section("How vivid", [CALIBRATION_NOTE], calibration_table(methods)),
         Section("Faces", [FACES_NOTE], faces_table(methods)),
     ]
+    if len(methods) > 1:
+        found += _side_by_side(methods)
     for name, method in methods.items():
         if method["by_kind"]:
             found.append(Section(f"{name} by kind of scene", table=kind_table(method)))
         picture = Picture(f"failures-{name}.png", colour_figure(method), f"{name} by true colour")
         found.append(Section(f"{name} by true colour", table=colour_table(method), picture=picture))
+    return found
+
+
+def _side_by_side(methods: Mapping[str, Any]) -> list[Section]:
+    """One number of all methods: gain by kind, chroma and hue by colour."""
+    tables = (
+        ("PSNR gain by kind of scene (dB)", "by_kind", "psnr_gain", 2),
+        ("Chroma / truth by true colour", "by_colour", "chroma_ratio", 2),
+        ("Hue error by true colour (°)", "by_colour", "hue_error", 0),
+    )
+    found = []
+    for title, group, key, digits in tables:
+        columns = list(next(iter(methods.values()))[group])
+        body = []
+        for name, method in methods.items():
+            values = [method[group][column][key] for column in columns]
+            means = [v["mean"] if isinstance(v, dict) else v for v in values]
+            body.append([name, *(number(mean, digits) for mean in means)])
+        if columns:
+            found.append(Section(title, table=TextTable(title, ["Method", *columns], body)))
     return found
 
 

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from chromagan.files import write_text
 from eval.measures.protocol import METRICS, ON_REQUEST
+from eval.report.failures import (
+    CALIBRATION_NOTE,
+    FACES_NOTE,
+    calibration_table,
+    faces_table,
+)
+from eval.report.plots import FLOORS
 from eval.report.published import published
 from eval.report.tables import (
     ABSENT,
@@ -40,7 +48,14 @@ def write_tables(folder: RunFolder, summary: dict[str, Any]) -> None:
 
 def all_tables(summary: dict[str, Any]) -> list[TextTable]:
     """Every table of the report, the paper's first."""
-    return [psnr_table(summary), metrics_table(summary)]
+    tables = [psnr_table(summary), metrics_table(summary)]
+    networks = {
+        n: m for n, m in summary["methods"].items() if "calibration" in m and n not in FLOORS
+    }
+    if networks:
+        vivid, faces = calibration_table(networks), faces_table(networks)
+        tables += [replace(vivid, note=CALIBRATION_NOTE), replace(faces, note=FACES_NOTE)]
+    return tables
 
 
 def psnr_table(summary: dict[str, Any]) -> TextTable:

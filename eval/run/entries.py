@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +64,41 @@ def network(name: str, weights: Path | None, device: str) -> Entry:
         fingerprint=lambda photo: key,
         load=load,
         weights_sha256=digest,
+    )
+
+
+def networks(listed: str, weights: Mapping[str, Path], device: str) -> list[Entry]:
+    """The methods of a list `A,B@TAG,…`, each once. ValueError for a list that cannot be meant."""
+    names = list(dict.fromkeys(name.strip() for name in listed.split(",") if name.strip()))
+    if not names:
+        raise ValueError("--methods names no method")
+    for name in names:
+        if not plain_name(name):
+            raise ValueError(f"--methods: {name!r} cannot be the name of a folder")
+    if unused := set(weights) - set(names):
+        raise ValueError(f"--weights {unused.pop()}=…: --methods does not name it")
+    return [network(name, weights.get(name), device) for name in names]
+
+
+def named_paths(values: Sequence[str], flag: str) -> dict[str, Path]:
+    """The values of a flag that is written NAME=PATH, several times. Raises ValueError."""
+    pairs = {}
+    for value in values:
+        name, equals, rest = value.partition("=")
+        if not (name and equals and rest):
+            raise ValueError(f"{flag} {value}: write {flag} NAME=PATH")
+        if name in pairs:
+            raise ValueError(f"{flag}: one name is given twice")
+        pairs[name] = Path(rest)
+    return pairs
+
+
+def plain_name(name: str) -> bool:
+    """Whether a method can have this name: it becomes a folder beside `truth`."""
+    return (
+        name != "truth"
+        and not name.startswith(".")
+        and all(c.isalnum() or c in "-_@.+" for c in name)
     )
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from tqdm import tqdm
+
 from chromagan.checkpoint.description import read_release
 from chromagan.checkpoint.source import available_checkpoints, find_checkpoint
 from chromagan.color import Rgb8, rgb8_to_lab
 from chromagan.files import write_text
-from chromagan.images import ImageError
 from chromagan.inference.colorizer import load_colorizer
 from eval.measures.quality import squash
 from eval.measures.regions import is_skin
@@ -23,12 +24,16 @@ class SceneClassifier:
     """The class head of the first checkpoint here that has one, asked once a photograph."""
 
     def __init__(self, device: str) -> None:
-        releases = (read_release(find_checkpoint(name)) for name in available_checkpoints())
-        release = next((r for r in releases if r.config.class_head), None)
-        self.source = f"{release.name} {release.sha256}" if release else ""
-        self._colorizer = (
-            load_colorizer(release.path, device=device, precision="fp32") if release else None
-        )
+        self.source, self._colorizer = "", None
+        for name in available_checkpoints():
+            try:
+                release = read_release(find_checkpoint(name))
+                if release.config.class_head:
+                    self._colorizer = load_colorizer(release.path, device=device, precision="fp32")
+                    self.source = f"{release.name} {release.sha256}"
+                    return
+            except ValueError:  # a damaged checkpoint: whoever asks for it is told
+                continue
 
     def __bool__(self) -> bool:
         return self._colorizer is not None
@@ -48,14 +53,13 @@ def kinds_of(folder: RunFolder, rows: Sequence[ImageScores], device: str) -> lis
     if not classifier:
         return []
     known = _read(folder, classifier.source)
-    for row in rows:
-        if row["sha256"] not in known:
-            try:
-                known[row["sha256"]] = classifier.kind(folder.read_truth(row))
-            except (ImageError, OSError) as error:
-                raise ValueError(f"the copy of {row['image']} is lost: {error}") from None
-    text = json.dumps({"classifier": classifier.source, "kinds": known}, indent=1, sort_keys=True)
-    write_text(folder.path / FILE, text + "\n")
+    new = [row for row in rows if row["sha256"] not in known]
+    try:
+        for row in tqdm(new, desc="    scenes", unit="image", disable=None if new else True):
+            known[row["sha256"]] = classifier.kind(folder.read_truth(row))
+    finally:
+        content = {"classifier": classifier.source, "kinds": known}
+        write_text(folder.path / FILE, json.dumps(content, indent=1, sort_keys=True) + "\n")
     return [known[row["sha256"]] for row in rows]
 
 
