@@ -35,7 +35,9 @@ from chromagan.demo.pictures.names import MAX_BYTES, safe_stem, unused
 from chromagan.demo.pictures.photo import Look, LookError, Studio, Upload, psnr, resized
 from chromagan.demo.visitors import folders, history
 from chromagan.images import ImageError
+from chromagan.inference.prediction import Prediction
 from chromagan.inference.recolour import recolour
+from chromagan.inference.swatches import suggest_colors
 from chromagan.samples import sample_paths
 
 COLOUR = next(path for path in sample_paths("color") if path.stem == "macaws")
@@ -390,14 +392,25 @@ def test_every_sentence_is_there_and_used() -> None:
     found = {
         "labels": set(re.findall(r"""\b(?:t|texts|label)\(['"](\w+)['"]""", source)),
         "messages": set(re.findall(r"""\b(?:say|error)\(\s*"(\w+)\"""", source))
-        | set(re.findall(r'"(video_bad|video_cut)"', source)),
+        | set(re.findall(r'"(video_bad|video_cut|guide_\w+)"', source)),
     }
     found["labels"] |= {"historic_examples", "color_examples", "title", "tagline"}
     found["labels"] -= {"masthead"}
     found["messages"] |= {"note_color", "note_toned"}
+    found["messages"] -= found["labels"]
     for kind, keys in found.items():
         there = {key for key in texts.texts("en")[kind] if not key.startswith("note: ")}
         assert keys == there, kind
+
+
+def test_suggested_colors_have_names_in_every_language() -> None:
+    names = set()
+    for luminance in range(5, 100, 5):
+        for a, b in ((0, 0), (40, 20), (-30, 30), (0, -40)):
+            answer = Prediction(np.full((1, 1, 2), (a, b), np.float32))
+            names |= {name for name, _ in suggest_colors(answer, 0, 0, luminance, count=99)}
+    assert len(names) > 40
+    assert names <= texts.texts("de")["colors"].keys()
 
 
 def test_labels_state_the_limits_that_are_enforced() -> None:

@@ -18,6 +18,9 @@ from demo_site import ROOT, Site, make_clip, running_site
 from gradio_client import Client, handle_file
 from PIL import Image
 
+from chromagan.images import read_image
+from chromagan.inference.colorizer import load_colorizer
+from chromagan.inference.guides import read_guides
 from chromagan.samples import sample_paths
 
 playwright_api = pytest.importorskip(
@@ -108,6 +111,11 @@ def shown_pixels(page: Any, index: int = 1) -> np.ndarray[Any, Any]:
     return np.asarray(Image.open(io.BytesIO(answer.body())).convert("RGB")).astype(int)
 
 
+def pixels(path: Path | str) -> np.ndarray[Any, Any]:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
 def wait_for_photo(page: Any, name: str) -> None:
     expect(page.locator("#slider img").nth(1)).to_have_attribute(
         "src", re.compile(rf"/{name}-color\.png$")
@@ -171,7 +179,7 @@ def test_colour_photo_sliders_download(browser: Any, site: Site) -> None:
         assert name == "macaws-colorized.png"
         client = Client(site.url, verbose=False)
         result = client.predict(handle_file(COLOUR), temperature=15, api_name="/colorize")
-        assert path.read_bytes() == Path(result).read_bytes(), "page and API give the same file"
+        assert np.array_equal(pixels(path), pixels(result)), "page and API give the same picture"
         with Image.open(path) as image, Image.open(COLOUR) as original:
             assert image.size == original.size
 
@@ -203,6 +211,122 @@ def test_networks_compare_history_forget(browser: Any, site: Site) -> None:
         expect(thumbs).to_have_count(0)
         expect(page.locator("#slider img")).to_have_count(0)
         expect(page.locator("#facts")).to_contain_text("Drop a photo")
+
+
+def two_things(path: Path) -> Path:
+    """A dark disc on a light ground, 320 x 240, with a little grain."""
+    y, x = np.mgrid[:240, :320]
+    grey = np.where(np.hypot(y - 120, x - 110) < 70, 70.0, 190.0)
+    grey += np.random.default_rng(0).normal(0, 3, grey.shape)
+    Image.fromarray(grey.clip(0, 255).astype(np.uint8)).save(path)
+    return path
+
+
+def click_result(page: Any, x: float, y: float) -> None:
+    """A click on the result at a share of its width and height."""
+    image = page.locator("#slider img").nth(1)
+    image.scroll_into_view_if_needed()
+    natural = image.evaluate("e => [e.naturalWidth, e.naturalHeight]")
+    box = image.bounding_box()
+    scale = min(box["width"] / natural[0], box["height"] / natural[1])
+    left = box["x"] + (box["width"] - natural[0] * scale) / 2
+    top = box["y"] + (box["height"] - natural[1] * scale) / 2
+    page.mouse.click(left + x * natural[0] * scale, top + y * natural[1] * scale)
+
+
+def test_guides_click_color_undo_and_file(browser: Any, site: Site, tmp_path: Path) -> None:
+    photo = two_things(tmp_path / "disc.png")
+    with visit(browser, site) as page:
+        upload(page, photo)
+        wait_for_photo(page, "disc")
+        first = shown_pixels(page)
+        click_result(page, 0.34, 0.3)
+        expect(page.locator(".guide-row")).to_have_count(1)
+        expect(page.locator(".guide-dot")).to_have_count(1)
+        expect(page.locator(".guide-swatch").nth(4)).to_be_visible()
+        changed = picture_changes(page)
+        page.locator(".guide-row input[type=color]").fill("#c02030")
+        changed()
+        expect(page.locator(".guide-name")).to_contain_text("red")
+        guided = shown_pixels(page)
+        difference = np.abs(guided - first).sum(axis=2)
+        assert difference[65:80, 100:118].mean() > 25, "there"
+        assert difference[150:180, 90:130].mean() > 15, "and on the rest of that thing"
+        assert difference[:, 250:].mean() < 5, "but not elsewhere"
+        screenshot(page, "guides")
+
+        with page.expect_download() as download:
+            page.locator(".guide-save").click()
+        assert download.value.suggested_filename == "disc-guides.json"
+        file = tmp_path / "disc-guides.json"
+        download.value.save_as(file)
+        result, _ = saved(page, "#download")
+        colorizer = load_colorizer(site.checkpoints / "lite" / "model.safetensors", engine="torch")
+        same = colorizer(read_image(photo), guides=read_guides(file))
+        assert np.array_equal(pixels(result), same), "page and library: the same picture"
+
+        changed = picture_changes(page)
+        page.locator("#network input[value='no-class']").check()
+        changed()
+        expect(page.locator(".guide-row")).to_have_count(1)
+        changed = picture_changes(page)
+        page.locator("#network input[value='lite']").check()
+        changed()
+        assert np.array_equal(shown_pixels(page), guided), "guides survive other networks"
+
+        changed = picture_changes(page)
+        page.locator(".guide-undo").click()
+        changed()
+        assert np.array_equal(shown_pixels(page), first), "undone: the first bytes"
+        changed = picture_changes(page)
+        page.locator("#guides-more button").first.click()
+        page.locator("#guides-more input[type=file]").last.set_input_files(str(file))
+        changed()
+        assert np.array_equal(shown_pixels(page), guided), "loaded: the same again"
+
+
+def test_guides_by_keyboard(browser: Any, site: Site, tmp_path: Path) -> None:
+    with visit(browser, site) as page:
+        upload(page, two_things(tmp_path / "disc.png"))
+        wait_for_photo(page, "disc")
+        page.locator(".guide-add").focus()
+        page.keyboard.press("Enter")
+        place = page.locator(".guide-place input").first
+        expect(place).to_have_value("50")
+        expect(page.locator(".guide-number")).to_be_focused()
+        page.keyboard.press("ArrowLeft")
+        expect(place).to_have_value("49")
+        expect(page.locator(".guide-number")).to_be_focused()
+        page.keyboard.press("Shift+ArrowLeft")
+        expect(place).to_have_value("44")
+        changed = picture_changes(page)
+        page.locator(".guide-swatch").nth(5).focus()
+        page.keyboard.press("Enter")
+        changed()
+        page.locator(".guide-number").focus()
+        page.keyboard.press("Delete")
+        expect(page.locator(".guide-row")).to_have_count(0)
+        expect(page.locator(".guide-undo")).to_be_enabled()
+
+
+def test_reference_photograph(browser: Any, site: Site, tmp_path: Path) -> None:
+    with visit(browser, site) as page:
+        upload(page, two_things(tmp_path / "disc.png"))
+        wait_for_photo(page, "disc")
+        first = shown_pixels(page)
+        page.locator("#guides-more button").first.click()
+        changed = picture_changes(page)
+        page.locator("#reference input[type=file]").first.set_input_files(str(COLOUR))
+        changed()
+        assert not np.array_equal(shown_pixels(page), first)
+        client = Client(site.url, verbose=False)
+        path = client.predict(
+            handle_file(tmp_path / "disc.png"),
+            reference=handle_file(COLOUR),
+            api_name="/colorize",
+        )
+        result, _ = saved(page, "#download")
+        assert np.array_equal(pixels(result), pixels(path)), "page and API give the same picture"
 
 
 def test_batch_with_one_bad_file(browser: Any, site: Site, tmp_path: Path) -> None:
@@ -296,6 +420,18 @@ def test_video(browser: Any, site: Site, tmp_path: Path) -> None:
         result.wait_for()
         address = result.get_attribute("src")
         assert page.request.get(address).body()[4:8] == b"ftyp"
+
+        page.locator("#video-steer button").first.click()
+        page.locator("#video-grab").click()
+        wait_for_photo(page, "clip-frame")
+        click_result(page, 0.8, 0.5)
+        expect(page.locator(".guide-row")).to_have_count(1)
+        page.get_by_role("tab", name="Video").click()
+        page.locator("#video-use").click()
+        page.locator("#video-key img").wait_for()
+        page.locator("#video-start").click()
+        expect(result).not_to_have_attribute("src", address)
+        expect(page.locator("#video-status")).to_contain_text("4 frames of 96 × 64 px")
 
 
 def test_phone_german_dark(browser: Any, site: Site) -> None:

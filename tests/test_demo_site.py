@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from PIL import Image
 from chromagan.demo import load
 from chromagan.images import read_image
 from chromagan.inference.colorizer import load_colorizer
+from chromagan.inference.guides import parse_guides
 from chromagan.inference.recolour import recolour
 from chromagan.samples import sample_paths
 
@@ -55,6 +57,23 @@ def test_colorize_gives_what_the_library_gives(client: Client, site: Site) -> No
         assert np.array_equal(np.asarray(result), expected)
         assert result.format == "PNG"
         assert not result.getexif()
+
+
+def test_colorize_takes_guides(client: Client, site: Site) -> None:
+    guides = {
+        "format": "chromagan-guides",
+        "version": 1,
+        "points": [{"x": 0.3, "y": 0.6, "color": "#7a1f2b"}],
+    }
+    colorizer = load_colorizer(site.checkpoints / "lite" / "model.safetensors", engine="torch")
+    expected = colorizer(read_image(PHOTO), guides=parse_guides(json.dumps(guides)))
+    for given in (guides, json.dumps(guides)):
+        path = client.predict(handle_file(PHOTO), guides=given, api_name="/colorize")
+        with Image.open(path) as result:
+            assert np.array_equal(np.asarray(result), expected)
+    wrong = guides | {"points": [{"x": 3, "y": 0, "color": "#000000"}]}
+    with pytest.raises(AppError, match="point 1: x must be between 0 and 1"):
+        client.predict(handle_file(PHOTO), guides=wrong, api_name="/colorize")
 
 
 def test_classes_and_networks(client: Client) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chromagan.inference.guidance import picture_samples
+from chromagan.inference.prediction import Prediction
 from chromagan.inference.video.clip import (
     Clip,
     Clock,
@@ -37,7 +39,7 @@ from chromagan.inference.video.frames import (
     rolled_off,
     tone_mapped,
 )
-from chromagan.inference.video.smoothing import Smoother, SteadyPainter
+from chromagan.inference.video.smoothing import SteadyPainter, anchored, smoothed
 
 av = pytest.importorskip("av", reason="the video extra (pip install av) is not installed")
 
@@ -472,38 +474,78 @@ def test_what_is_no_clip(tmp_path: Path) -> None:
 # colours ---------------------------------------------------------------------------------------
 
 
-def test_smoother_follows_motion_and_forgets_at_cuts() -> None:
+def prediction(ab: Any, luminance: Any, seed: int = 0) -> Prediction:
+    """A network's answer of 16 x 24 cells: two things of different features, left and right."""
+    height, width = 16, 24
+    features = np.zeros((4, 6, 8), np.float32)
+    features[:, :3, 0] = features[:, 3:, 1] = 1
+    features += np.random.default_rng(seed).normal(0, 0.02, features.shape).astype(np.float32)
+    full = np.broadcast_to(np.float32(ab), (height, width, 2)).copy()
+    light = np.broadcast_to(np.float32(luminance), (height, width)).copy()
+    return Prediction(full, None, features, light)
+
+
+def test_smoothing_follows_motion() -> None:
     rng = np.random.default_rng(0)
-    smoother = Smoother(memory=0.8)
-    still = np.full((8, 8), 100.0, np.float32)
-    noise = [rng.normal(0, 5, (8, 8, 2)).astype(np.float32) for _ in range(30)]
-    results = [smoother(ab, still) for ab in noise]
-    expected = noise[0]
-    for ab in noise[1:]:
-        expected = 0.8 * expected + 0.2 * ab
-    assert np.allclose(results[-1], expected, atol=1e-4)
-    raw, smooth = smoother.flicker() or (0.0, 0.0)
-    assert smooth < 0.3 * raw
+    old, new = rng.normal(0, 9, (2, 8, 8, 2)).astype(np.float32)
+    still = np.zeros((8, 8), np.float32)
+    assert np.allclose(smoothed(new, old, still), 0.8 * old + 0.2 * new, atol=1e-5)
     moved = still.copy()
-    moved[:, :4] += 60
-    fresh = rng.normal(0, 5, (8, 8, 2)).astype(np.float32)
-    assert np.allclose(smoother(fresh, moved)[:, :4], fresh[:, :4], atol=1e-4), "moved: all new"
-    cut = np.zeros((8, 8), np.float32)
-    assert np.array_equal(smoother(fresh * 2, cut), fresh * 2), "new scene: nothing kept"
+    moved[:, :4] = 40
+    assert np.allclose(smoothed(new, old, moved)[:, :4], new[:, :4], atol=1e-4), "moved: all new"
 
 
-def test_painter_steadies_a_restless_network() -> None:
-    rng = np.random.default_rng(0)
-    seen: list[Any] = []
+def paint(answers: list[Prediction], key: Any = None) -> tuple[list[Any], SteadyPainter]:
+    """The ab that each answer becomes."""
+    waiting, seen = iter(answers), []
     painter = SteadyPainter(
-        lambda image: rng.normal(0, 5, (8, 12, 2)).astype(np.float32),
-        lambda image, ab: seen.append(ab) or image,  # type: ignore[func-returns-value]
-    )
-    for _ in range(10):
+        lambda image: next(waiting), lambda image, ab: seen.append(ab) or image, key
+    )  # type: ignore[func-returns-value]
+    for _ in answers:
         painter(picture(0))
-    raw, smooth = painter.flicker() or (0.0, 0.0)
-    assert 0 < smooth < raw
-    assert seen[-1].shape == (8, 12, 2)
+    return seen, painter
+
+
+def test_a_restless_network_is_steadied_and_measured() -> None:
+    rng = np.random.default_rng(0)
+    answers = [prediction(rng.normal(0, 5, (16, 24, 2)), 50.0, n) for n in range(8)]
+    seen, painter = paint(answers)
+    raw, steady = painter.flicker() or (0.0, 0.0)
+    assert 0 < steady < 0.4 * raw
+    assert seen[-1].shape == (16, 24, 2)
+    blind = [replace(answer, features=None) for answer in answers]
+    _, painter = paint(blind)
+    assert (painter.flicker() or (0, 9))[1] < 0.5 * raw, "without features too"
+
+
+def test_a_cut_forgets() -> None:
+    first, second = prediction((30, 0), 20.0), prediction((0, 30), 80.0)
+    seen, painter = paint([first, second])
+    assert np.array_equal(seen[1], second.ab), "new scene: nothing kept"
+    assert painter.flicker() is None
+
+
+def test_the_frame_before_reaches_what_moves_through_the_kernel() -> None:
+    """The right half moves and the network changes its mind there; its resting part remembers."""
+    red, grey = np.zeros((16, 24, 2), np.float32), np.zeros((16, 24, 2), np.float32)
+    red[:, 12:] = (40, 20)
+    change = np.zeros((16, 24), np.float32)
+    change[:8, 12:] = 30
+    result = anchored(prediction(grey, 50.0), red, change)
+    assert result[2, 18, 0] > 15, "moved, but of the same thing"
+    assert np.abs(result[:, :10]).max() < 8, "another thing"
+    assert np.array_equal(anchored(prediction(grey, 50.0), red, change + 30), grey), "nothing rests"
+
+
+def test_a_key_frame_steers_every_frame() -> None:
+    frame = picture(0, (24, 16))
+    grey = prediction((0, 0), 50.0)
+    colored = frame.copy()
+    colored[:, 12:, 0] = np.minimum(frame[:, 12:, 0].astype(int) + 90, 255)
+    key = picture_samples(grey, colored)
+    seen, _ = paint([prediction((0, 0), 50.0, n) for n in range(3)], key)
+    for ab in seen:
+        assert ab[:, 16:].mean(axis=(0, 1))[0] > ab[:, :8].mean(axis=(0, 1))[0] + 10
 
 
 # the files that were reported ------------------------------------------------------------------

@@ -18,7 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from chromagan.inference.colorizer import ChromaGANColorizer, Prediction
+    from chromagan.checkpoint.description import Release
+    from chromagan.inference.colorizer import ChromaGANColorizer
+    from chromagan.inference.prediction import Prediction
 
 F = TypeVar("F", bound=Callable[..., Any])
 Pixels = npt.NDArray[np.uint8]
@@ -34,20 +36,22 @@ class NoNetworkError(RuntimeError):
 
 @dataclass(frozen=True)
 class Colors:
-    """What a network said about one picture.
+    """What a network said about one picture, in how many seconds of its own."""
 
-    ab: float32 (h, w, 2), CIE units, at the network's working resolution. classes: (label,
-    probability), most probable first; empty where the checkpoint has no class head. features:
-    float32 (h', w', C), what the network saw where, None where the engine has none. seconds: wall
-    time of the network alone.
-    """
-
-    ab: npt.NDArray[np.float32]
-    classes: tuple[tuple[str, float], ...]
-    features: npt.NDArray[np.float32] | None
+    prediction: Prediction
     network: str
     seconds: float
     device: str
+
+    @property
+    def ab(self) -> npt.NDArray[np.float32]:
+        """float32 (h, w, 2), CIE units, at the network's working resolution."""
+        return self.prediction.ab
+
+    @property
+    def classes(self) -> list[tuple[str, float]]:
+        """(label, probability), most probable first; empty where there is no class head."""
+        return self.prediction.classes
 
 
 def on_gpu(function: F) -> F:
@@ -76,7 +80,7 @@ class Networks:
         self._sources = dict(sources)
         self._device = device
         self._loaded: dict[str, ChromaGANColorizer] = {}
-        self._titles: dict[str, str] = {}
+        self._releases: dict[str, Release] = {}
         self._loading = threading.Lock()
         self._running = threading.Lock()
         self._predict = on_gpu(self._predict_here)
@@ -101,7 +105,20 @@ class Networks:
 
     def title(self, name: str) -> str:
         """The network in a few words for people, from its own description."""
-        return self._titles.setdefault(name, _title(self._sources[name]) or name)
+        release = self._release(name)
+        return release.title if release else name
+
+    def sha256(self, name: str) -> str:
+        """Of the network's weights; empty where they are still on the Hub."""
+        release = self._release(name)
+        return release.sha256 if release else ""
+
+    def _release(self, name: str) -> Release | None:
+        if name not in self._releases and (path := _file_of(self._sources[name])):
+            from chromagan.checkpoint.description import read_release
+
+            self._releases[name] = read_release(path)
+        return self._releases.get(name)
 
     def load(self, name: str) -> ChromaGANColorizer:
         """The colorizer of that name. Raises `KeyError` for a name that is not offered."""
@@ -124,14 +141,7 @@ class Networks:
         """Run one network on one picture, uint8 (H, W, 3). Callers queue up behind each other."""
         chosen = name or self.default
         prediction, seconds = self._run(image, chosen)
-        return Colors(
-            ab=prediction.ab,
-            classes=tuple(prediction.classes),
-            features=prediction.features,
-            network=chosen,
-            seconds=seconds,
-            device=self.device(chosen),
-        )
+        return Colors(prediction, chosen, seconds, self.device(chosen))
 
     def predict_ab(self, image: Pixels, name: str | None = None) -> npt.NDArray[np.float32]:
         """The colours alone, for pictures whose classes nobody asks for."""
@@ -170,10 +180,9 @@ def _hub_id() -> str | None:
     return (file.read_text(encoding="utf-8").strip() or None) if file.is_file() else None
 
 
-def _title(source: str) -> str:
-    """What a checkpoint that is here calls itself; empty for one that is still on the Hub."""
-    from chromagan.checkpoint.description import read_release
+def _file_of(source: str) -> Path | None:
+    """The release file of a checkpoint that is here."""
     from chromagan.checkpoint.source import FILE_NAME, checkpoint_folder
 
-    path = Path(source) if Path(source).is_file() else checkpoint_folder() / source / FILE_NAME
-    return read_release(path).title if path.is_file() else ""
+    places = (Path(source), checkpoint_folder() / source / FILE_NAME)
+    return next((path for path in places if path.is_file()), None)

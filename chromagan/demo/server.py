@@ -131,13 +131,14 @@ def serve() -> None:
     """Run until interrupted. Ends with one sentence where the page cannot be started."""
     from chromagan.checkpoint.description import CheckpointError
     from chromagan.demo.networks import NoNetworkError
+    from chromagan.inference.engines.engine import EngineError
 
     limits = Limits()
     host, port = address()
     bound_malloc()
     try:
         blocks, settings = build(limits=limits)
-    except (CheckpointError, NoNetworkError) as error:
+    except (CheckpointError, EngineError, NoNetworkError) as error:
         raise SystemExit(f"demo: {error}") from None
     start_sweeper(limits)
     # a container is stopped by SIGTERM: leave through the exit handlers, which delete the files

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import gradio as gr
 
 from chromagan.demo.page.parts import Site, photo_input
 from chromagan.demo.page.visit import Visit
+from chromagan.demo.pictures.guided import Guided, reference_pixels
 from chromagan.demo.pictures.photo import WARMEST, Look, Picture, Upload
+from chromagan.inference.guides import Guides, parse_guides
 
 
 class Endpoints:
@@ -23,6 +26,8 @@ class Endpoints:
             temperature = gr.Slider(-WARMEST, WARMEST, 0, label="temperature")
             network = gr.Textbox(label="network")
             mark = gr.Checkbox(label="visible_mark")
+            guides = gr.JSON(label="guides")
+            reference = photo_input(label="reference")
             result = gr.Image(label="result", type="filepath", format="png")
             data = gr.JSON(label="data")
             button = gr.Button()
@@ -32,7 +37,7 @@ class Endpoints:
         }
         button.click(
             self.colorize,
-            [image, saturation, temperature, network, mark],
+            [image, saturation, temperature, network, mark, guides, reference],
             result,
             api_name="colorize",
             **lane,
@@ -47,6 +52,8 @@ class Endpoints:
         temperature: float = 0.0,
         network: str | None = None,
         visible_mark: bool = False,
+        guides: Any = None,
+        reference: Upload | None = None,
         request: gr.Request | None = None,
     ) -> str:
         """Colorize one photograph.
@@ -57,6 +64,10 @@ class Endpoints:
             temperature: -20 (cooler) to 20 (warmer), CIE b units.
             network: one of the names that /networks returns; empty for the default.
             visible_mark: print a small "AI-colorized" into the picture.
+            guides: the contents of a guides file: {"format": "chromagan-guides", "version": 1,
+                "points": [{"x": 0.41, "y": 0.63, "color": "#a8323c"}]}, x and y in [0, 1].
+            reference: a photograph in colour of alike things, as a file: its colours are taken
+                over.
 
         Returns:
             A lossless PNG of the same size, marked as AI-colorized in its metadata.
@@ -64,7 +75,16 @@ class Endpoints:
         visit = Visit(request)
         with visit.spoken(image.name if image else ""):
             look = Look(saturation, temperature, visible_mark)
-            return self._site.studio.full_result(self._picture(image, network, visit), look)
+            text = guides if isinstance(guides, str) else json.dumps(guides)
+            known = parse_guides(text) if guides else Guides()
+            studio = self._site.studio
+            guided = Guided.of(self._picture(image, network, visit))
+            if (known or reference) and not guided.able:
+                raise visit.error("guide_unable")
+            guided = guided.with_guides(known)
+            if reference:
+                guided = guided.with_reference(reference_pixels(reference, studio), studio)
+            return studio.full_result(guided.picture, look, guided.ab)
 
     def classes(
         self, image: Upload, network: str | None = None, request: gr.Request | None = None

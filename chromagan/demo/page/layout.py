@@ -13,7 +13,9 @@ from chromagan.demo.page import theme
 from chromagan.demo.page.batch_tab import BatchTab
 from chromagan.demo.page.endpoints import Endpoints
 from chromagan.demo.page.parts import UNDOCUMENTED, Site
-from chromagan.demo.page.photo_tab import PhotoParts, PhotoTab, opening
+from chromagan.demo.page.photo_parts import PhotoParts
+from chromagan.demo.page.photo_tab import PhotoTab
+from chromagan.demo.page.shown import opening
 from chromagan.demo.page.video_tab import VideoTab
 from chromagan.demo.pictures.photo import Studio
 from chromagan.demo.texts import LANGUAGES, labels
@@ -24,7 +26,7 @@ def build_page(networks: Networks, limits: Limits, workers: Workers) -> tuple[An
     texts: Any = gr.I18n(**{language: labels(language, limits) for language in LANGUAGES})
     site = Site(Studio(networks, limits), workers, texts)
     # on ZeroGPU a GPU is lent to visitors' requests only
-    first, files = (None, None) if os.environ.get("SPACES_ZERO_GPU") else opening(site)
+    first, files = (None, None) if os.environ.get("SPACES_ZERO_GPU") else opening(site.studio)
     # Gradio deletes what was uploaded; `server` sweeps what the handlers wrote
     age = (CHECK_SECONDS, limits.delete_at_seconds)
     with gr.Blocks(
@@ -33,14 +35,14 @@ def build_page(networks: Networks, limits: Limits, workers: Workers) -> tuple[An
         with gr.Column(elem_id="masthead"):
             gr.Markdown(texts("masthead"), elem_id="title")
             gr.Markdown(texts("honest"), elem_id="honest")
-        with gr.Tabs():
+        with gr.Tabs() as tabs:
             with gr.Tab(texts("tab_photo"), id="photo"):
                 parts = PhotoParts.build(site, files)
                 photo_tab = PhotoTab(site, parts, first)
             with gr.Tab(texts("tab_batch"), id="batch"):
                 BatchTab(site, parts.controls)
             with gr.Tab(texts("tab_video"), id="video"):
-                VideoTab(site, parts.controls)
+                VideoTab(site, photo_tab, tabs)
             with gr.Tab(texts("tab_about"), id="about"):
                 gr.Markdown(texts("about"), elem_id="about")
         gr.Markdown(texts("privacy"), elem_id="privacy")

@@ -1,169 +1,30 @@
-"""One photo: uploaded, coloured, looked at, adjusted, downloaded, remembered."""
+"""One photo: uploaded, coloured, looked at, adjusted, guided, downloaded, remembered."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from chromagan.demo.page import views
-from chromagan.demo.page.parts import UNDOCUMENTED, Controls, Site, gallery, lane, photo_input
+from chromagan.demo.page.guide_panel import GuidePanel, view_of
+from chromagan.demo.page.parts import UNDOCUMENTED, Site, lane
+from chromagan.demo.page.photo_parts import PhotoParts, chosen_example
+from chromagan.demo.page.shown import Shown, show
 from chromagan.demo.page.theme import asset
 from chromagan.demo.page.visit import Visit
-from chromagan.demo.pictures.marks import Pixels, save_png, save_preview
-from chromagan.demo.pictures.photo import (
-    Look,
-    Picture,
-    Upload,
-    displayable,
-    grey,
-    psnr,
-    resized,
-    with_look,
-)
+from chromagan.demo.pictures.guided import Guided
+from chromagan.demo.pictures.marks import save_preview
+from chromagan.demo.pictures.photo import Look, Upload, displayable, psnr, with_look
 from chromagan.demo.texts import seconds_text
-from chromagan.demo.visitors.folders import adopt, discard, forget_visitor, page_path
+from chromagan.demo.visitors.folders import adopt, discard, forget_visitor
 from chromagan.demo.visitors.history import Entry, forget, remember
-from chromagan.images import ImageError, read_image
-from chromagan.samples import sample_paths
+from chromagan.images import ImageError
 
 Update = dict[Any, Any]
-
-_EXAMPLE_SIDE = 320
-_OPENING = "alpine-landscape"
-_COLOR_EXAMPLES = (
-    "macaws",
-    "mountain-lake",
-    "woman-red-hat",
-    "half-timbered-houses",
-    "river-otters",
-    "cherry-tomatoes-in-hands",
-    "lighthouse-rocky-coast",
-    "girl-face-paint",
-)
-
-
-@dataclass(frozen=True)
-class Shown:
-    """The visitor's photograph and the files of it that a slider does not change.
-
-    before: the grey preview. truth: the preview of a colour original, grey_psnr: what leaving it
-    grey scores; both None for other photographs. saved: the last download and its look.
-    """
-
-    picture: Picture
-    before: str
-    truth: str | None = None
-    grey_psnr: float | None = None
-    saved: tuple[Look, str] | None = None
-
-
-@dataclass(frozen=True)
-class PhotoParts:
-    """The parts of the tab; `picture` and `history` are this visitor's own (Gradio keeps them)."""
-
-    photo: Any
-    slider: Any
-    view: Any
-    facts: Any
-    controls: Controls
-    save: Any
-    file: Any
-    truth: Any
-    three: Any
-    classes: Any
-    examples: dict[str, Any]
-    compare: Any
-    variants: Any
-    shelf: Any
-    strip: Any
-    clear: Any
-    shown: Any
-    history: Any
-
-    @classmethod
-    def build(cls, site: Site, opening: tuple[str, str] | None) -> PhotoParts:
-        t = site.texts
-        age = site.limits.keep_minutes * 60
-        parts: dict[str, Any] = {
-            "shown": gr.State(None, time_to_live=age),
-            "history": gr.State([], time_to_live=age),
-        }
-        with gr.Row(equal_height=False, elem_id="stage"):
-            with gr.Column(elem_classes="stage-photo"):
-                parts["photo"] = photo_input(
-                    label=t("photo"),
-                    sources=["upload", "webcam", "clipboard"],
-                    height=280,
-                    elem_id="photo",
-                    buttons=["fullscreen"],
-                    placeholder=t("photo_drop"),
-                )
-            with gr.Column(elem_classes="stage-result"):
-                parts |= _result(site, opening)
-            with gr.Column(elem_classes="stage-examples"):
-                parts["examples"] = {
-                    kind: _examples(kind, t(f"{kind}_examples")) for kind in example_files()
-                }
-        parts |= _comparison(site)
-        with gr.Accordion(t("history"), open=True, visible=False, elem_id="shelf") as shelf:
-            gr.Markdown(t("history_info"))
-            strip = gallery("history", columns=8, allow_preview=False, object_fit="cover")
-            clear = gr.Button(t("history_clear"), size="sm", elem_id="clear")
-        return cls(**parts, shelf=shelf, strip=strip, clear=clear)
-
-
-def _result(site: Site, opening: tuple[str, str] | None) -> dict[str, Any]:
-    t = site.texts
-    slider = gr.ImageSlider(
-        opening,
-        label=t("result"),
-        type="filepath",
-        format="png",
-        interactive=False,
-        elem_id="slider",
-        max_height=560,
-        buttons=["fullscreen"],
-    )
-    view = gr.Radio(
-        [(t("view_before"), 100), (t("view_half"), 50), (t("view_after"), 0)],
-        value=50,
-        label=t("view"),
-        elem_id="view",
-        elem_classes="plain",
-    )
-    facts = gr.HTML(elem_id="facts", elem_classes="status")
-    controls = Controls.build(site)
-    save = gr.Button(t("download"), variant="primary", interactive=False, elem_id="download")
-    file = gr.DownloadButton(t("download_again"), visible="hidden", elem_id="download-file")
-    with gr.Group(visible=False, elem_classes="plain") as truth:
-        gr.Markdown(t("three_way"), elem_classes="heading")
-        three = gallery("three", columns=3, buttons=["fullscreen"])
-    classes = gr.HTML(elem_id="classes", elem_classes="classes")
-    return {
-        "slider": slider,
-        "view": view,
-        "facts": facts,
-        "controls": controls,
-        "save": save,
-        "file": file,
-        "truth": truth,
-        "three": three,
-        "classes": classes,
-    }
-
-
-def _comparison(site: Site) -> dict[str, Any]:
-    t = site.texts
-    several = len(site.networks.names) > 1
-    with gr.Accordion(t("compare"), open=False, visible=several, elem_id="compare"):
-        gr.Markdown(t("compare_info"))
-        compare = gr.Button(t("compare_button"), elem_id="compare-button")
-        variants = gallery("variants", columns=3, buttons=["fullscreen"])
-    return {"compare": compare, "variants": variants}
 
 
 class PhotoTab:
@@ -171,28 +32,43 @@ class PhotoTab:
 
     def __init__(self, site: Site, parts: PhotoParts, opening: Shown | None) -> None:
         self._site = site
-        self._parts = parts
+        self.parts = parts
         self._opening = opening
         self._connect()
 
-    def _connect(self) -> None:
-        parts, workers = self._parts, self._site.workers
-        network, light = lane("photo", workers.photo), lane("light", workers.light)
-        controls, state = parts.controls, [parts.shown, parts.history]
-        outputs = [
+    def follow(self, event: Any) -> None:
+        """Take what `event` put into `parts.photo` as if it had been uploaded."""
+        inputs = [self.parts.photo, *self.parts.controls.all, self.parts.history]
+        event.then(self.photo, inputs, self._outputs, **self._work)
+
+    @property
+    def _work(self) -> dict[str, Any]:
+        """How events run that need a network."""
+        progress = {"show_progress_on": [self.parts.slider]}
+        return {**progress, **lane("photo", self._site.workers.photo)}
+
+    @property
+    def _outputs(self) -> list[Any]:
+        """What another photograph changes."""
+        parts = self.parts
+        return [
             parts.photo,
-            parts.slider,
-            parts.facts,
+            *parts.looked,
             parts.truth,
-            parts.three,
             parts.classes,
             parts.save,
             parts.strip,
             parts.shelf,
-            controls.network,
-            *state,
+            parts.controls.network,
+            parts.guides.editor,
+            parts.shown,
+            parts.history,
         ]
-        work: dict[str, Any] = {"show_progress_on": [parts.slider], **network}
+
+    def _connect(self) -> None:
+        parts, outputs, work = self.parts, self._outputs, self._work
+        controls, state = parts.controls, [parts.shown, parts.history]
+        light = lane("light", self._site.workers.light)
         gr.on(
             [parts.photo.input, parts.photo.clear],
             self.photo,
@@ -202,15 +78,15 @@ class PhotoTab:
             **work,
         )
         for kind, examples in parts.examples.items():
-            examples.select(_chosen(kind), None, parts.photo, show_progress="hidden", **light).then(
-                self.photo, [parts.photo, *controls.all, parts.history], outputs, **work
-            )
+            event = chosen_example(kind)
+            self.follow(examples.select(event, None, parts.photo, show_progress="hidden", **light))
         controls.network.input(self.again, [*controls.all, *state], outputs, **work)
+        GuidePanel(self._site, parts.guides, self).connect(parts.shown, controls, parts.looked)
         gr.on(
             [part.input for part in controls.look],
             self.relook,
             [parts.shown, *controls.look],
-            [parts.slider, parts.facts, parts.three],
+            parts.looked,
             trigger_mode="always_last",
             show_progress="hidden",
             **light,
@@ -228,22 +104,25 @@ class PhotoTab:
             self.download,
             [parts.shown, *controls.look],
             [parts.file, parts.shown],
-            **lane("full", workers.full),
+            **lane("full", self._site.workers.full),
         ).success(None, parts.file, js=asset("save.js"))
         parts.compare.click(
             self.compare,
             [parts.shown, controls.saturation, controls.temperature],
             parts.variants,
-            **network,
+            **lane("photo", self._site.workers.photo),
         )
         parts.strip.select(self.recall, [*controls.look, parts.history], outputs, **work)
         parts.clear.click(self.clear, parts.history, outputs, **light)
 
     def greet(self, request: gr.Request) -> Update:
         """What a new visitor finds: one of the old photographs, done, so that nothing is blank."""
-        visit, parts = Visit(request), self._parts
+        visit, parts = Visit(request), self.parts
         if self._opening is None:
-            return {parts.facts: views.paragraph(visit.say("waiting"))}
+            return {
+                parts.facts: views.paragraph(visit.say("waiting")),
+                parts.guides.editor: view_of(None, visit, fresh=True),
+            }
         picture = self._opening.picture
         hint = views.paragraph(visit.say("example"))
         return {
@@ -251,13 +130,15 @@ class PhotoTab:
             parts.classes: views.classes(picture.colors, visit),
             parts.save: gr.update(interactive=True),
             parts.shown: self._opening,
+            parts.guides.editor: view_of(self._opening, visit, fresh=True),
         }
 
     @property
     def greeting(self) -> tuple[Callable[..., Update], None, list[Any]]:
         """`greet` as arguments of `Blocks.load`."""
-        parts = self._parts
-        return self.greet, None, [parts.facts, parts.classes, parts.save, parts.shown]
+        parts = self.parts
+        changed = [parts.facts, parts.classes, parts.save, parts.shown, parts.guides.editor]
+        return self.greet, None, changed
 
     def photo(
         self,
@@ -301,7 +182,7 @@ class PhotoTab:
             own = Upload(self._present(shown.picture.source, visit), shown.picture.name)
             upload = next((e.upload for e in history if e.source == own.path), own)
             look = Look(saturation, temperature, stamp)
-            return self._show(own, upload, network, look, history, visit, same_photo=True)
+            return self._show(own, upload, network, look, history, visit, before=shown)
 
     def relook(
         self,
@@ -313,10 +194,10 @@ class PhotoTab:
     ) -> Update:
         """A slider moved: recolour the preview and write that one file; no network runs."""
         if shown is None:
-            return {self._parts.slider: gr.skip()}
+            return {self.parts.slider: gr.skip()}
         visit = Visit(request)
         with visit.spoken():
-            return self._looked(shown, Look(saturation, temperature, stamp), visit)
+            return self.looked(shown, Look(saturation, temperature, stamp), visit)
 
     def download(
         self,
@@ -327,14 +208,14 @@ class PhotoTab:
         request: gr.Request,
     ) -> Update:
         """Make the full-resolution PNG; the same look again gives the same file again."""
-        visit, parts = Visit(request), self._parts
+        visit, parts = Visit(request), self.parts
         if shown is None:
             raise visit.error("no_photo")
         with visit.spoken():
             look = Look(saturation, temperature, stamp)
             if shown.saved is None or shown.saved[0] != look or not Path(shown.saved[1]).is_file():
                 self._present(shown.picture.source, visit)
-                path = self._site.studio.full_result(shown.picture, look)
+                path = self._site.studio.full_result(shown.picture, look, shown.known.ab)
                 shown = replace(shown, saved=(look, path))
             return {parts.file: shown.saved[1] if shown.saved else None, parts.shown: shown}
 
@@ -356,7 +237,7 @@ class PhotoTab:
                 files.append((file, visit.say("caption_network", network=name, seconds=seconds)))
             if shown.truth:
                 files.append((shown.truth, visit.say("caption_truth")))
-            return {self._parts.variants: files}
+            return {self.parts.variants: files}
 
     def recall(
         self,
@@ -374,10 +255,10 @@ class PhotoTab:
             own = Upload(self._present(entry.source, visit), entry.upload.name)
             look = Look(saturation, temperature, stamp)
             update = self._show(own, entry.upload, entry.network, look, history, visit)
-            picture = update[self._parts.shown].picture
+            picture = update[self.parts.shown].picture
             return update | {
-                self._parts.photo: save_preview(picture.preview, picture.name),
-                self._parts.controls.network: entry.network,
+                self.parts.photo: save_preview(picture.preview, picture.name),
+                self.parts.controls.network: entry.network,
             }
 
     def clear(self, history: list[Entry], request: gr.Request) -> Update:
@@ -395,29 +276,32 @@ class PhotoTab:
         look: Look,
         history: list[Entry],
         visit: Visit,
-        same_photo: bool = False,
+        before: Shown | None = None,
     ) -> Update:
-        parts = self._parts
-        picture = self._site.studio.colorize(own, self._site.known(network, visit))
-        shown = shown_of(picture)
+        """before: what was shown of the same photograph, whose guides go on."""
+        parts, studio = self.parts, self._site.studio
+        picture = studio.colorize(own, self._site.known(network, visit))
+        known = before.known.of_network(picture, studio) if before else Guided.of(picture)
+        shown = show(known)
         history = remember(history, picture, upload, self._site.limits.history)
         # what browsers cannot show (HEIC, TIFF) is replaced by a picture of it
-        replaced = not same_photo and not displayable(upload.path)
-        return self._looked(shown, look, visit) | {
+        replaced = before is None and not displayable(upload.path)
+        return self.looked(shown, look, visit) | {
             parts.photo: save_preview(picture.preview, picture.name) if replaced else gr.skip(),
             parts.truth: gr.update(visible=picture.has_truth),
             parts.classes: views.classes(picture.colors, visit),
             parts.save: gr.update(interactive=True),
             parts.strip: [(entry.thumb, entry.name) for entry in history],
             parts.shelf: gr.update(visible=True),
+            parts.guides.editor: view_of(shown, visit, fresh=before is None),
             parts.shown: shown,
             parts.history: history,
         }
 
-    def _looked(self, shown: Shown, look: Look, visit: Visit) -> Update:
+    def looked(self, shown: Shown, look: Look, visit: Visit) -> Update:
         """The parts that a look changes: one recolouring, one file."""
-        parts, picture = self._parts, shown.picture
-        plain = with_look(picture.preview, picture.colors.ab, replace(look, stamp=False))
+        parts, picture = self.parts, shown.picture
+        plain = with_look(picture.preview, shown.known.ab, replace(look, stamp=False))
         score = psnr(plain, picture.preview) if shown.truth else None
         after = save_preview(look.finish(plain), f"{picture.name}-color")
         three = [
@@ -432,7 +316,7 @@ class PhotoTab:
         }
 
     def _nothing(self, visit: Visit, history: list[Entry]) -> Update:
-        parts = self._parts
+        parts = self.parts
         return {
             parts.photo: None,
             parts.slider: None,
@@ -443,6 +327,7 @@ class PhotoTab:
             parts.save: gr.update(interactive=False),
             parts.strip: [(entry.thumb, entry.name) for entry in history],
             parts.shelf: gr.update(visible=bool(history)),
+            parts.guides.editor: view_of(None, visit, fresh=True),
             parts.shown: None,
             parts.history: history,
         }
@@ -451,63 +336,3 @@ class PhotoTab:
         if not Path(source).is_file():
             raise visit.error("expired", minutes=self._site.limits.keep_minutes)
         return source
-
-
-def shown_of(picture: Picture) -> Shown:
-    """The picture with the files that no slider changes, written once."""
-    grey_preview = grey(picture.preview)
-    before = save_preview(grey_preview, f"{picture.name}-grey")
-    if not picture.has_truth:
-        return Shown(picture, before)
-    truth = save_preview(picture.preview, f"{picture.name}-original")
-    return Shown(picture, before, truth, psnr(grey_preview, picture.preview))
-
-
-def opening(site: Site) -> tuple[Shown, tuple[str, str]]:
-    """The picture that new visitors find, coloured once for all of them, and its two files."""
-    path = next(path for path in sample_paths("historic") if _OPENING in path.stem)
-    picture = site.studio.colorize(Upload(str(path), path.name))
-    before = save_png(grey(picture.preview), page_path("opening-grey.png"))
-    result = with_look(picture.preview, picture.colors.ab, Look())
-    after = save_png(result, page_path("opening-color.png"))
-    return Shown(picture, before), (before, after)
-
-
-def example_files() -> dict[str, list[Path]]:
-    """The photographs that the page offers, by kind."""
-    colored = {path.stem: path for path in sample_paths("color")}
-    chosen = [colored[name] for name in _COLOR_EXAMPLES if name in colored]
-    return {"historic": sample_paths("historic"), "color": chosen}
-
-
-def spoken_name(path: Path) -> str:
-    """A sample's file name as its alternative text: "Macaws", "Nagasaki boats 1865"."""
-    return path.stem.replace("-", " ").capitalize()
-
-
-def _examples(kind: str, label: Any) -> Any:
-    thumbs = [(_grey_thumb(path), spoken_name(path)) for path in example_files()[kind]]
-    gr.Markdown(label, elem_classes="heading")
-    return gallery(
-        f"examples-{kind}",
-        value=thumbs,
-        columns=4,
-        allow_preview=False,
-        object_fit="cover",
-        elem_classes=["strip", "examples"],
-    )
-
-
-def _grey_thumb(path: Path) -> str:
-    small: Pixels = resized(read_image(path), _EXAMPLE_SIDE)
-    return save_png(grey(small), page_path(f"thumb-{path.stem}.png"))
-
-
-def _chosen(kind: str) -> Callable[..., str]:
-    """The event for a click into a gallery of examples: the photo, as if it were uploaded."""
-    files = example_files()[kind]
-
-    def chosen(event: gr.SelectData) -> str:
-        return str(files[int(event.index) % len(files)])
-
-    return chosen

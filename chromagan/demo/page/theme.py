@@ -14,7 +14,7 @@ def asset(name: str) -> str:
 def head() -> str:
     """What goes into the page's head: a description and the page's script."""
     description = '<meta name="description" content="ChromaGAN: old photographs, in colour.">'
-    return f"{description}\n<script>\n{asset('page.js')}</script>"
+    return f"{description}\n<script>\n{asset('page.js')}{asset('guides.js')}</script>"
 
 
 def theme() -> Any:

@@ -1,32 +1,50 @@
-"""A short clip: coloured frame by frame, steadied over time, with its sound."""
+"""A short clip: coloured frame by frame, steered by a key frame, steady, with its sound."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from chromagan.demo.page import views
-from chromagan.demo.page.parts import Controls, Site, lane
+from chromagan.demo.page.parts import Site, lane, photo_input
+from chromagan.demo.page.photo_tab import PhotoTab
+from chromagan.demo.page.shown import Shown
 from chromagan.demo.page.visit import Visit
-from chromagan.demo.pictures.marks import DESCRIPTION
+from chromagan.demo.pictures.guided import reference_pixels
+from chromagan.demo.pictures.marks import Pixels, save_preview
 from chromagan.demo.pictures.names import safe_stem
-from chromagan.demo.pictures.photo import Look, with_look
+from chromagan.demo.pictures.photo import Look, Upload, with_look
 from chromagan.demo.visitors.folders import as_visitor, new_path
-from chromagan.inference.video.clip import Extent, VideoError, available, colorize_clip
+from chromagan.images.provenance import DESCRIPTION
+from chromagan.inference.guidance import picture_samples
+from chromagan.inference.prediction import Prediction
+from chromagan.inference.video.clip import (
+    Extent,
+    VideoError,
+    available,
+    colorize_clip,
+    first_picture,
+)
 from chromagan.inference.video.smoothing import SteadyPainter
 
 Update = dict[Any, Any]
 
 
 class VideoTab:
-    """Built where it stands on the page; only a hint where PyAV is not installed."""
+    """Built where it stands on the page; only a hint where PyAV is not installed.
 
-    def __init__(self, site: Site, controls: Controls) -> None:
+    photo_tab: where a frame of the clip is coloured by hand. tabs: the page's, to lead there.
+    """
+
+    def __init__(self, site: Site, photo_tab: PhotoTab, tabs: Any) -> None:
         t = site.texts
         self._site = site
+        self._photo_tab = photo_tab
+        self._tabs = tabs
         if not available():
             gr.Markdown(t("video_missing"))
             return
@@ -36,23 +54,65 @@ class VideoTab:
                 clip = gr.Video(
                     label=t("video_input"), sources=["upload"], elem_id="video-input", height=320
                 )
+                with gr.Accordion(t("video_key"), open=False, elem_id="video-steer"):
+                    gr.Markdown(t("video_key_info"))
+                    grab = gr.Button(t("video_grab"), size="sm", elem_id="video-grab")
+                    use = gr.Button(t("video_use"), size="sm", elem_id="video-use")
+                    self._key = photo_input(
+                        label=t("video_key_frame"),
+                        sources=["upload"],
+                        height=200,
+                        elem_id="video-key",
+                        buttons=[],
+                    )
                 start = gr.Button(t("video_button"), variant="primary", elem_id="video-start")
             with gr.Column(min_width=300):
                 self._result = gr.Video(
                     label=t("video_output"), interactive=False, elem_id="video-output", height=320
                 )
                 self._status = gr.HTML(elem_id="video-status", elem_classes="status")
+        controls, full = photo_tab.parts.controls, lane("full", site.workers.full)
         start.click(
             self.start,
-            [clip, *controls.all],
+            [clip, self._key, *controls.all],
             [self._result, self._status],
             show_progress="hidden",
             **lane("video", 1),
         )
+        photo_tab.follow(grab.click(self.grab, clip, [photo_tab.parts.photo, tabs], **full))
+        use.click(self.use, [photo_tab.parts.shown, *controls.look], self._key, **full)
+
+    def grab(self, clip: str | None, request: gr.Request) -> Update:
+        """The clip's first frame becomes the photo, to be guided there."""
+        visit = Visit(request)
+        if not clip:
+            raise visit.error("no_video")
+        source = Path(clip)
+        with visit.spoken(), _said(visit, source):
+            frame = first_picture(source, self._site.limits.video_side)
+            file = save_preview(frame, f"{safe_stem(source.name)}-frame")
+            return {self._photo_tab.parts.photo: file, self._tabs: gr.Tabs(selected="photo")}
+
+    def use(
+        self,
+        shown: Shown | None,
+        saturation: float,
+        temperature: float,
+        stamp: bool,
+        request: gr.Request,
+    ) -> Update:
+        """The photo as it is coloured now becomes the key frame."""
+        visit = Visit(request)
+        if shown is None:
+            raise visit.error("no_photo")
+        with visit.spoken():
+            look = Look(saturation, temperature)
+            return {self._key: self._site.studio.full_result(shown.picture, look, shown.known.ab)}
 
     def start(
         self,
         clip: str | None,
+        key: Upload | None,
         network: str,
         saturation: float,
         temperature: float,
@@ -63,27 +123,39 @@ class VideoTab:
         visit = Visit(request)
         if not clip:
             raise visit.error("no_video")
-        source = Path(clip)
-        chosen, limits = self._site.known(network, visit), self._site.limits
-        networks, look = self._site.networks, Look(saturation, temperature, stamp)
-        painter = SteadyPainter(
-            lambda image: networks.predict_ab(image, chosen),
-            lambda image, ab: with_look(image, ab, look),
-        )
-        with visit.spoken():
+        source, limits = Path(clip), self._site.limits
+        chosen = self._site.known(network, visit)
+        with visit.spoken(key.name if key else ""), _said(visit, source):
+            painter = self._painter(chosen, key, Look(saturation, temperature, stamp))
             target = new_path(f"{safe_stem(source.name)}-colorized.mp4")
             extent = Extent(limits.video_seconds, limits.video_side)
             steps = colorize_clip(source, target, painter, extent, comment=DESCRIPTION)
-            device = networks.device(chosen)
-            try:
-                for state in as_visitor(visit.session, steps):
-                    text = views.video(
-                        state, source.name, device, limits, painter.flicker(), visit.say
-                    )
-                    yield {
-                        self._result: str(state.path) if state.path else gr.skip(),
-                        self._status: text,
-                    }
-            except VideoError as error:
-                key = "video_cut" if error.no_picture else "video_bad"
-                raise visit.error(key, name=source.name, reason=error.reason) from error
+            device = self._site.networks.device(chosen)
+            for state in as_visitor(visit.session, steps):
+                text = views.video(state, source.name, device, limits, painter.flicker(), visit.say)
+                yield {
+                    self._result: str(state.path) if state.path else gr.skip(),
+                    self._status: text,
+                }
+
+    def _painter(self, network: str, key: Upload | None, look: Look) -> SteadyPainter:
+        networks = self._site.networks
+
+        def predict(image: Pixels) -> Prediction:
+            return networks.predict(image, network).prediction
+
+        samples = None
+        if key is not None:
+            pixels = reference_pixels(key, self._site.studio)
+            samples = picture_samples(predict(pixels), pixels)
+        return SteadyPainter(predict, lambda image, ab: with_look(image, ab, look), samples)
+
+
+@contextmanager
+def _said(visit: Visit, source: Path) -> Iterator[None]:
+    """A clip that is none, as a sentence."""
+    try:
+        yield
+    except VideoError as error:
+        key = "video_cut" if error.no_picture else "video_bad"
+        raise visit.error(key, name=source.name, reason=error.reason) from error

@@ -15,6 +15,7 @@ from chromagan.demo.texts import Say, language_for, texts
 from chromagan.demo.visitors import folders
 from chromagan.images import ImageError
 from chromagan.inference.engines.engine import EngineError
+from chromagan.inference.guides import GuideError
 
 log = logging.getLogger("chromagan.demo")
 
@@ -30,6 +31,10 @@ class Visit:
 
     def label(self, key: str) -> str:
         return texts(self._language)["labels"][key]
+
+    def color(self, name: str) -> str:
+        """The library's name of a colour in this language."""
+        return texts(self._language).get("colors", {}).get(name, name)
 
     def error(self, key: str, **values: Any) -> gr.Error:
         """An error whose text is one of our messages."""
@@ -54,6 +59,8 @@ class Visit:
         except ImageError as error:
             raise self.unusable(error, name) from error
         except LookError as error:
+            raise self.error("bad_look", reason=error) from error
+        except GuideError as error:
             raise self.error("bad_look", reason=error) from error
         except EngineError as error:
             raise self.error("network_unavailable", reason=error) from error

@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from chromagan.demo.pictures.marks import DESCRIPTION, save_preview, save_result
+from chromagan.demo.pictures.marks import save_preview, save_result
 from chromagan.demo.pictures.names import safe_stem, unused
 from chromagan.demo.pictures.photo import Look, Studio, Upload, resized, with_look
 from chromagan.demo.texts import Say
 from chromagan.demo.visitors.folders import discard, new_path
 from chromagan.images import ImageError, image_size, read_photo
+from chromagan.images.provenance import DESCRIPTION
 
 _THUMB_SIDE = 640
 
@@ -137,8 +138,8 @@ def _one(
     photo = read_photo(upload.path, max_pixels=studio.limits.max_pixels, accept_damaged=True)
     image, notes = photo.pixels, [say.note(note) for note in photo.notes]
     result = with_look(image, studio.networks.predict_ab(image, network), look)
-    chosen = network or studio.networks.default
-    full = save_result(result, safe_stem(upload.name), network=chosen)
+    made = studio.provenance(network or studio.networks.default, look)
+    full = save_result(result, safe_stem(upload.name), made)
     try:
         name = archive.add(full, upload.name, notes)
     finally:

@@ -11,42 +11,28 @@ from PIL import Image, ImageDraw, ImageFont
 
 from chromagan.demo.visitors.folders import new_path
 from chromagan.images.png import write_png
+from chromagan.images.provenance import DESCRIPTION, Provenance
 
 Pixels = npt.NDArray[np.uint8]
 
 MARK = "AI-colorized"
-DESCRIPTION = "AI-colorized by ChromaGAN: the colours are plausible, not true."
-# IPTC's vocabulary for "a real photograph, partly synthesised by a trained model"
-SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
-_XMP = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
-<x:xmpmeta xmlns:x="adobe:ns:meta/">
- <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
-  <rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/"
-    xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
-    Iptc4xmpExt:DigitalSourceType="{SOURCE_TYPE}">
-   <dc:description><rdf:Alt><rdf:li xml:lang="x-default">{DESCRIPTION}</rdf:li></rdf:Alt>
-   </dc:description>
-  </rdf:Description>
- </rdf:RDF>
-</x:xmpmeta>
-<?xpacket end="w"?>"""
 
 
-def metadata(network: str) -> dict[str, str]:
+def metadata(made: Provenance) -> dict[str, str]:
     """The discreet mark: PNG texts, and XMP that image banks and newsrooms read."""
     return {
-        "Software": f"ChromaGAN ({network})",
+        "Software": f"ChromaGAN ({made.network})",
         "Comment": MARK,
         "Description": DESCRIPTION,
-        "XML:com.adobe.xmp": _XMP,
+        "XML:com.adobe.xmp": made.packet().decode(),
     }
 
 
-def save_png(image: Pixels, path: Path, *, network: str = "") -> str:
-    """Write a lossless PNG atomically; `network` adds the mark (previews go without)."""
+def save_png(image: Pixels, path: Path, made: Provenance | None = None) -> str:
+    """Write a lossless PNG atomically; `made` adds the mark (previews go without)."""
     part = path.parent / ".part"  # the folder is this file's own, or the page's
     with part.open("wb") as file:
-        write_png(file, np.ascontiguousarray(image), text=metadata(network) if network else None)
+        write_png(file, np.ascontiguousarray(image), text=metadata(made) if made else None)
     os.replace(part, path)
     return str(path)
 
@@ -56,9 +42,9 @@ def save_preview(image: Pixels, name: str) -> str:
     return save_png(image, new_path(f"{name}.png"))
 
 
-def save_result(image: Pixels, name: str, *, network: str) -> str:
+def save_result(image: Pixels, name: str, made: Provenance) -> str:
     """A picture for the visitor to keep: `<name>-colorized.png`."""
-    return save_png(image, new_path(f"{name}-colorized.png"), network=network)
+    return save_png(image, new_path(f"{name}-colorized.png"), made)
 
 
 def stamped(image: Pixels) -> Pixels:

@@ -13,13 +13,17 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from chromagan import __version__
 from chromagan.demo.limits import Limits
 from chromagan.demo.networks import Colors, Networks
 from chromagan.demo.pictures.marks import Pixels, save_result, stamped
 from chromagan.demo.pictures.names import safe_stem
 from chromagan.demo.pictures.tone import Tone, tone_of
 from chromagan.images import Photo, read_photo
+from chromagan.images.provenance import Provenance, now
 from chromagan.inference.recolour import recolour
+
+Chroma = npt.NDArray[np.float32]
 
 WARMEST = 20  # CIE b units at either end of the temperature slider
 _NO_AB = np.zeros((1, 1, 2), np.float32)
@@ -112,11 +116,20 @@ class Studio:
             self._recent.put(path, photo)
         return photo
 
-    def full_result(self, picture: Picture, look: Look) -> str:
-        """The download: full resolution, lossless, marked. Returns the file's path."""
+    def full_result(self, picture: Picture, look: Look, ab: Chroma | None = None) -> str:
+        """The download: full resolution, lossless, marked. Returns the file's path.
+
+        ab: the colours, where they are others than the network's.
+        """
         image = self.read(picture.source).pixels
-        result = with_look(image, picture.colors.ab, look)
-        return save_result(result, picture.name, network=picture.colors.network)
+        result = with_look(image, picture.colors.ab if ab is None else ab, look)
+        return save_result(result, picture.name, self.provenance(picture.colors.network, look))
+
+    def provenance(self, network: str, look: Look) -> Provenance:
+        """What a download says of itself; nothing of its visitor or of their file."""
+        settings = {"saturation": look.saturation, "temperature": look.temperature}
+        sha256 = self.networks.sha256(network)
+        return Provenance(network, sha256, __version__, settings=settings, date=now())
 
 
 class _Recent:
@@ -142,7 +155,7 @@ class _Recent:
                 self._photos.popitem(last=False)
 
 
-def with_look(image: Pixels, ab: npt.NDArray[np.float32], look: Look) -> Pixels:
+def with_look(image: Pixels, ab: Chroma, look: Look) -> Pixels:
     """The image with these colours and the sliders' say; no network is run."""
     result = recolour(image, ab, saturation=look.saturation, temperature=look.temperature)
     return look.finish(result)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -120,14 +121,32 @@ def colorize_clip(
     yield replace(work.state, left=0.0, path=target)
 
 
+def first_picture(path: Path, side: int = Extent.side) -> Pixels:
+    """The first frame as `colorize_clip` sees it, to make a key frame of. Raises `VideoError`."""
+    import av
+
+    try:
+        with av.open(str(path)) as source:
+            stream = _picture_stream(source)
+            first = _decode_first(source, stream)
+            reader = FrameReader(stream, first, side)
+            ready = next(itertools.chain(reader.frames(first), reader.frames(None)))
+            return reader.picture(ready)
+    except (av.error.FFmpegError, OSError) as error:
+        raise VideoError(reason_of(error)) from error
+
+
 def _first_frame(path: Path) -> Any:
     import av
 
     with av.open(str(path)) as source:
-        stream = _picture_stream(source)
-        for packet in source.demux(stream):
-            for frame in decoded(packet) or ():
-                return frame
+        return _decode_first(source, _picture_stream(source))
+
+
+def _decode_first(source: Any, stream: Any) -> Any:
+    for packet in source.demux(stream):
+        for frame in decoded(packet) or ():
+            return frame
     raise VideoError("it has no frames that can be decoded")
 
 

@@ -16,4 +16,8 @@
     waiting = true;
     requestAnimationFrame(() => { waiting = false; tidy(); });
   }).observe(document, { childList: true, subtree: true });
+  // the points lie over the picture: where it is, is known once it is there
+  document.addEventListener('load', (event) => {
+    if (event.target.closest && event.target.closest('#slider')) window.guides.drawLayer();
+  }, true);
 })();
