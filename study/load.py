@@ -36,8 +36,9 @@ from study.rehearsal.robot import (
     Robot,
     RobotRefusedError,
     Shown,
+    base_path,
     make_client,
-    make_transport,
+    make_connector,
 )
 from study.store.database import load_records
 
@@ -139,7 +140,7 @@ def _answers(url: str) -> bool:
 async def run_load(url: str, options: LoadOptions, server: Server | None = None) -> Diary:
     """Keep `participants` robots busy; who finishes is followed by a new one."""
     diary = Diary()
-    transport = make_transport(options.participants)
+    connector = make_connector(options.participants)
     started = time.monotonic()
     rng = random.Random(options.seed)
 
@@ -158,9 +159,9 @@ async def run_load(url: str, options: LoadOptions, server: Server | None = None)
     async def seat() -> None:
         await asyncio.sleep(rng.uniform(0, options.think_s[1]))
         while not is_over():
-            async with make_client(url, transport) as client:
+            async with make_client(url, connector) as client:
                 try:
-                    if not await Robot(client, respond, diary, is_over).take_part():
+                    if not await Robot(client, base_path(url), respond, diary, is_over).take_part():
                         return
                 except RobotRefusedError:
                     continue  # noted in the diary
@@ -177,7 +178,7 @@ async def run_load(url: str, options: LoadOptions, server: Server | None = None)
     try:
         await asyncio.gather(faults(), *(seat() for _ in range(options.participants)))
     finally:
-        await transport.aclose()
+        await connector.close()
     return diary
 
 

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from study_site import STEADY, make_photos, make_study, opened
 
+from study import serve
 from study.build import main
+from study.stimuli import stimulus_set
 from study.stimuli.manipulations import MANIPULATIONS
 from study.stimuli.stimulus_set import StimulusError, load_stimuli, pad_picture
 
@@ -215,3 +217,80 @@ def test_inverting_twice_gives_the_picture_back() -> None:
     image = (128 + np.random.default_rng(1).integers(-12, 13, (20, 20, 3))).astype(np.uint8)
     invert = MANIPULATIONS["inverted-colours"]
     assert np.abs(invert(invert(image)).astype(int) - image).max() <= 2
+
+
+def deep_pictures(folder: Path) -> dict[str, np.ndarray]:
+    """The same ramp in kinds that other programs read as white, black or scrambled."""
+    folder.mkdir(parents=True)
+    ramp = np.linspace(0.1, 0.9, 48 * 36).reshape(36, 48)
+    bytes_of = np.rint(255 * ramp).astype(np.uint8)
+    grey = np.repeat(bytes_of[..., None], 3, axis=2)
+    Image.fromarray((65535 * ramp).astype(np.uint16)).save(folder / "grey16.png")
+    Image.fromarray((65535 * ramp).astype(np.uint16)).save(folder / "grey16.tif")
+    over = np.dstack([grey, np.full_like(bytes_of, 255)])
+    over[:, :24, 3] = 0  # transparent, with a picture hidden under it
+    Image.fromarray(over).save(folder / "alpha.png")
+    Image.fromarray(grey).save(folder / "plain.png")
+    white = grey.copy()
+    white[:, :24] = 255
+    return {"grey16.png": grey, "grey16.tif": grey, "alpha.png": white, "plain.png": grey}
+
+
+@pytest.mark.parametrize("name", ["grey16.png", "grey16.tif", "alpha.png", "plain.png"])
+def test_deep_and_transparent_pictures_are_shown_as_they_are(name: str, tmp_path: Path) -> None:
+    expected = deep_pictures(tmp_path / "all")[name]
+    real = tmp_path / "real"
+    real.mkdir()
+    (tmp_path / "all" / name).rename(real / name)
+    out = tmp_path / "set"
+    assert main(["--real", str(real), "--anchor", "grey-tint", "--size", "48", "-o", str(out)]) == 0
+    (entry,) = [e for e in load_stimuli(out).stimuli if e.kind == "real"]
+    with Image.open(out / entry.file) as image:
+        assert np.abs(np.asarray(image).astype(int) - expected).max() <= 1
+
+
+def test_an_id_that_is_there_twice_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = make_study(tmp_path)
+    manifest = tmp_path / "stimuli" / "manifest.json"
+    content = json.loads(manifest.read_text())
+    content["stimuli"].append(content["stimuli"][0])
+    manifest.write_text(json.dumps(content))
+    monkeypatch.chdir(tmp_path)
+    assert serve.main(["--config", str(config)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert f"two pictures have the id {content['stimuli'][0]['stimulus']!r}" in error
+
+
+def test_scenes_carry_their_kind_from_the_csv(tmp_path: Path) -> None:
+    real, out = make_photos(tmp_path / "real", 3), tmp_path / "set"
+    about = tmp_path / "about.csv"
+    about.write_text("file,licence,kind\nscene-00.png,CC0,people\nscene-01.png,,outdoor\n")
+    command = ["--real", str(real), "--anchor", "grey-tint", "--about", str(about)]
+    assert main([*command, "-o", str(out)]) == 0
+    found = {e.base_image: (e.licence, e.scene_kind) for e in load_stimuli(out).stimuli}
+    assert found == {
+        "scene-00": ("CC0", "people"),
+        "scene-01": ("not stated", "outdoor"),
+        "scene-02": ("not stated", ""),
+    }
+    about.write_text("file,colour\nscene-00.png,red\n")
+    assert main([*command, "-o", str(tmp_path / "second")]) == 2
+
+
+def test_pictures_stay_in_memory_by_bytes_not_by_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_study(tmp_path)
+    many = load_stimuli(tmp_path / "stimuli")
+    names = [entry.stimulus for entry in many.stimuli]
+    for name in names:
+        many.read(name)
+    assert all(many.in_memory(name) for name in names)
+    monkeypatch.setattr(stimulus_set, "CACHE_BYTES", 5 * many.wire_bytes)
+    few = load_stimuli(tmp_path / "stimuli")
+    for name in names * 2:
+        assert few.read(name) == many.read(name)
+    assert sum(few.in_memory(name) for name in names) == 5

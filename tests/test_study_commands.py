@@ -66,6 +66,7 @@ def test_serve_without_arguments_runs_the_demo_as_a_space_would(tmp_path: Path) 
         (["--database-url", "sqlite:////nowhere/at/all.sqlite"], "cannot open the database"),
         (["--vote-log", "/proc/nothing"], "--vote-log"),
         (["--vote-log", "hf://models/x"], "hf://datasets"),
+        (["--workers", "2", "--vote-log", "hf://datasets/a/b"], "has one writer"),
     ],
 )
 def test_serve_says_what_is_wrong_and_ends(

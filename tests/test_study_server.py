@@ -20,12 +20,13 @@ from hypothesis import strategies as st
 from study_site import STEADY, make_study, opened, served
 
 from study.rehearsal.participants import pixel_hash, recognise
-from study.rehearsal.robot import Diary, Reply, Robot, Shown, make_client
+from study.rehearsal.robot import Diary, Reply, Robot, Shown, make_client, make_connector
 from study.store import database as storage
 from study.store.database import load_records
 from study.web.limits import RateLimiter
 from study.web.survey import Survey
 from study.web.tokens import LIFETIMES, TokenError, Tokens
+from study.web.visitor import accepted_languages
 
 TOKEN = re.compile(r'name="token" value="([^"]+)"')
 
@@ -147,6 +148,20 @@ def test_the_language_can_be_chosen_and_stays(client: httpx.Client, survey: Surv
     assert data_of(survey).participants[-1].language == "es"
     english = httpx.get(f"{client.base_url}", headers={"accept-language": "fr, en;q=0.5"})
     assert '<html lang="en">' in english.text
+
+
+@pytest.mark.parametrize(
+    ("header", "codes"),
+    [
+        ("es;q=0.2, en;q=0.9", ["en", "es"]),
+        ("fr, es;q=0.8, en-GB;q=0.9", ["fr", "en-GB", "es"]),
+        ("en;q=0, es", ["es"]),
+        ("es;q=x, en;q=0.1", ["en"]),
+        ("", []),
+    ],
+)
+def test_languages_are_taken_by_their_weight(header: str, codes: list[str]) -> None:
+    assert accepted_languages(header) == codes
 
 
 def test_prolific_comes_in_hashed_and_goes_out_with_the_right_code(
@@ -496,17 +511,17 @@ def test_robots_take_part_together(site: str, survey: Survey) -> None:
     before = len(data_of(survey).votes)
 
     async def crowd() -> None:
-        transport = httpx.AsyncHTTPTransport()
+        connector = make_connector(6)
 
         async def one() -> None:
-            async with make_client(site, transport) as client:
-                await Robot(client, answer, diary).take_part()
+            async with make_client(site, connector) as client:
+                await Robot(client, "", answer, diary).take_part()
 
         def answer(shown: Shown) -> Reply:
             return Reply(shown.index % 2 == 0, 500.0)
 
         await asyncio.gather(*(one() for _ in range(6)))
-        await transport.aclose()
+        await connector.close()
 
     asyncio.run(crowd())
     assert diary.finished == 6

@@ -337,6 +337,27 @@ def test_the_log_alone_restores_every_vote(config: Path, tmp_path: Path) -> None
     assert [json.loads(line)["event"] for line in lines] == ["withdrawn"]
 
 
+def test_a_step_that_only_the_log_knows_can_be_repeated(config: Path, tmp_path: Path) -> None:
+    """Killed between the log's line and the commit: the plan comes back, the step does not."""
+    url, log = f"sqlite:///{tmp_path / 'v.sqlite'}", tmp_path / "log"
+    with opened(config, database_url=url, vote_log=str(log)) as survey:
+        person = enter(survey.sessions)
+    lines = (log / f"participant-{person}.jsonl").read_text().splitlines()
+    planned = next(index for index, line in enumerate(lines) if json.loads(line)["event"] == "plan")
+    (log / f"participant-{person}.jsonl").write_text("\n".join(lines[: planned + 1]) + "\n")
+    fresh = f"sqlite:///{tmp_path / 'fresh.sqlite'}"
+    with opened(config, database_url=fresh, vote_log=str(log)) as survey:
+        row = survey.sessions.find(person)
+        assert row is not None
+        assert row.stage == "instructions"
+        survey.sessions.start_trials(person)
+        finish(survey.sessions, person)
+    assert len(load_records(fresh).votes) == 10
+    third = f"sqlite:///{tmp_path / 'third.sqlite'}"
+    with opened(config, database_url=third, vote_log=str(log)):
+        assert len(load_records(third).votes) == 10
+
+
 def test_replaying_twice_changes_nothing(config: Path, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'v.sqlite'}"
     with opened(config, database_url=url, vote_log=str(tmp_path / "log")) as survey:
@@ -456,6 +477,28 @@ def test_one_failing_step_does_not_disturb_those_beside_it(tmp_path: Path) -> No
     database.close()
     assert stored == {"first", "second", "third"}
     assert errors == ["IntegrityError"]
+
+
+def test_a_database_of_the_first_release_is_read_and_goes_on(config: Path, tmp_path: Path) -> None:
+    file = tmp_path / "v.sqlite"
+    url = f"sqlite:///{file}"
+    with opened(config, database_url=url) as survey:
+        person = enter(survey.sessions)
+        survey.sessions.open_trial(person)
+        survey.sessions.vote(person, ballot(0))
+    later = {
+        "trials": ["exposure_ms", "against", "against_stimulus", "method_on_left"],
+        "stimuli": ["scene_kind"],
+    }
+    with sqlite3.connect(file) as raw:
+        for table, columns in later.items():
+            for column in columns:
+                raw.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+    (vote,) = load_records(url).votes
+    assert (vote.against, vote.exposure_ms, vote.scene_kind) == ("", None, "")
+    with opened(config, database_url=url) as survey:
+        survey.sessions.vote(person, ballot(1))
+    assert len(load_records(url).votes) == 2
 
 
 @pytest.mark.parametrize("url", ["mysql://x/y", "sqlite://", "sqlite:///:memory:", "nonsense://"])

@@ -14,6 +14,8 @@ from study.settings import ConfigError, config_from, hash_study, load_config
 from study.web.phrases import TEXTS, load_phrases
 
 MANIFEST = "0" * 64
+EMPTY_HASH = "5427f3d313e1f5cea4fb1de8bb10e0d169b222f9c96cd1c754422c3fd3c4cca7"
+USED_HASH = "697764fb13b25866f138a513a3efb74979a205df10cc802a84c71e6852958c6d"
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,14 @@ MANIFEST = "0" * 64
         ({"languages": ["../x"]}, "languages"),
         ({"languages": []}, "languages"),
         ({"title": {}}, "title: needs a text"),
+        ({"exposure_ms": [500, "long"]}, r"exposure_ms\[1\]: needs a whole number"),
+        ({"exposure_ms": [500, 500]}, "exposure_ms: every time can be used only once"),
+        ({"task": "triples"}, "task: needs one of 'single' or 'pairs'"),
+        ({"pairs": [["a", "b"]]}, "pairs: needs `task: pairs`"),
+        ({"task": "pairs", "pairs": [["a", "b"], ["b", "a"]]}, "pairs: every pair"),
+        ({"task": "pairs", "pairs": [["a", "a"]]}, "cannot meet itself"),
+        ({"task": "pairs", "methods": {"a": 1}}, "name `pairs` instead"),
+        ({"trials": 0, "blank_ms": -1}, "trials: .*; blank_ms: needs"),
         ({"completion": {"redirect": "http://x"}}, "https"),
         ({"completion": {"completed": "a b&c"}}, "completion.completed"),
         ([1], "needs a mapping"),
@@ -71,6 +81,18 @@ def test_the_hash_depends_on_content_alone(trials: int, blank: int) -> None:
     changed = config_from({"trials": trials % 1000 + 1, "blank_ms": blank})
     assert hash_study(changed, MANIFEST) != first
     assert hash_study(config_from({"trials": trials, "blank_ms": blank}), "1" * 64) != first
+
+
+def test_an_update_of_the_program_does_not_end_a_running_study() -> None:
+    """Hashes of the first release: keys that came later count only where they are used."""
+    used = {"trials": 12, "exposure_ms": 500, "methods": {"real": 1, "full": 2.5}, "title": "x"}
+    assert hash_study(config_from({}), MANIFEST) == EMPTY_HASH
+    assert hash_study(config_from(used), MANIFEST) == USED_HASH
+    assert hash_study(config_from({"exposure_ms": [500]}), MANIFEST) == hash_study(
+        config_from({"exposure_ms": 500}), MANIFEST
+    )
+    for later in ({"task": "pairs"}, {"protocol": {"pay": "9 euros"}}, {"public": False}):
+        assert hash_study(config_from(later), MANIFEST) != EMPTY_HASH
 
 
 def test_every_language_has_every_text_with_the_same_places() -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from study.records import Stimulus
-from study.rehearsal.robot import Diary, Reply, Robot, Shown, make_client, make_transport
+from study.rehearsal.robot import Diary, Reply, Robot, Shown, base_path, make_client, make_connector
 from study.rehearsal.simulation import AnswerModel
 from study.stimuli.stimulus_set import StimulusSet
 from study.store.ballots import Ballot
@@ -78,7 +78,7 @@ async def simulate_over_http(
     """
     known = recognise(stimuli)
     diary = Diary()
-    transport = make_transport(CONCURRENT)
+    connector = make_connector(CONCURRENT)
     places = asyncio.Semaphore(CONCURRENT)
 
     async def one(number: int) -> None:
@@ -89,13 +89,13 @@ async def simulate_over_http(
             reply = person.reply(pictures, shown.index, shown.position)
             return Reply(reply.first, reply.rt_ms, pause_s)
 
-        async with places, make_client(url, transport) as client:
-            await Robot(client, respond, diary).take_part()
+        async with places, make_client(url, connector) as client:
+            await Robot(client, base_path(url), respond, diary).take_part()
 
     try:
         await asyncio.gather(*(one(number) for number in range(participants)))
     finally:
-        await transport.aclose()
+        await connector.close()
     return diary
 
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import html
+import json
 import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
-import httpx
+import aiohttp
 
 _TOKEN = re.compile(r'name="token" value="([^"]+)"')
 _PLATE = re.compile(r'<img src="([^"]*/plate/[^"]+)"')
@@ -59,6 +61,20 @@ class Diary:
     refused: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a server said. path: of the page at which redirects ended."""
+
+    status: int
+    path: str
+    content: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.content.decode(errors="replace")
+
+
 class RobotRefusedError(RuntimeError):
     """The server refused something that a correct page would never be refused."""
 
@@ -68,16 +84,18 @@ class OutOfTimeError(RuntimeError):
 
 
 class Robot:
-    """One participant. The client must keep cookies and know the base address."""
+    """One participant. base: the survey's path on its host, "" or "/name"."""
 
     def __init__(
         self,
-        client: httpx.AsyncClient,
+        client: aiohttp.ClientSession,
+        base: str,
         respond: Callable[[Shown], Awaitable[Reply] | Reply],
         diary: Diary,
         is_over: Callable[[], bool] = lambda: False,
     ) -> None:
         self.client = client
+        self.base = base
         self.respond = respond
         self.diary = diary
         self.is_over = is_over
@@ -96,7 +114,7 @@ class Robot:
     async def _walk(self) -> bool:
         page = await self._get("/")
         while not self.is_over():
-            where = page.url.path
+            where = page.path
             if where.endswith("/thanks"):
                 self.diary.finished += 1
                 return True
@@ -108,19 +126,19 @@ class Robot:
                 page = await self._form(page)
         return False
 
-    async def _form(self, page: httpx.Response) -> httpx.Response:
+    async def _form(self, page: Answer) -> Answer:
         """Fill in the page's form: consent given, plates left empty, questions unanswered."""
         found = _TOKEN.search(page.text)
         if found is None:
-            raise RobotRefusedError(f"no form on {page.url.path} ({page.status_code})")
+            raise RobotRefusedError(f"no form on {page.path} ({page.status})")
         for source in _PLATE.findall(page.text):
             await self._request("GET", html.unescape(source), relative=False)
         fields = {"token": html.unescape(found.group(1)), "agree": "yes"}
-        path = page.url.path
+        path = page.path
         action = "/consent" if 'action="' in page.text and "/consent" in page.text else None
         target = action or "/" + path.rsplit("/", 1)[-1]
         answer = await self._request("POST", target, data=fields)
-        if answer.status_code == 409:  # done before the server was lost: go on from there
+        if answer.status == 409:  # done before the server was lost: go on from there
             return await self._get("/")
         return answer
 
@@ -159,64 +177,62 @@ class Robot:
         following: dict[str, Any] | None = answer["trial"]
         return following
 
-    async def _get(self, path: str) -> httpx.Response:
+    async def _get(self, path: str) -> Answer:
         return await self._request("GET", path)
 
     async def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        body: dict[str, Any] = (await self._request(method, path, **options)).json()
+        answer = await self._request(method, path, **options)
+        body: dict[str, Any] = json.loads(answer.content)
         return body
 
     async def _request(
         self, method: str, path: str, *, relative: bool = True, **options: Any
-    ) -> httpx.Response:
+    ) -> Answer:
         """One request, repeated until the server has answered it."""
-        address = str(self.client.base_url).rstrip("/") + path if relative else path
+        address = self.base + path if relative else path
         pause = 0.05
         started = time.perf_counter()  # retries included: so long does a participant wait
         while True:
             try:
-                answer = await self.client.request(method, address, **options)
-            except httpx.TransportError:
+                async with self.client.request(method, address, **options) as got:
+                    answer = Answer(got.status, got.url.path, await got.read())
+            except (aiohttp.ClientError, TimeoutError):
                 answer = None
-            if answer is not None and answer.status_code < 500 and answer.status_code != 429:
+            if answer is not None and answer.status < 500 and answer.status != 429:
                 break
             if self.is_over():
                 raise OutOfTimeError
             self.diary.retried += 1
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
-        if address.endswith("/api/vote") and answer.status_code == 200:
+        if address.endswith("/api/vote") and answer.status == 200:
             self.diary.vote_s.append(time.perf_counter() - started)
-        if answer.status_code >= 400 and answer.status_code != 409:
-            self.diary.refused.append(f"{method} {answer.url.path} {answer.status_code}")
+        if answer.status >= 400 and answer.status != 409:
+            self.diary.refused.append(f"{method} {answer.path} {answer.status}")
             raise RobotRefusedError(self.diary.refused[-1])
-        if answer.status_code == 409 and address.endswith(("/api/vote", "/api/trial")):
-            self.diary.refused.append(f"{method} {answer.url.path} 409 {answer.text[:80]}")
+        if answer.status == 409 and address.endswith(("/api/vote", "/api/trial")):
+            self.diary.refused.append(f"{method} {answer.path} 409 {answer.text[:80]}")
             raise RobotRefusedError(self.diary.refused[-1])
         return answer
 
 
-def make_client(base_url: str, transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
+def make_client(url: str, connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
     """A client for one robot (own cookies) on a shared pool of connections."""
-    return httpx.AsyncClient(
-        base_url=base_url.rstrip("/"),
-        transport=_Shared(transport),
-        follow_redirects=True,
-        timeout=30.0,
+    parts = urlsplit(url)
+    return aiohttp.ClientSession(
+        f"{parts.scheme}://{parts.netloc}",
+        connector=connector,
+        connector_owner=False,
+        cookie_jar=aiohttp.CookieJar(unsafe=True),  # an address of digits may keep cookies, too
+        timeout=aiohttp.ClientTimeout(30.0),
     )
 
 
-def make_transport(connections: int) -> httpx.AsyncHTTPTransport:
+def base_path(url: str) -> str:
+    """The survey's path on its host."""
+    return urlsplit(url).path.rstrip("/")
+
+
+def make_connector(connections: int) -> aiohttp.TCPConnector:
     """A pool of connections for many robots."""
-    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-    return httpx.AsyncHTTPTransport(limits=limits)
-
-
-class _Shared(httpx.AsyncBaseTransport):
-    """A transport that outlives the clients which use it."""
-
-    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
-        self._inner = inner
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return await self._inner.handle_async_request(request)
+    return aiohttp.TCPConnector(limit=connections)

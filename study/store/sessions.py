@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from dataclasses import asdict
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from study.records import DATA
 from study.settings import StudyConfig
@@ -209,6 +209,8 @@ class Sessions:
             {"participant": participant, "trial": index, **asdict(trial)}
             for index, trial in enumerate(self.plan(counts, row.seed))
         ]
+        # a plan of which only the log knew, from a server that was killed in this step
+        connection.execute(delete(trials).where(trials.c.participant == participant))
         connection.execute(trials.insert(), planned)
         if self.log is not None:
             self.log.append(participant, [{"event": "plan", "rows": planned}])
