@@ -12,7 +12,7 @@ from torch import nn
 
 from eval.baselines import iizuka, isola, larsson, zhang16, zhang17
 from eval.baselines.bins import bin_centres
-from eval.baselines.networks import parameter_count, seeded
+from eval.baselines.networks import seeded
 
 Array = NDArray[np.float64]
 WIDTH = 1 / 16
@@ -304,16 +304,7 @@ def test_larsson_matches_a_plain_restatement(normed: bool) -> None:
 )
 def test_full_networks_have_the_published_number_of_parameters(build: Any, expected: int) -> None:
     with torch.device("meta"):
-        assert parameter_count(build()) == expected
-
-
-def test_constants_state_what_the_networks_have() -> None:
-    assert zhang16.PARAMETERS == 32_236_011
-    assert zhang17.PARAMETERS == 34_187_027
-    assert larsson.PARAMETERS == 147_041_024
-    assert isola.PARAMETERS == 54_409_858
-    assert (iizuka.PARAMETERS, iizuka.PARAMETERS_PAPER) == (43_218_402, 42_169_826)
-    assert iizuka.CLASS_PARAMETERS == 184_013
+        assert sum(p.numel() for p in build().parameters()) == expected
 
 
 def test_larsson_hypercolumn_has_the_published_channels() -> None:

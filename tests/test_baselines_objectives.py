@@ -14,8 +14,8 @@ from torch import nn
 
 from eval.baselines import objectives as loss
 from eval.baselines.bins import bin_centres, rebalancing
-from eval.baselines.isola import DISCRIMINATOR_PARAMETERS, PatchDiscriminator
-from eval.baselines.networks import parameter_count, seeded
+from eval.baselines.isola import PatchDiscriminator
+from eval.baselines.networks import seeded
 
 
 def seeded_random(seed: int) -> torch.Generator:
@@ -165,7 +165,7 @@ def test_cgan_losses_by_hand() -> None:
 
 def test_discriminator_has_the_published_size_and_field() -> None:
     with torch.device("meta"):
-        assert parameter_count(PatchDiscriminator()) == DISCRIMINATOR_PARAMETERS == 2_765_633
+        assert sum(p.numel() for p in PatchDiscriminator().parameters()) == 2_765_633
     network = seeded(lambda: PatchDiscriminator(1 / 16), 0)
     for module in network.modules():
         if type(module).__name__ == "BatchStatistics":

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from eval.baselines.method import MethodError, check_image
+from chromagan.inference.recolour import check_image
+from eval.baselines.method import MethodError
 from eval.baselines.pictures import join_lab, lightness
 from eval.baselines.weight_files import load_weights
 
@@ -31,7 +32,8 @@ class ConstantChroma:
         self.ab = ab
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        luminance = lightness(check_image(image))
+        check_image(image)
+        luminance = lightness(image)
         plane = torch.tensor(self.ab).view(2, 1, 1)
         picture = join_lab(luminance, plane.expand(2, *luminance.shape[-2:]))
         if self.ab == (0.0, 0.0):

@@ -21,15 +21,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from chromagan.color import lab_to_rgb, rgb_to_lab
-from eval.baselines.method import check_image
+from chromagan.inference.recolour import check_image
 from eval.baselines.networks import install, scaled
 from eval.baselines.pictures import to_bytes, to_unit
 from eval.baselines.torch7 import luma, rgb_to_yuv, scale, yuv_to_rgb
 from eval.baselines.weight_files import LoadedWeights, load_weights
 
-PARAMETERS = 43_218_402  # 3×3 fusion, as released
-PARAMETERS_PAPER = 42_169_826  # 1×1 fusion
-CLASS_PARAMETERS = 184_013  # the head for 205 kinds of places, unused when colorizing
 GLOBAL_SIZE = 224
 TRAINING_MEAN = 0.44505  # of Y' in the authors' training set
 
@@ -142,7 +139,8 @@ class IizukaMethod:
         return sigma[0].float().cpu()
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        y = luma(to_unit(check_image(image)))
+        check_image(image)
+        y = luma(to_unit(image))
         sigma = scale(self.predict_sigma(y), *image.shape[:2])
         return to_bytes(sigma_to_rgb(sigma, y))
 

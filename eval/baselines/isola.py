@@ -22,8 +22,6 @@ from eval.baselines.networks import install, scaled
 from eval.baselines.weight_files import LoadedWeights, load_weights
 from eval.baselines.zhang16 import AB_RANGE, SIZE, LabMethod
 
-PARAMETERS = 54_409_858
-DISCRIMINATOR_PARAMETERS = 2_765_633
 DEPTH = 8
 DROPOUT_SEED = 0
 _CHANNELS = (64, 128, 256, 512, 512, 512, 512, 512)

@@ -19,13 +19,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from chromagan.inference.recolour import check_image
 from eval.baselines.larsson_colour import BINS, histograms_to_rgb
-from eval.baselines.method import check_image
 from eval.baselines.networks import install, scaled
 from eval.baselines.pictures import resize_bilinear, to_bytes, to_unit
 from eval.baselines.weight_files import LoadedWeights, load_weights
 
-PARAMETERS = 147_041_024
 CANVAS = 512
 SHORT_SIDE = 256
 LONG_SIDE = 500
@@ -141,7 +140,8 @@ class LarssonMethod:
         return enlarge(both, _STEP)[0, :, top : top + height, left : left + width]
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        height, width = check_image(image).shape[:2]
+        check_image(image)
+        height, width = image.shape[:2]
         grey = to_unit(image).mean(dim=0, keepdim=True)
         histograms = self.predict_histograms(grey)
         parts = []

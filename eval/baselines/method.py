@@ -26,13 +26,3 @@ class Method(Protocol):
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """uint8 H×W×3 sRGB (its colour is ignored) -> uint8 H×W×3 sRGB of the same size."""
         ...
-
-
-def check_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return `image` if it is what a method takes, raise ValueError with its shape otherwise."""
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
-        kind = getattr(image, "dtype", type(image).__name__)
-        raise ValueError(f"a method takes a uint8 array (height, width, 3), got {kind}")
-    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise ValueError(f"a method takes a uint8 array (height, width, 3), got {image.shape}")
-    return image

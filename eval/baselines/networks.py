@@ -23,11 +23,6 @@ def scaled(channels: int, width: float) -> int:
     return max(1, round(channels * width))
 
 
-def parameter_count(network: nn.Module) -> int:
-    """Number of trained values; running statistics are not among them."""
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
 def convolutions(
     channels: Sequence[int],
     *,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from chromagan.checkpoint.description import Release, read_release
 from chromagan.checkpoint.source import find_checkpoint
 from chromagan.inference.colorizer import ChromaGANColorizer, load_colorizer
-from eval.baselines.method import MethodError, check_image
+from eval.baselines.method import MethodError
 
 
 class OwnMethod:
@@ -26,7 +26,7 @@ class OwnMethod:
         self.colorizer = colorizer
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return self.colorizer(check_image(image))
+        return self.colorizer(image)
 
 
 def load(name: str, weights: Path | str | None, device: str) -> OwnMethod:

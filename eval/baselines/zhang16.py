@@ -16,14 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from chromagan.inference.recolour import check_image
 from eval.baselines.bins import COUNT, bin_centres
-from eval.baselines.method import check_image
 from eval.baselines.networks import convolutions, install, scaled
 from eval.baselines.pictures import join_lab, lightness, resize_bilinear
 from eval.baselines.weight_files import LoadedWeights, load_weights
 from eval.measures.quality import squash
 
-PARAMETERS = 32_236_011
 SIZE = 256
 AB_RANGE = 110.0
 
@@ -84,8 +83,9 @@ class LabMethod:
     @torch.inference_mode()
     def predict_ab(self, image: NDArray[np.uint8]) -> Tensor:
         """uint8 H×W×3 -> float32 (2, size, size): ab in CIE units."""
+        check_image(image)
         device = next(self.network.parameters()).device
-        small = lightness(squash(check_image(image), self.size))
+        small = lightness(squash(image, self.size))
         ab: Tensor = self.network(small[None].to(device))[0].float().cpu()
         return ab
 

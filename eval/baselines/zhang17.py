@@ -17,7 +17,6 @@ from eval.baselines.networks import convolutions, install, scaled
 from eval.baselines.weight_files import load_weights
 from eval.baselines.zhang16 import AB_RANGE, SIZE, LabMethod
 
-PARAMETERS = 34_187_027
 CLASSES = 529  # a 23×23 grid of (a, b)
 
 
