@@ -366,6 +366,14 @@ def test_kept_features_are_the_trunks(
     assert losses[1] == pytest.approx(losses[0], rel=tolerance)
 
 
+def test_looking_at_a_frozen_trunk_does_not_change_it(photos: Path, tmp_path: Path) -> None:
+    trainer = Trainer(configuration(photos, tmp_path, freeze_trunk=True, cache_views=1))
+    before = {k: v.clone() for k, v in trainer.objective.network.trunk.state_dict().items()}  # type: ignore[union-attr]
+    trainer.predict(trainer.batches(0).luminance, "before the first step")
+    after = trainer.objective.network.trunk.state_dict()  # type: ignore[union-attr]
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+
 # -- phases ---------------------------------------------------------------------------------------
 
 

@@ -63,7 +63,7 @@ class ChromaGAN(Objective):
         if self.network.class_head is not None and not config.weights.classes:
             self.frozen.append(self.network.class_head)
         for part in self.frozen:
-            part.requires_grad_(False)
+            part.requires_grad_(False).eval()
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
         for network in (self.network, self.opponent):
             if network is not None:
