@@ -61,6 +61,15 @@ def test_it_equals_the_package_on_the_same_weights(
         assert distance(photo(3), photo(3)) == 0
 
 
+def test_half_precision_weights_are_read(package: torch.nn.Module, tmp_path: Path) -> None:
+    half = {name: tensor.half() for name, tensor in trunk_of(package).items()}
+    save_file(half, tmp_path / "half.safetensors")
+    distance = lpips_vgg("cpu", tmp_path / "half.safetensors")
+    assert distance(photo(0), photo(1)) == pytest.approx(
+        by_package(package, photo(0), photo(1)), abs=1e-3
+    )
+
+
 def test_weights_for_pixels_minus_caffes_mean_give_the_same_distance(
     package: torch.nn.Module, tmp_path: Path
 ) -> None:

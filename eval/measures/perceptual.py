@@ -91,7 +91,9 @@ def lpips_vgg(device: str, weights: Path | None = None) -> Distance:
 
     path = weights or Path(torch.hub.get_dir(), "checkpoints", VGG_FILE)
     tensors, mean, scale = _vgg(path)
-    trunk = [(t.to(device), tensors[f"features.{n}.bias"].to(device)) for n, t in _convs(tensors)]
+    trunk = [
+        (t.to(device), tensors[f"features.{n}.bias"].float().to(device)) for n, t in _convs(tensors)
+    ]
     linear = [x.to(device) for x in _linear_layers()]
 
     def features(image: Rgb8) -> list[torch.Tensor]:
