@@ -115,9 +115,13 @@ class Asked:
 
     def __call__(self, name: str, *arguments: Any) -> dict[str, Any]:
         block = self._by_name[name]
-        update = block.fn(*arguments)
-        ids = {part: str(part.elem_id or type(part).__name__) for part in block.outputs}
-        return {ids[part]: value for part, value in update.items()}
+        return {_key(part, value): value for part, value in block.fn(*arguments).items()}
+
+
+def _key(part: Any, value: Any) -> str:
+    if isinstance(part, gr.State):
+        return "shown" if isinstance(value, Shown) else "history"
+    return str(part.elem_id or type(part).__name__)
 
 
 @pytest.fixture(scope="module")
@@ -145,18 +149,18 @@ LOOK = (1.0, 0.0, False)
 def test_click_color_undo(ask: Asked, guided: Guided) -> None:
     start = show(guided)
     clicked = ask(
-        "edit", edit([{"x": 0.5, "y": 0.4, "color": "", "radius": 0}]), start, *LOOK, request()
+        "edit", edit([{"x": 0.5, "y": 0.4, "color": "", "radius": 0}]), start, [], *LOOK, request()
     )
     view = json.loads(clicked["guides-block"])
     (point,) = view["points"]
     assert point["color"].startswith("#"), "the colour that the place has"
     assert view["swatches"]
     asked = edit([{"x": 0.5, "y": 0.4, "color": "#c02030", "radius": 0}], turn=2)
-    colored = ask("edit", asked, clicked["State"], *LOOK, request())
+    colored = ask("edit", asked, clicked["shown"], [], *LOOK, request())
     before, after = (Path(update["slider"][1]) for update in (clicked, colored))
     assert clicked["slider"][0] == colored["slider"][0], "the grey one is not written again"
     assert before.read_bytes() != after.read_bytes()
-    undone = ask("edit", edit([], -1, 3), colored["State"], *LOOK, request())
+    undone = ask("edit", edit([], -1, 3), colored["shown"], [], *LOOK, request())
     first = ask("relook", start, *LOOK, request())
     assert Path(undone["slider"][1]).read_bytes() == Path(first["slider"][1]).read_bytes()
 
@@ -175,7 +179,7 @@ HOSTILE = [
 @pytest.mark.parametrize("points", HOSTILE)
 def test_edits_that_are_none_get_a_sentence(points: list[Any], ask: Asked, guided: Guided) -> None:
     with pytest.raises(gr.Error) as caught:
-        ask("edit", edit(points), show(guided), *LOOK, request())
+        ask("edit", edit(points), show(guided), [], *LOOK, request())
     assert 10 < len(str(caught.value.message)) < 200
     assert "went wrong" not in str(caught.value.message)
 
@@ -183,17 +187,36 @@ def test_edits_that_are_none_get_a_sentence(points: list[Any], ask: Asked, guide
 def test_a_guides_file_is_loaded_or_refused(ask: Asked, guided: Guided, tmp_path: Path) -> None:
     file = tmp_path / "thoreau-guides.json"
     file.write_text(json.loads(view_of(show(guided.with_guides(RED)), Visit(None)))["file"])
-    loaded = ask("load", str(file), show(guided), *LOOK, request())
-    assert loaded["State"].known.guides.points == RED.points
+    loaded = ask("load", str(file), show(guided), [], *LOOK, request())
+    assert loaded["shown"].known.guides.points == RED.points
     file.write_text("[" * 100_000)
     with pytest.raises(gr.Error, match=r"thoreau-guides\.json cannot be used") as caught:
-        ask("load", str(file), show(guided), *LOOK, request())
+        ask("load", str(file), show(guided), [], *LOOK, request())
     assert str(tmp_path) not in str(caught.value.message)
+
+
+def test_points_come_back_with_the_photo_and_a_reference_goes(ask: Asked, cache: Path) -> None:
+    upload = cache / "uploads" / "renoir.jpg"
+    upload.parent.mkdir(parents=True)
+    upload.write_bytes(PHOTO.read_bytes())
+    arrived = ask("photo", Upload(str(upload), "renoir.jpg"), "lite", *LOOK, [], request())
+    assert arrived["reference"] is None, "of the photograph before"
+    asked = edit([{"x": 0.5, "y": 0.4, "color": "#c02030", "radius": 0}])
+    guided = ask("edit", asked, arrived["shown"], arrived["history"], *LOOK, request())
+    (entry,) = guided["history"]
+    assert entry.points == RED.points
+    chosen = gr.SelectData(None, {"index": 0, "value": None})
+    recalled = ask("recall", chosen, *LOOK, guided["history"], request())
+    assert recalled["shown"].known.guides.points == RED.points
+    after = [Path(update["slider"][1]).read_bytes() for update in (guided, recalled)]
+    assert after[0] == after[1]
+    compared = ask("compare", guided["shown"], 1.0, 0.0, request())["variants"]
+    assert Path(compared[1][0]).read_bytes() == after[0], "compared with the same guides"
 
 
 def test_without_a_photo_there_is_nothing_to_guide(ask: Asked) -> None:
     with pytest.raises(gr.Error, match="no photo yet"):
-        ask("edit", edit([]), None, *LOOK, request())
+        ask("edit", edit([]), None, [], *LOOK, request())
 
 
 def test_a_slider_moves_one_file_only(ask: Asked, studio: Studio, cache: Path) -> None:

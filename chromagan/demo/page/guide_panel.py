@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from chromagan.demo.page.parts import Controls, Site, lane, photo_input
+from chromagan.demo.page.parts import Site, lane, photo_input
 from chromagan.demo.page.shown import Shown
 from chromagan.demo.page.visit import Visit
 from chromagan.demo.pictures.guided import reference_pixels
 from chromagan.demo.pictures.photo import Look, Upload
+from chromagan.demo.visitors.history import Entry, with_points
 from chromagan.inference.guides import (
     GuideError,
     Guides,
@@ -88,15 +89,16 @@ class GuideParts:
 class GuidePanel:
     """What the panel's events do to the photograph that `tab` shows."""
 
-    def __init__(self, site: Site, parts: GuideParts, tab: PhotoTab) -> None:
+    def __init__(self, site: Site, tab: PhotoTab) -> None:
         self._site = site
-        self._parts = parts
         self._tab = tab
+        self._parts = tab.parts.guides
 
-    def connect(self, shown: Any, controls: Controls, changed: list[Any]) -> None:
-        """changed: the parts that another look of the photograph changes."""
-        parts = self._parts
-        inputs, outputs = [shown, *controls.look], [*changed, shown, parts.editor]
+    def connect(self) -> None:
+        """Bind the panel's events."""
+        page, parts = self._tab.parts, self._parts
+        inputs = [page.shown, page.history, *page.controls.look]
+        outputs = [*page.looked, page.shown, page.history, parts.editor]
         light: dict[str, Any] = {
             "trigger_mode": "always_last",
             "show_progress": "hidden",
@@ -117,6 +119,7 @@ class GuidePanel:
         self,
         event: gr.EventData,
         shown: Shown | None,
+        history: list[Entry],
         saturation: float,
         temperature: float,
         stamp: bool,
@@ -127,17 +130,20 @@ class GuidePanel:
         if shown is None:
             raise visit.error("no_photo")
         with visit.spoken():
-            asked = _Edit.parse(event._data)
+            asked = _Edit.parse(event)
             entries = [_completed(entry, shown) for entry in asked.points]
             points = parse_guides(_file(entries)).points
             shown = _with_points(shown, points)
             look = Look(saturation, temperature, stamp)
-            return self._updated(shown, look, visit, turn=asked.turn, selected=asked.selected)
+            return self._updated(
+                shown, history, look, visit, turn=asked.turn, selected=asked.selected
+            )
 
     def load(
         self,
         path: str,
         shown: Shown | None,
+        history: list[Entry],
         saturation: float,
         temperature: float,
         stamp: bool,
@@ -154,12 +160,14 @@ class GuidePanel:
                 reason = str(error).removeprefix(f"{path}: ")
                 raise visit.error("bad_guides", name=Path(path).name, reason=reason) from error
             shown = _with_points(shown, points)
-            return self._updated(shown, Look(saturation, temperature, stamp), visit)
+            look = Look(saturation, temperature, stamp)
+            return self._updated(shown, history, look, visit)
 
     def refer(
         self,
         upload: Upload | None,
         shown: Shown | None,
+        history: list[Entry],
         saturation: float,
         temperature: float,
         stamp: bool,
@@ -173,11 +181,16 @@ class GuidePanel:
             studio = self._site.studio
             reference = reference_pixels(upload, studio) if upload else None
             shown = shown.knowing(shown.known.with_reference(reference, studio))
-            return self._updated(shown, Look(saturation, temperature, stamp), visit)
+            look = Look(saturation, temperature, stamp)
+            return self._updated(shown, history, look, visit)
 
-    def _updated(self, shown: Shown, look: Look, visit: Visit, **view: Any) -> Update:
+    def _updated(
+        self, shown: Shown, history: list[Entry], look: Look, visit: Visit, **view: Any
+    ) -> Update:
+        page, points = self._tab.parts, shown.known.guides.points
         return self._tab.looked(shown, look, visit) | {
-            self._tab.parts.shown: shown,
+            page.shown: shown,
+            page.history: with_points(history, shown.picture.source, points),
             self._parts.editor: view_of(shown, visit, **view),
         }
 
@@ -191,10 +204,10 @@ class _Edit:
     turn: int
 
     @classmethod
-    def parse(cls, content: Any) -> _Edit:
+    def parse(cls, event: gr.EventData) -> _Edit:
         try:
-            return cls(list(content["points"]), int(content["selected"]), int(content["turn"]))
-        except (ValueError, KeyError, TypeError) as error:
+            return cls(list(event.points), int(event.selected), int(event.turn))
+        except (AttributeError, TypeError, ValueError) as error:
             raise GuideError("the edit is not complete") from error
 
 

@@ -19,6 +19,7 @@ from chromagan.demo.page.shown import opening
 from chromagan.demo.page.video_tab import VideoTab
 from chromagan.demo.pictures.photo import Studio
 from chromagan.demo.texts import LANGUAGES, labels
+from chromagan.inference.video.clip import available
 
 
 def build_page(networks: Networks, limits: Limits, workers: Workers) -> tuple[Any, dict[str, Any]]:
@@ -42,7 +43,10 @@ def build_page(networks: Networks, limits: Limits, workers: Workers) -> tuple[An
             with gr.Tab(texts("tab_batch"), id="batch"):
                 BatchTab(site, parts.controls)
             with gr.Tab(texts("tab_video"), id="video"):
-                VideoTab(site, photo_tab, tabs)
+                if available():
+                    VideoTab(site, photo_tab, tabs)
+                else:
+                    gr.Markdown(texts("video_missing"))
             with gr.Tab(texts("tab_about"), id="about"):
                 gr.Markdown(texts("about"), elem_id="about")
         gr.Markdown(texts("privacy"), elem_id="privacy")

@@ -23,6 +23,7 @@ from chromagan.demo.texts import seconds_text
 from chromagan.demo.visitors.folders import adopt, discard, forget_visitor
 from chromagan.demo.visitors.history import Entry, forget, remember
 from chromagan.images import ImageError
+from chromagan.inference.guides import Guides
 
 Update = dict[Any, Any]
 
@@ -61,6 +62,7 @@ class PhotoTab:
             parts.shelf,
             parts.controls.network,
             parts.guides.editor,
+            parts.guides.reference,
             parts.shown,
             parts.history,
         ]
@@ -81,7 +83,7 @@ class PhotoTab:
             event = chosen_example(kind)
             self.follow(examples.select(event, None, parts.photo, show_progress="hidden", **light))
         controls.network.input(self.again, [*controls.all, *state], outputs, **work)
-        GuidePanel(self._site, parts.guides, self).connect(parts.shown, controls, parts.looked)
+        GuidePanel(self._site, self).connect()
         gr.on(
             [part.input for part in controls.look],
             self.relook,
@@ -222,18 +224,19 @@ class PhotoTab:
     def compare(
         self, shown: Shown | None, saturation: float, temperature: float, request: gr.Request
     ) -> Update:
-        """Every network on the current photo, side by side."""
+        """Every network on the current photo and its guides, side by side."""
         visit = Visit(request)
         if shown is None:
             raise visit.error("no_photo")
         with visit.spoken():
-            picture, look = shown.picture, Look(saturation, temperature)
+            studio, picture = self._site.studio, shown.picture
+            look = Look(saturation, temperature)
             own = Upload(self._present(picture.source, visit), picture.name)
             files = [(shown.before, visit.say("caption_grey"))]
             for name in self._site.networks.names:
-                colors = self._site.studio.colorize(own, name).colors
-                file = save_preview(with_look(picture.preview, colors.ab, look), name)
-                seconds = seconds_text(colors.seconds)
+                other = shown.known.of_network(studio.colorize(own, name), studio)
+                file = save_preview(with_look(picture.preview, other.ab, look), name)
+                seconds = seconds_text(other.picture.colors.seconds)
                 files.append((file, visit.say("caption_network", network=name, seconds=seconds)))
             if shown.truth:
                 files.append((shown.truth, visit.say("caption_truth")))
@@ -248,13 +251,14 @@ class PhotoTab:
         history: list[Entry],
         request: gr.Request,
     ) -> Update:
-        """A thumbnail was clicked: that photo and network again (deterministic, so identical)."""
+        """A thumbnail was clicked: that photo, network and points again, so the same picture."""
         visit = Visit(request)
         with visit.spoken():
             entry = history[int(event.index)]
             own = Upload(self._present(entry.source, visit), entry.upload.name)
             look = Look(saturation, temperature, stamp)
-            update = self._show(own, entry.upload, entry.network, look, history, visit)
+            guides = Guides(entry.points)
+            update = self._show(own, entry.upload, entry.network, look, history, visit, guides)
             picture = update[self.parts.shown].picture
             return update | {
                 self.parts.photo: save_preview(picture.preview, picture.name),
@@ -276,12 +280,17 @@ class PhotoTab:
         look: Look,
         history: list[Entry],
         visit: Visit,
+        guides: Guides | None = None,
         before: Shown | None = None,
     ) -> Update:
-        """before: what was shown of the same photograph, whose guides go on."""
+        """guides: of a photograph that comes back. before: what was shown of the same photograph,
+        whose guides and reference go on."""
         parts, studio = self.parts, self._site.studio
         picture = studio.colorize(own, self._site.known(network, visit))
-        known = before.known.of_network(picture, studio) if before else Guided.of(picture)
+        if before is not None:
+            known = before.known.of_network(picture, studio)
+        else:
+            known = Guided.of(picture).with_guides(guides or Guides())
         shown = show(known)
         history = remember(history, picture, upload, self._site.limits.history)
         # what browsers cannot show (HEIC, TIFF) is replaced by a picture of it
@@ -294,6 +303,7 @@ class PhotoTab:
             parts.strip: [(entry.thumb, entry.name) for entry in history],
             parts.shelf: gr.update(visible=True),
             parts.guides.editor: view_of(shown, visit, fresh=before is None),
+            parts.guides.reference: gr.skip() if before else None,
             parts.shown: shown,
             parts.history: history,
         }
@@ -328,6 +338,7 @@ class PhotoTab:
             parts.strip: [(entry.thumb, entry.name) for entry in history],
             parts.shelf: gr.update(visible=bool(history)),
             parts.guides.editor: view_of(None, visit, fresh=True),
+            parts.guides.reference: None,
             parts.shown: None,
             parts.history: history,
         }

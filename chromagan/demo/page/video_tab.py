@@ -25,7 +25,6 @@ from chromagan.inference.prediction import Prediction
 from chromagan.inference.video.clip import (
     Extent,
     VideoError,
-    available,
     colorize_clip,
     first_picture,
 )
@@ -35,7 +34,7 @@ Update = dict[Any, Any]
 
 
 class VideoTab:
-    """Built where it stands on the page; only a hint where PyAV is not installed.
+    """Built where it stands on the page; needs PyAV (`clip.available`).
 
     photo_tab: where a frame of the clip is coloured by hand. tabs: the page's, to lead there.
     """
@@ -45,9 +44,6 @@ class VideoTab:
         self._site = site
         self._photo_tab = photo_tab
         self._tabs = tabs
-        if not available():
-            gr.Markdown(t("video_missing"))
-            return
         gr.Markdown(t("video_info"))
         with gr.Row():
             with gr.Column(min_width=300):

@@ -10,6 +10,8 @@ from chromagan.inference.guidance import apply_guides, picture_samples
 from chromagan.inference.guides import Guides
 from chromagan.inference.propagation import Samples
 
+_REFERENCE_SIDE = 640
+
 
 @dataclass(frozen=True)
 class Guided:
@@ -56,5 +58,5 @@ class Guided:
 
 
 def reference_pixels(upload: Upload, studio: Studio) -> Pixels:
-    """A reference photograph at the size that networks and pages look at. Raises `ImageError`."""
-    return resized(studio.read(upload.path).pixels, studio.limits.preview_side)
+    """A reference photograph, no larger than networks look at. Raises `ImageError`."""
+    return resized(studio.read(upload.path).pixels, _REFERENCE_SIDE)

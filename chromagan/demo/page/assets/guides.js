@@ -320,17 +320,24 @@ window.guides = (() => {
 
   let pressed = null;
   document.addEventListener('pointerdown', (event) => {
-    pressed = event.target.closest('#slider') ? { x: event.clientX, y: event.clientY } : null;
+    const target = event.target instanceof Element ? event.target : null;
+    const onPicture = target && target.closest('#slider') && !target.closest('#guide-layer > *');
+    pressed = onPicture ? { x: event.clientX, y: event.clientY } : null;
   }, true);
   document.addEventListener('pointerup', (event) => {
-    if (!pressed || event.button) return;
+    if (!pressed || event.button || !(event.target instanceof Element)) return;
     const far = Math.hypot(event.clientX - pressed.x, event.clientY - pressed.y);
     pressed = null;
-    if (far > MOVED || event.target.closest('button, #guide-layer > *, .handle, .handle-wrap')) return;
+    if (far > MOVED || event.target.closest('button, .handle, .handle-wrap')) return;
     const there = event.target.closest('#slider') && place(event);
     if (there) add(there.x, there.y);
   }, true);
 
-  window.addEventListener('resize', drawLayer);
+  const soon = () => requestAnimationFrame(drawLayer); // the slider enlarges and moves its picture
+  window.addEventListener('resize', soon);
+  document.addEventListener('pointermove', () => { if (pressed) soon(); }, true);
+  document.addEventListener('wheel', (event) => {
+    if (event.target instanceof Element && event.target.closest('#slider')) soon();
+  }, { capture: true, passive: true });
   return { connect, receive, drawLayer };
 })();
