@@ -90,6 +90,16 @@ def test_a_network_without_features_says_so(guided: Guided, studio: Studio) -> N
     assert json.loads(view_of(Shown(unable, "grey.png"), Visit(None)))["able"] is False
 
 
+@pytest.mark.parametrize(
+    ("color", "name"),
+    [("#c02030", "red"), ("#7b4a2e", "brown"), ("#a5854a", "sand")],
+)
+def test_points_are_named_by_their_own_color(color: str, name: str, guided: Guided) -> None:
+    shown = show(guided.with_guides(Guides((Point(0.9, 0.7, color),))))
+    (point,) = json.loads(view_of(shown, Visit(None)))["points"]
+    assert point["name"].split()[-1] == name
+
+
 def test_the_view_describes_points_and_offers_colors(guided: Guided) -> None:
     shown = show(guided.with_guides(RED))
     view = json.loads(view_of(shown, Visit(None), turn=3, selected=0))

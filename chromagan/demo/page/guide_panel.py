@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+import numpy as np
 
+from chromagan.color import Rgb8, rgb8_to_lab
 from chromagan.demo.page.parts import Site, lane, photo_input
 from chromagan.demo.page.shown import Shown
 from chromagan.demo.page.visit import Visit
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from chromagan.demo.page.photo_tab import PhotoTab
 
 Update = dict[Any, Any]
+
+_OFFERS = 12  # colours to choose from
 
 _ON_LOAD = """
 window.guides.connect((edit) => trigger('edit', edit));
@@ -247,21 +251,35 @@ def _with_points(shown: Shown, points: tuple[Point, ...]) -> Shown:
 
 
 def _described(point: Point, shown: Shown, visit: Visit) -> dict[str, Any]:
-    offers = _offers(point, shown, visit, count=100)
-    name = min(offers, key=lambda offer: _distance(offer["color"], point.color))["name"]
+    name = visit.color(_name(point, shown))
     return {"x": point.x, "y": point.y, "color": point.color, "radius": point.radius, "name": name}
 
 
-def _offers(point: Point, shown: Shown, visit: Visit, count: int = 12) -> list[dict[str, str]]:
+def _name(point: Point, shown: Shown) -> str:
+    """The suggested colour that a point's is most like, at its own brightness."""
     prediction = shown.picture.colors.prediction
-    found = suggest_colors(prediction, point.x, point.y, count=count)
+    predicted, *_ = suggest_colors(prediction, point.x, point.y, count=1)
+    if point.color == predicted[1]:
+        return predicted[0]
+    luminance = float(rgb8_to_lab(_rgb(point.color))[0, 0, 0])
+    _, *offers = suggest_colors(prediction, point.x, point.y, luminance, count=100)
+    return min(offers, key=lambda offer: _distance(offer[1], point.color))[0]
+
+
+def _offers(point: Point, shown: Shown, visit: Visit) -> list[dict[str, str]]:
+    prediction = shown.picture.colors.prediction
+    found = suggest_colors(prediction, point.x, point.y, count=_OFFERS)
     return [{"color": color, "name": visit.color(name)} for name, color in found]
 
 
-def _distance(first: str, second: str) -> int:
-    """Between two `#rrggbb`, squared levels: near enough for a name."""
-    pairs = zip(bytes.fromhex(first[1:]), bytes.fromhex(second[1:]), strict=True)
-    return sum((a - b) ** 2 for a, b in pairs)
+def _distance(first: str, second: str) -> float:
+    """Between two `#rrggbb`, in ab: near enough for a name."""
+    one, other = (rgb8_to_lab(_rgb(color))[1:, 0, 0] for color in (first, second))
+    return float(np.hypot(*(one - other)))
+
+
+def _rgb(color: str) -> Rgb8:
+    return np.frombuffer(bytes.fromhex(color[1:]), np.uint8).reshape(1, 1, 3)
 
 
 def _completed(entry: Any, shown: Shown) -> Any:

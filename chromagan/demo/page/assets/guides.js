@@ -122,6 +122,8 @@ window.guides = (() => {
     state.points.forEach((point, index) => {
       const name = root.querySelector(`[data-name="${index}"]`);
       if (name) name.textContent = point.name || '…';
+      const number = root.querySelector(`[data-key="n${index}"]`);
+      if (number) number.style.setProperty('--color', point.color || 'transparent');
     });
   }
 
@@ -149,6 +151,7 @@ window.guides = (() => {
         onfocus: () => select(index),
         oninput: (event) => live(index, event.target.value),
         onchange: (event) => settle(index, event.target.value),
+        onblur: () => requestAnimationFrame(drawList),
       }),
       element('span', { class: 'guide-name', 'data-name': index }, [point.name || '…']),
       coordinate(point, index, 'x', label),
