@@ -238,11 +238,6 @@ def described(record: type[Any]) -> list[Described]:
     return found
 
 
-def stored_columns(record: type[Any], table: str) -> list[str]:
-    """Names of the columns of a record that a table stores."""
-    return [entry.name for entry in described(record) if entry.column.table == table]
-
-
 SENT_BY_PAGE = tuple(e for e in described(VoteRecord) if e.column.bounds is not None)
 """What the page tells about the circumstances of an answer."""
 

@@ -17,6 +17,7 @@ from scipy import integrate, stats
 from scipy.special import expit, logit
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
+from study_simulation import Design, simulate_votes
 
 from study.analysis.agreement import agreement, krippendorff_alpha
 from study.analysis.contrasts import (
@@ -43,13 +44,11 @@ from study.analysis.results import detectable_difference
 from study.analysis.votes import checked_votes
 from study.rehearsal.simulation import (
     AnswerModel,
-    Design,
     Effects,
     RawVotes,
     intercept_for,
     mean_rate,
     simulate_raw,
-    simulate_votes,
 )
 from study.settings import read_part
 
@@ -738,7 +737,7 @@ def test_impossible_rates_are_refused(rate: float) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("picture_sd", [0.0, 0.5])
 def test_intervals_cover_and_comparisons_err_as_often_as_they_say(picture_sd: float) -> None:
-    """300 studies: 95 % intervals cover in [0.92, 0.98], false positives lie in [0.02, 0.08]."""
+    """300 studies: 95 % intervals cover in [0.93, 0.97], false positives lie in [0.02, 0.08]."""
     runs, rates = 300, {"real": 0.87, "full": 0.77, "twin": 0.77, "no-gan": 0.61}
     design = Design(rates, 62, 48, 200, effects=Effects(picture_sd=picture_sd))
     rng = np.random.default_rng(2026)
@@ -770,7 +769,7 @@ def test_intervals_cover_and_comparisons_err_as_often_as_they_say(picture_sd: fl
         "false positives, clustered": wrong_clustered / runs,
     }
     print(picture_sd, figures)
-    assert 0.92 <= figures["coverage"] <= 0.98, figures
+    assert 0.93 <= figures["coverage"] <= 0.97, figures
     assert figures["naive coverage"] < 0.92, figures
     assert figures["false positives, clustered"] <= 0.08, figures
     if picture_sd == 0.0:

@@ -245,3 +245,33 @@ def test_a_fixed_exposure_ends_in_a_mask(
             assert page.locator("#stage img").count() == 0
             page.keyboard.press("f")
             assert at_trial(page)
+
+
+def test_two_pictures_fit_beside_each_other_on_a_phone(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    config = make_study(tmp_path_factory.mktemp("pairs"), task="pairs")
+    with opened(config) as survey, served(survey) as url:
+        size = {"width": 390, "height": 664}
+        for page in _page(browser, url, viewport=size, has_touch=True, is_mobile=True):
+            to_trials(page)
+            first, second = (image.bounding_box() for image in page.locator("#stage img").all())
+            assert first is not None
+            assert second is not None
+            assert first["y"] == second["y"]
+            assert 0 <= first["x"] < first["x"] + first["width"] <= second["x"]
+            assert second["x"] + second["width"] <= 390
+            assert page.locator("#stage img").last.get_attribute("alt") == (
+                "Practice picture 1 of 2, right"
+            )
+            group = page.get_by_role(
+                "group", name="Which of the two pictures looks more realistic?"
+            )
+            group.get_by_role("button", name="The left one").tap()
+            page.get_by_text("was the real photograph").wait_for()
+            while at_trial(page):
+                page.locator(ENABLED).last.tap()
+            assert finish(page) in {"GOOD", "CHECK"}
+            votes = load_records(survey.database.url.render_as_string()).votes
+            chosen_right = [vote.answer is not vote.method_on_left for vote in votes[1:]]
+            assert chosen_right == [True] * 9

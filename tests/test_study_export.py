@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from study_simulation import Design, simulate_votes
 
 from study.analysis.votes import StudyData, VotesError, checked_votes, from_database, from_export
 from study.export import as_jsonl, for_spreadsheet, main, write_export
 from study.records import ParticipantRecord, Stimulus
-from study.rehearsal.simulation import Design, simulate_votes
 from study.report import main as report
 from study.simulate import main as simulate
 

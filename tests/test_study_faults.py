@@ -44,10 +44,12 @@ def test_a_killed_server_loses_no_acknowledged_vote(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ten_kills_under_load(tmp_path: Path) -> None:
+@pytest.mark.timeout(1800)
+def test_ten_kills_of_two_workers_with_a_vote_log(tmp_path: Path) -> None:
     config = make_study(tmp_path)
     options = LoadOptions(participants=10, votes=600, think_s=(0.0, 0.3), kills=10)
-    checked, refused = _run(config, f"sqlite:///{tmp_path / 'v.sqlite'}", options)
+    url, log = f"sqlite:///{tmp_path / 'v.sqlite'}", str(tmp_path / "log")
+    checked, refused = _run(config, url, options, "--workers", "2", "--vote-log", log)
     _assert_nothing_lost(checked, refused)
 
 

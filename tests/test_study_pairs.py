@@ -15,16 +15,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit
+from study_simulation import PairDesign, expected_wins, simulate_pairs
 from study_site import STEADY, make_study, opened, served
 from test_study_server import submit, to_trials, vote_body
 
 from study.analysis.evaluation import analyse
-from study.analysis.pairs import compare_pairs, fit_bradley_terry
+from study.analysis.pairs import compare_pairs, fit_bradley_terry, refit
 from study.analysis.plan import Plan
 from study.analysis.votes import checked_votes
 from study.records import DATA, REAL, Stimulus
 from study.rehearsal.participants import simulate_directly
-from study.rehearsal.simulation import AnswerModel, PairDesign, expected_wins, simulate_pairs
+from study.rehearsal.simulation import AnswerModel
 from study.report import main as report
 from study.stimuli.design import pair_trials, plan_session
 from study.store.database import load_records
@@ -155,6 +156,17 @@ def test_two_methods_are_their_log_odds_and_more_are_the_textbook_fit() -> None:
     assert ours == pytest.approx(choix.opt_pairwise(4, listed), abs=1e-4)
 
 
+def test_many_fits_at_once_are_those_of_choix_one_by_one() -> None:
+    rng = np.random.default_rng(1)
+    wins = rng.integers(3, 30, (50, 4, 4)).astype(float)
+    wins[:, range(4), range(4)] = 0.0
+    many = refit(wins, np.zeros(4))
+    for one, fit in zip(wins, many, strict=True):
+        assert fit == pytest.approx(fit_bradley_terry(one), abs=1e-6)
+    wins[7, 2] = 0.0  # the third never wins: no maximum
+    assert np.abs(refit(wins, np.zeros(4))).max() < 12.0
+
+
 def pair_votes(seed: int, **design: object) -> pd.DataFrame:
     return checked_votes(simulate_pairs(PairDesign(**design), seed=seed), "test")  # type: ignore[arg-type]
 
@@ -210,7 +222,7 @@ def test_strengths_are_covered_as_often_as_their_intervals_say() -> None:
     covered = total = 0
     for run in range(runs):
         found = compare_pairs(
-            checked_votes(simulate_pairs(design, seed=run), "test"), resamples=300, seed=run
+            checked_votes(simulate_pairs(design, seed=run), "test"), resamples=1000, seed=run
         )
         assert found is not None
         for entry in found.strengths:

@@ -11,13 +11,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from PIL import Image
+from study_simulation import Design, simulate_votes
 
 from study.analysis.contrasts import Comparison
 from study.analysis.evaluation import analyse
 from study.analysis.intervals import Estimate, wilson
 from study.analysis.plan import Plan
 from study.analysis.votes import StudyData, checked_votes
-from study.rehearsal.simulation import Design, Effects, simulate_votes
+from study.rehearsal.simulation import Effects
 from study.report import main, write_report
 from study.reporting.background import exit_answers
 from study.reporting.gallery import Thumbnails, gallery

@@ -125,8 +125,9 @@ def clustered_shares(
     y = answer.astype(np.float64)
     shares = np.bincount(method, weights=y, minlength=methods) / votes
     influence = (y - shares[method]) / votes[method]
+    scores = np.where(method[:, None] == np.arange(methods), influence[:, None], 0.0)
     both = participant * (int(image.max()) + 1) + image
-    parts = [_meat(influence, method, group, methods) for group in (participant, image, both)]
+    parts = [clustered_sum(scores, group) for group in (participant, image, both)]
     return ClusteredShares(
         shares,
         votes,
@@ -138,15 +139,15 @@ def clustered_shares(
     )
 
 
-def _meat(influence: Floats, method: Codes, group: Codes, methods: int) -> Floats:
+def clustered_sum(scores: Floats, group: Codes) -> Floats:
+    """c_g Σ_g s_g s_gᵀ of the clusters' summed scores; scores (N, K), group (N,)."""
     _, group = np.unique(group, return_inverse=True)
-    groups, n = int(group.max()) + 1, len(influence)
-    cell = group * methods + method
-    sums = np.bincount(cell, weights=influence, minlength=groups * methods)
-    sums = sums.reshape(groups, methods)
-    if groups < 2 or n <= methods:
-        return np.full((methods, methods), np.nan)
-    factor = groups / (groups - 1) * (n - 1) / (n - methods)
+    n, k = scores.shape
+    groups = int(group.max()) + 1
+    if groups < 2 or n <= k:
+        return np.full((k, k), np.nan)
+    sums = np.stack([np.bincount(group, weights=column) for column in scores.T], axis=1)
+    factor = groups / (groups - 1) * (n - 1) / (n - k)
     return np.asarray(factor * (sums.T @ sums), dtype=np.float64)
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy import stats
 from scipy.special import expit
 
-from study.analysis.intervals import Codes, Estimate, Floats
+from study.analysis.intervals import Codes, Estimate, Floats, clustered_sum
 
 _STEPS = 50
 
@@ -67,17 +67,8 @@ def fit_logit(
     bread = np.linalg.inv(design.T @ (design * (p * (1.0 - p))[:, None]))
     scores = design * (y - p)[:, None]
     both = participant * (int(image.max()) + 1) + image
-    parts = [bread @ _meat(scores, group) @ bread for group in (participant, image, both)]
+    parts = [bread @ clustered_sum(scores, group) @ bread for group in (participant, image, both)]
     return LogitFit(beta, parts[0] + parts[1] - parts[2], parts[0], parts[1])
-
-
-def _meat(scores: Floats, group: Codes) -> Floats:
-    _, group = np.unique(group, return_inverse=True)
-    n, k = scores.shape
-    groups = int(group.max()) + 1
-    sums = np.zeros((groups, k))
-    np.add.at(sums, group, scores)
-    return np.asarray(groups / (groups - 1) * (n - 1) / (n - k) * (sums.T @ sums))
 
 
 def order_effect(

