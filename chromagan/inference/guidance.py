@@ -39,25 +39,30 @@ REFERENCE_SAMPLES = 600
 _RIM = 8  # samples on the circle of a point with a radius
 
 POINTS = Kernel(
-    drift=Component(tau=2.77, luminance=21.4, chroma=8.4, place=1.0),
-    drift_noise=0.6,
-    tolerance=15.0,
+    drift=Component(tau=2.64, luminance=25.0, chroma=6.21, place=1.52),
+    drift_noise=1.34,
+    tolerance=12.9,
+    neutral=(5.46, 9.97),
     objects=(
-        Component(tau=1.0, luminance=20.5, chroma=30.0, place=0.3, weight=0.4),
-        Component(tau=27.1, luminance=24.4, chroma=9.3, place=0.137, weight=0.6),
+        Component(tau=0.5, luminance=10.0, chroma=15.0, place=0.6, weight=0.7),
+        Component(tau=13.7, luminance=19.7, chroma=8.4, place=0.13, weight=0.3),
     ),
     noise=0.04,
 )
-"""For samples of the picture itself."""
+"""For samples of the picture itself. Searched on 180 photographs (none of `val.tar`) for gains at
+1 to 50 random points and against losses; then the first object term was given more range, at no
+loss of gain, because it looks better: a click colours the whole wall."""
 
 REFERENCES = Kernel(
-    drift=Component(tau=2.58, luminance=25.9, chroma=14.5),
-    drift_noise=0.1,
-    tolerance=10.0,
-    objects=(Component(tau=0.5, luminance=30.0, chroma=40.0),),
-    noise=0.3,
+    drift=Component(tau=12.8, luminance=30.3, chroma=7.4),
+    drift_noise=0.0956,
+    tolerance=10.2,
+    neutral=(3.15, 18.3),
+    objects=(Component(tau=0.132, luminance=18.5, chroma=20.4),),
+    noise=0.69,
 )
-"""For samples of other pictures, whose places mean nothing here."""
+"""For samples of other pictures, whose places mean nothing here. Searched on halves of the same
+photographs."""
 
 
 def apply_guides(prediction: Prediction, guides: Guides) -> Floats:

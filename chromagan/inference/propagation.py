@@ -17,8 +17,10 @@ however large. Both kernels are sums of products of likeness:
                             - |ab_p - ab_q|^2 / 2 sigma_Ci^2 - |x_p - x_q|^2 / 2 sigma_Xi^2)
 
 over features f with the picture's mean removed, luminance L, the network's own colours ab and,
-within one picture, places x. Far from every sample, in whatever sense, the network's colours stay;
-two clicks on one dress count as one piece of knowledge; a click gets the colour it asks for.
+within one picture, places x. Where the network's chroma C is low it errs less, so that k_g also has
+the factors s_p s_q, s^2 = (C^2 + c0^2) / (C^2 + c1^2). Far from every sample, in whatever sense,
+the network's colours stay; two clicks on one dress count as one piece of knowledge; a click gets
+the colour it asks for.
 (A normalised weighting, the usual choice, does neither: see `eval/README.md` for both, measured.)
 
 Everything here is a pure function of NumPy arrays and needs no network run.
@@ -67,6 +69,8 @@ class Kernel:
     """n_g: variance of a sample around the drift, relative to the drift's own."""
     tolerance: float
     """T, CIE units: a difference much larger than this is no drift."""
+    neutral: tuple[float, float]
+    """c0 and c1, CIE units of chroma: the drift of neutral places is c0 / c1 of that of others."""
     objects: tuple[Component, ...]
     """Their weights add up to 1."""
     noise: float
@@ -154,23 +158,34 @@ def propagate(field: Field, samples: Samples, kernel: Kernel) -> Floats:
     result = np.empty_like(field.ab)
     for rows, likeness in _to_picture(field, samples):
         change = likeness.of([kernel.drift]).T @ drift
+        change *= _spread(field.ab[rows].reshape(-1, 2), kernel)[:, None]
         change += likeness.of(kernel.objects, spot=kernel.noise).T @ objects
         result[rows] = field.ab[rows] + change.reshape(result[rows].shape)
     return result
 
 
 def _weights(samples: Samples, kernel: Kernel) -> tuple[Floats, Floats]:
-    """u and v of the module's formulas, `(N, 2)` each."""
+    """s u and v of the module's formulas, `(N, 2)` each."""
     likeness = _among(samples)
-    remainder = samples.difference
-    broad = likeness.of([kernel.drift])
+    remainder: Floats = samples.difference
+    spread = _spread(samples.ab, kernel)[:, None]
+    broad: Floats = likeness.of([kernel.drift]) * spread * spread.T
     for _ in range(_REWEIGHTINGS):
-        noise = kernel.drift_noise + _square(remainder).sum(axis=1) / kernel.tolerance**2
-        drift = _solve(broad, noise, samples.difference)
+        errors = kernel.drift_noise + _square(remainder).sum(axis=1) / kernel.tolerance**2
+        drift = _solve(broad, errors, samples.difference)
         remainder = samples.difference - broad @ drift
     placeless = np.isnan(samples.place[:, 0])
-    noise = _JITTER + np.where(placeless, np.float32(kernel.noise), 0)
-    return drift, _solve(likeness.of(kernel.objects, spot=kernel.noise), noise, remainder)
+    own = _JITTER + np.where(placeless, kernel.noise, 0)
+    objects = _solve(likeness.of(kernel.objects, spot=kernel.noise), own, remainder)
+    return spread * drift, objects
+
+
+def _spread(ab: Floats, kernel: Kernel) -> Floats:
+    """s of the module's formulas for colours `(N, 2)`: the drift's standard deviation."""
+    squared = _square(ab).sum(axis=1)
+    low, high = (np.float32(chroma**2) for chroma in kernel.neutral)
+    spread: Floats = np.sqrt((squared + low) / (squared + high))
+    return spread
 
 
 def _solve(covariance: Floats, noise: NDArray[np.floating], values: Floats) -> Floats:

@@ -1,7 +1,8 @@
-"""Zhang et al.: Real-Time User-Guided Image Colorization (SIGGRAPH 2017), automatic mode.
+"""Zhang et al.: Real-Time User-Guided Image Colorization (SIGGRAPH 2017).
 
-Input  four planes at 256×256: (L - 50) / 100, and no hints: ab = 0, mask = 0 (the released
-weights expect the mask uncentred). Output tanh × 110 at the full 256×256.
+Input  four planes at 256×256: (L - 50) / 100, and the hints: ab / 110 and a mask that is 1 where
+they are known, all 0 in automatic mode (the released weights expect the mask uncentred).
+Output tanh × 110 at the full 256×256.
 Full size as in `zhang16`. Key names are those of the authors' PyTorch release
 (`richzhang/colorization`, `colorizers/siggraph17.py`), with its unused 529-way class head.
 """
@@ -10,12 +11,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from chromagan.inference.recolour import check_image
 from eval.baselines.networks import convolutions, install, scaled
+from eval.baselines.pictures import join_lab, lightness, resize_bilinear
 from eval.baselines.weight_files import load_weights
 from eval.baselines.zhang16 import AB_RANGE, SIZE, LabMethod
+from eval.measures.quality import squash
 
 CLASSES = 529  # a 23×23 grid of (a, b)
 
@@ -47,10 +53,12 @@ class Zhang17Network(nn.Module):
         self.model_class = nn.Sequential(nn.Conv2d(c256, CLASSES, 1))
         self.model_out = nn.Sequential(nn.Conv2d(c128, 2, 1), nn.Tanh())
 
-    def forward(self, luminance: Tensor) -> Tensor:
+    def forward(self, luminance: Tensor, hints: Tensor | None = None) -> Tensor:
+        """`hints` (B, 3, H, W): a and b over 110, and the mask."""
         l_plane = (luminance - 50) / 100
-        no_hints = torch.zeros_like(l_plane).expand(-1, 3, -1, -1)  # a, b and the mask
-        conv1 = self.model1(torch.cat((l_plane, no_hints), dim=1))
+        if hints is None:
+            hints = torch.zeros_like(l_plane).expand(-1, 3, -1, -1)
+        conv1 = self.model1(torch.cat((l_plane, hints), dim=1))
         conv2 = self.model2(conv1[..., ::2, ::2])
         conv3 = self.model3(conv2[..., ::2, ::2])
         conv7 = self.model7(self.model6(self.model5(self.model4(conv3[..., ::2, ::2]))))
@@ -69,8 +77,28 @@ def _shortcut(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1))
 
 
-def load(name: str, weights: Path | str | None, device: str) -> LabMethod:
+class UserGuided(LabMethod):
+    """The method with points: patches of 7 pixels a side, as its interface reveals them."""
+
+    @torch.inference_mode()
+    def with_points(
+        self, image: NDArray[np.uint8], places: NDArray[np.float64], colors: NDArray[np.float32]
+    ) -> NDArray[np.uint8]:
+        """`places` (N, 2) are x and y in [0, 1], `colors` (N, 2) their ab in CIE units."""
+        device = next(self.network.parameters()).device
+        hints = torch.zeros(1, 3, self.size, self.size)
+        for (x, y), ab in zip(places * self.size, colors, strict=True):
+            rows, columns = (slice(max(0, int(v) - 3), int(v) + 4) for v in (y, x))
+            hints[0, :2, rows, columns] = torch.from_numpy(ab / AB_RANGE)[:, None, None]
+            hints[0, 2, rows, columns] = 1
+        check_image(image)
+        small = lightness(squash(image, self.size))
+        ab_map = self.network(small[None].to(device), hints.to(device))[0].float().cpu()
+        return join_lab(lightness(image), resize_bilinear(ab_map, *image.shape[:2]))
+
+
+def load(name: str, weights: Path | str | None, device: str) -> UserGuided:
     """The method with the authors' `.pth`, this project's `.safetensors`, or random weights."""
     loaded = load_weights(name, weights)
     network = install(Zhang17Network, loaded, device)
-    return LabMethod(name, "Zhang et al. 2017 (SIGGRAPH), automatic", loaded, network, SIZE)
+    return UserGuided(name, "Zhang et al. 2017 (SIGGRAPH), automatic", loaded, network, SIZE)
