@@ -285,6 +285,32 @@ def test_guides_click_color_undo_and_file(browser: Any, site: Site, tmp_path: Pa
         assert np.array_equal(shown_pixels(page), guided), "loaded: the same again"
 
 
+def test_guides_by_mouse_alone(browser: Any, site: Site, tmp_path: Path) -> None:
+    with visit(browser, site) as page:
+        upload(page, two_things(tmp_path / "disc.png"))
+        wait_for_photo(page, "disc")
+        handle = page.locator("#slider [data-testid=slider]").bounding_box()
+        middle = handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2
+        page.mouse.click(*middle)
+        page.mouse.down()
+        page.mouse.move(middle[0] + 60, middle[1], steps=3)
+        page.mouse.up()
+        assert page.locator(".guide-row").count() == 0, "the slider is no place for points"
+        click_result(page, 0.25, 0.5)
+        places = page.locator(".guide-place input")
+        expect(places.first).to_have_value("25")
+        dot = page.locator(".guide-dot").bounding_box()
+        x, y = dot["x"] + dot["width"] / 2, dot["y"] + dot["height"] / 2
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + 90, y, steps=4)
+        page.mouse.up()
+        expect(places.first).not_to_have_value("25")
+        assert int(places.first.input_value()) > 30
+        expect(places.nth(1)).to_have_value("50")
+        expect(page.locator(".guide-row")).to_have_count(1)
+
+
 def test_guides_by_keyboard(browser: Any, site: Site, tmp_path: Path) -> None:
     with visit(browser, site) as page:
         upload(page, two_things(tmp_path / "disc.png"))

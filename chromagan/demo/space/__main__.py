@@ -132,7 +132,7 @@ def write_study(target: Path) -> Folder:
             folder.copy(file, file.relative_to(ROOT).as_posix())
     for name in STUDY_USES:
         folder.copy(ROOT / name, name)
-    folder.write("app.py", texts.STUDY_APP)
+    folder.write("app.py", texts.study_app())
     folder.copy(ROOT / "LICENSE", "LICENSE")
     stated = _stated_requirements()
     lines = [stated[name] for name in STUDY_PACKAGES if name in stated]

@@ -331,7 +331,7 @@ window.guides = (() => {
     if (!pressed || event.button || !(event.target instanceof Element)) return;
     const far = Math.hypot(event.clientX - pressed.x, event.clientY - pressed.y);
     pressed = null;
-    if (far > MOVED || event.target.closest('button, .handle, .handle-wrap')) return;
+    if (far > MOVED || event.target.closest('button, [data-testid="slider"]')) return;
     const there = event.target.closest('#slider') && place(event);
     if (there) add(there.x, there.y);
   }, true);
