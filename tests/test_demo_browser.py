@@ -289,7 +289,7 @@ def test_guides_by_mouse_alone(browser: Any, site: Site, tmp_path: Path) -> None
     with visit(browser, site) as page:
         upload(page, two_things(tmp_path / "disc.png"))
         wait_for_photo(page, "disc")
-        handle = page.locator("#slider [data-testid=slider]").bounding_box()
+        handle = page.locator("#slider .icon-wrap").bounding_box()
         middle = handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2
         page.mouse.click(*middle)
         page.mouse.down()

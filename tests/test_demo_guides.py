@@ -18,7 +18,7 @@ from PIL import Image
 from chromagan.color import rgb8_to_lab
 from chromagan.demo.limits import Limits, Workers
 from chromagan.demo.networks import Networks
-from chromagan.demo.page.guide_panel import view_of
+from chromagan.demo.page.guide_view import view_of
 from chromagan.demo.page.layout import build_page
 from chromagan.demo.page.shown import Shown, show
 from chromagan.demo.page.visit import Visit

@@ -9,7 +9,6 @@ from typing import Any
 
 import gradio as gr
 
-from chromagan.demo.page.guide_panel import GuideParts
 from chromagan.demo.page.parts import Controls, Site, gallery, photo_input
 from chromagan.demo.pictures.marks import Pixels, save_png
 from chromagan.demo.pictures.photo import grey, resized
@@ -28,6 +27,42 @@ _COLOR_EXAMPLES = (
     "lighthouse-rocky-coast",
     "girl-face-paint",
 )
+_ON_LOAD = """
+window.guides.connect((edit) => trigger('edit', edit));
+watch('value', () => window.guides.receive(props.value));
+"""
+
+
+@dataclass(frozen=True)
+class GuideParts:
+    """editor: the list of points; what is drawn over the result belongs to it."""
+
+    editor: Any
+    load: Any
+    reference: Any
+
+    @classmethod
+    def build(cls, site: Site) -> GuideParts:
+        t = site.texts
+        editor = gr.HTML(
+            "",
+            html_template='<div id="guides"></div>',
+            js_on_load=_ON_LOAD,
+            elem_id="guides-block",
+        )
+        with gr.Accordion(t("guide_more"), open=False, elem_id="guides-more"):
+            gr.Markdown(t("reference_info"))
+            reference = photo_input(
+                label=t("reference"),
+                sources=["upload", "clipboard"],
+                height=200,
+                elem_id="reference",
+                buttons=[],
+            )
+            load = gr.UploadButton(
+                t("guide_load"), file_types=[".json"], size="sm", elem_id="guides-load"
+            )
+        return cls(editor, load, reference)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from typing import Any
 import gradio as gr
 
 from chromagan.demo.page import views
-from chromagan.demo.page.guide_panel import GuidePanel, view_of
+from chromagan.demo.page.guide_panel import GuidePanel
+from chromagan.demo.page.guide_view import view_of
 from chromagan.demo.page.parts import UNDOCUMENTED, Site, lane
 from chromagan.demo.page.photo_parts import PhotoParts, chosen_example
 from chromagan.demo.page.shown import Shown, show
@@ -83,7 +84,7 @@ class PhotoTab:
             event = chosen_example(kind)
             self.follow(examples.select(event, None, parts.photo, show_progress="hidden", **light))
         controls.network.input(self.again, [*controls.all, *state], outputs, **work)
-        GuidePanel(self._site, self).connect()
+        GuidePanel(self._site, parts, self.looked).connect()
         gr.on(
             [part.input for part in controls.look],
             self.relook,
