@@ -25,10 +25,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
+from chromagan.checkpoint.release_file import save_release
+from chromagan.config import ModelConfig
 from chromagan.demo import server, texts
 from chromagan.demo.guard import MAX_BODY_BYTES, Guard, names_an_address
 from chromagan.demo.limits import Limits
 from chromagan.demo.networks import Colors, Networks, NoNetworkError, on_gpu
+from chromagan.demo.page import views
 from chromagan.demo.pictures.batch import Progress, Stop, colorize_all
 from chromagan.demo.pictures.marks import stamped
 from chromagan.demo.pictures.names import MAX_BYTES, safe_stem, unused
@@ -38,6 +41,7 @@ from chromagan.images import ImageError
 from chromagan.inference.prediction import Prediction
 from chromagan.inference.recolour import recolour
 from chromagan.inference.swatches import suggest_colors
+from chromagan.model import build_generator
 from chromagan.samples import sample_paths
 
 COLOUR = next(path for path in sample_paths("color") if path.stem == "macaws")
@@ -210,6 +214,16 @@ def test_visible_mark_stays_in_its_corner(studio: Studio) -> None:
 def test_look_outside_its_range(values: tuple[float, float]) -> None:
     with pytest.raises(LookError, match="must be between"):
         Look(*values)
+
+
+def test_a_networks_own_words_are_shown(tmp_path: Path) -> None:
+    path = tmp_path / "mine" / "model.safetensors"
+    generator = build_generator(ModelConfig(architecture="lite", width=8))
+    save_release(path, generator, name="mine", title="My net", note="Knows <b>ships</b> best.")
+    studio = Studio(Networks({"mine": str(path)}), LIMITS)
+    assert studio.networks.title("mine") == "My net"
+    shown = views.facts(studio.colorize(UPLOAD), None, None, SAY)
+    assert "Knows &lt;b&gt;ships&lt;/b&gt; best." in shown
 
 
 def test_networks_refuse_to_serve_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -36,12 +36,14 @@ class NoNetworkError(RuntimeError):
 
 @dataclass(frozen=True)
 class Colors:
-    """What a network said about one picture, in how many seconds of its own."""
+    """What a network said about one picture, in how many seconds of its own; note: what its makers
+    say of it, a sentence or nothing."""
 
     prediction: Prediction
     network: str
     seconds: float
     device: str
+    note: str = ""
 
     @property
     def ab(self) -> npt.NDArray[np.float32]:
@@ -141,7 +143,9 @@ class Networks:
         """Run one network on one picture, uint8 (H, W, 3). Callers queue up behind each other."""
         chosen = name or self.default
         prediction, seconds = self._run(image, chosen)
-        return Colors(prediction, chosen, seconds, self.device(chosen))
+        release = self._release(chosen)
+        note = release.note if release else ""
+        return Colors(prediction, chosen, seconds, self.device(chosen), note)
 
     def predict_ab(self, image: Pixels, name: str | None = None) -> npt.NDArray[np.float32]:
         """The colours alone, for pictures whose classes nobody asks for."""

@@ -34,6 +34,8 @@ def facts(picture: Picture, score: float | None, grey_score: float | None, say: 
         colors.network,
     ]
     notes = [say.note(note) for note in picture.notes]
+    if colors.note:
+        notes.append(colors.note)
     if picture.tone is not Tone.GREY:
         notes.append(say(f"note_{picture.tone.value}"))
     lines = "".join(paragraph(note) for note in notes)
