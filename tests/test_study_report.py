@@ -479,3 +479,49 @@ def test_markdown_blocks_are_apart() -> None:
     assert tidy_markdown("# a\ntext\n| a |\n|---|\nmore\n\n\n- x\n- y\nend\n") == (
         "# a\n\ntext\n\n| a |\n|---|\n\nmore\n\n- x\n- y\n\nend\n"
     )
+
+
+def test_shares_are_shown_by_exposure_and_by_kind_of_scene(
+    votes: pd.DataFrame, tmp_path: Path
+) -> None:
+    kinds = votes["base_image"].map(lambda name: "people" if name < "b0015" else "outdoor")
+    varied = votes.assign(scene_kind=kinds, exposure_ms=[200.0, 1000.0] * (len(votes) // 2))
+    page = Page(written(tmp_path, varied, Plan(resamples=100)))
+    result = analyse(varied, Plan(resamples=100)).main
+    kept = varied[~varied["participant"].isin(analyse(varied, Plan(resamples=100)).excluded)]
+    for name, column in (("exposure", "exposure_ms"), ("kind of scene", "scene_kind")):
+        table = pd.read_csv(tmp_path / f"by-{name.replace(' ', '-')}.csv", dtype={"level": str})
+        data = kept[kept["kind"].isin(["real", "method"])].copy()
+        data["level"] = data[column].map(lambda v: f"{v:g}" if isinstance(v, float) else v)
+        expected = data.groupby(["method", "level"])["answer"].mean()
+        for row in table.to_dict("records"):
+            assert row["share"] == pytest.approx(expected[row["group"], row["level"]])
+        assert len(table) == len(expected) == len(result.factors[name])
+    assert "By exposure and by kind of scene" in page.text
+    plain = Page(written(tmp_path / "plain", votes, Plan(resamples=100)))
+    assert "By exposure and by kind of scene" not in plain.text
+    assert not list((tmp_path / "plain").glob("by-*.csv"))
+
+
+def test_the_methods_paragraph_states_the_records_and_marks_the_gaps(
+    votes: pd.DataFrame, tmp_path: Path
+) -> None:
+    config = {
+        "trials": 16,
+        "attention": {"trials": 3},
+        "exposure_ms": 500,
+        "mask_ms": 300,
+        "protocol": {"ethics": "the board of X, number 12_3", "pay": "3 euros"},
+    }
+    written(tmp_path, votes, Plan(resamples=100), config=config)
+    text = (tmp_path / "methods.txt").read_text(encoding="utf-8")
+    excluded = pd.read_csv(tmp_path / "exclusions.csv")
+    assert "visible for 500 ms" in text
+    assert "judged 16 trials in random order with 3 attention trials" in text
+    assert f"24 people answered; {len(excluded)} were excluded" in text
+    assert "paid 3 euros" in text
+    assert "[[how and where, dates]]" in text
+    tex = (tmp_path / "methods.tex").read_text(encoding="utf-8")
+    assert r"number 12\_3" in tex
+    assert r"recruited by \textbf{[how and where, dates]} and paid 3 euros" in tex
+    assert "[[" not in tex

@@ -151,6 +151,10 @@ class Database:
         self._lanes.submit(self._run_waiting)
         return job.future
 
+    def run(self, step: Callable[[Connection], T]) -> T:
+        """Run a step and wait for it; on PostgreSQL in this thread, so that answers keep theirs."""
+        return self.submit(step).result() if self.is_sqlite else self._write_alone(step)
+
     def _write_alone(self, step: Callable[[Connection], T]) -> T:
         with self.write() as connection:
             return step(connection)

@@ -61,9 +61,7 @@ def _together(
 
     @functools.wraps(step)
     def submitted(self: Sessions, /, *args: P.args, **options: P.kwargs) -> T:
-        return self.database.submit(
-            lambda connection: step(self, connection, *args, **options)
-        ).result()
+        return self.database.run(lambda connection: step(self, connection, *args, **options))
 
     return submitted
 
