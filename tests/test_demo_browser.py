@@ -299,6 +299,8 @@ def test_guides_by_mouse_alone(browser: Any, site: Site, tmp_path: Path) -> None
         click_result(page, 0.25, 0.5)
         places = page.locator(".guide-place input")
         expect(places.first).to_have_value("25")
+        expect(page.locator(".guide-swatch").first).to_be_visible()  # nothing is under way
+        expect(page.locator(".guide-dot")).to_be_visible()
         dot = page.locator(".guide-dot").bounding_box()
         x, y = dot["x"] + dot["width"] / 2, dot["y"] + dot["height"] / 2
         page.mouse.move(x, y)

@@ -265,12 +265,18 @@ window.guides = (() => {
     };
   }
 
+  let dragged = false; // a dot in hand must not be replaced by an answer that arrives
+
   function drawLayer() {
+    if (dragged) return;
     const host = find('#slider');
     const frame = host && box();
     let layer = find('#guide-layer');
     if (layer && layer.parentElement !== host) { layer.remove(); layer = null; }
-    if (!frame) { if (layer) layer.replaceChildren(); return; }
+    if (!frame) { // no picture; or one that is on its way, whose loading draws again
+      if (layer && !host.querySelector('img')) layer.replaceChildren();
+      return;
+    }
     if (!layer) {
       layer = element('div', { id: 'guide-layer' });
       host.append(layer);
@@ -299,6 +305,7 @@ window.guides = (() => {
     const dot = event.currentTarget;
     const start = { x: event.clientX, y: event.clientY };
     let moved = false;
+    dragged = true;
     dot.setPointerCapture(event.pointerId);
     const move = (now) => {
       moved = moved || Math.hypot(now.clientX - start.x, now.clientY - start.y) > MOVED;
@@ -308,6 +315,7 @@ window.guides = (() => {
       dot.style.top = `${now.clientY - origin.top}px`;
     };
     const end = (now) => {
+      dragged = false;
       dot.removeEventListener('pointermove', move);
       dot.removeEventListener('pointerup', end);
       dot.removeEventListener('pointercancel', end);
@@ -315,6 +323,7 @@ window.guides = (() => {
       if (there) alter(index, there);
       else if (moved) draw();
       else select(index);
+      drawLayer();
     };
     dot.addEventListener('pointermove', move);
     dot.addEventListener('pointerup', end);
