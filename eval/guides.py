@@ -53,9 +53,8 @@ REFERENCE = "other half as reference"
 PROTOCOL = (
     "Random points, uniform over the places of the network's grid, seeded per photograph; their "
     "true colours; PSNR at 224² in the official definition, gain over the same network without "
-    "points, mean over photographs with 95 % bootstrap interval. The curves of Zhang et al. 2017 "
-    "and iColoriT exist as plots only, over other images, sizes and networks: no number of theirs "
-    "belongs in this table."
+    "points, mean over photographs with 95 % bootstrap interval. The published curves of Zhang et "
+    "al. 2017 and iColoriT are over other images, sizes and networks: none is quoted beside these."
 )
 
 Gains = dict[tuple[str, int], list[float]]

@@ -136,8 +136,8 @@ def sample(field: Field, places: NDArray[np.floating], colors: NDArray[np.floati
     """Samples of the picture itself: `places` `(N, 2)` in [0, 1], their ab `colors` `(N, 2)`."""
     size = np.array(field.luminance.shape[::-1])
     column, row = np.clip((places * size).astype(np.intp), 0, size - 1).T
-    rows = _enlarging(field.features.shape[1], size[1])[row]
-    columns = _enlarging(field.features.shape[2], size[0])[column]
+    rows = enlarging(field.features.shape[1], size[1])[row]
+    columns = enlarging(field.features.shape[2], size[0])[column]
     features = np.einsum("nh,chw,nw->nc", rows, field.features, columns, optimize=True)
     ab = field.ab[row, column]
     return Samples(
@@ -240,8 +240,8 @@ def _to_picture(field: Field, samples: Samples) -> Iterator[tuple[slice, _Likene
     height, width = field.luminance.shape
     channels, low_height, low_width = field.features.shape
     low = (samples.features @ field.features.reshape(channels, -1)).reshape(-1, low_width)
-    wide = (low @ _enlarging(low_width, width).T).reshape(-1, low_height, width)
-    taller = _enlarging(low_height, height)
+    wide = (low @ enlarging(low_width, width).T).reshape(-1, low_height, width)
+    taller = enlarging(low_height, height)
     y, x = ((np.arange(side, dtype=np.float32) + 0.5) / side for side in (height, width))
     for rows in _blocks(height, width * len(wide)):
         places = np.stack(np.broadcast_arrays(x, y[rows, None]), axis=-1).reshape(-1, 2)
@@ -263,7 +263,7 @@ def _distance(these: Floats, those: Floats) -> Floats:
     return squared
 
 
-def _enlarging(low: int, high: int) -> Floats:
+def enlarging(low: int, high: int) -> Floats:
     """The matrix `(high, low)` of bilinear interpolation between pixel centres."""
     place = np.clip((np.arange(high) + 0.5) * low / high - 0.5, 0, low - 1)
     first = np.minimum(place.astype(np.intp), max(low - 2, 0))

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from chromagan.color import Floats, Rgb8, rgb8_to_lab
 from chromagan.inference.guidance import POINTS
-from chromagan.inference.propagation import Field, propagate, sample
+from chromagan.inference.propagation import Field, enlarging, propagate, sample
 from eval.measures.quality import psnr, rebuild
 
 COUNTS = (0, 1, 2, 5, 10, 20, 50, 100)
@@ -38,8 +38,12 @@ class Normalised:
         known = sample(field, places, colors)
         height, width = field.luminance.shape
         grid = (np.mgrid[:height, :width].reshape(2, -1).T[:, ::-1] + 0.5) / (width, height)
-        features = sample(field, grid, np.zeros((len(grid), 2))).features
-        exponent = (features @ known.features.T - 1) / self.tau
+        channels, low_height, low_width = field.features.shape
+        low = (known.features @ field.features.reshape(channels, -1)).reshape(
+            -1, low_height, low_width
+        )
+        cosine = enlarging(low_height, height) @ low @ enlarging(low_width, width).T
+        exponent = (cosine.reshape(len(low), -1).T - 1) / self.tau
         exponent -= (field.luminance.reshape(-1, 1) - known.luminance) ** 2 / (
             2 * self.luminance**2
         )
@@ -63,7 +67,7 @@ def along_edges(field: Field, places: npt.NDArray[np.float64], colors: Floats) -
     vanish, as in the authors' program.
     """
     from scipy.sparse import diags, eye
-    from scipy.sparse.linalg import spsolve
+    from scipy.sparse.linalg import splu
 
     known = sample(field, places, colors)
     height, width = field.luminance.shape
@@ -74,7 +78,7 @@ def along_edges(field: Field, places: npt.NDArray[np.float64], colors: Floats) -
     values = np.zeros((height * width, 2))
     values[index] = known.difference
     system = eye(height * width) - diags(free) @ _neighbours(field.luminance)
-    change = spsolve(system.tocsc(), values, permc_spec="COLAMD")
+    change = splu(system.tocsc(), permc_spec="MMD_AT_PLUS_A").solve(values)
     result: Floats = field.ab + change.reshape(field.ab.shape).astype(np.float32)
     return result
 
