@@ -145,6 +145,13 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
         help='write the colour alone as well, for the blend mode "Color" over the scan',
     )
     group.add_argument(
+        "--sign",
+        nargs=2,
+        type=Path,
+        metavar=("CERT", "KEY"),
+        help="add Content Credentials, signed with this certificate chain and key (PEM)",
+    )
+    group.add_argument(
         "--sidecar", action="store_true", help="write how it was made beside it, .json and .xmp"
     )
 
@@ -387,6 +394,7 @@ def _tools(args: argparse.Namespace, photos: int) -> tuple[Any, Any]:
             network_sha256=network,
             layer=args.layer,
             sidecar=args.sidecar,
+            signer=_signer(args.sign),
         ),
     )
 
@@ -405,6 +413,17 @@ def _device(name: str) -> str:
 
     count = torch.cuda.device_count()
     return f"cuda:{int(local) % count}" if count else name
+
+
+def _signer(files: Sequence[Path] | None) -> Any:
+    if files is None:
+        return None
+    from chromagan.images.credentials import CertificateSigner, CredentialsError
+
+    try:
+        return CertificateSigner(files[0], files[1])
+    except CredentialsError as error:
+        raise _UsageError(f"--sign: {error}") from None
 
 
 def summary(done: int, skipped: int, failed: int, results: int = 0) -> str:

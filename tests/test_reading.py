@@ -64,8 +64,9 @@ def test_a_cut_jpeg_is_refused_unless_insisted(lost: int, progressive: bool) -> 
     photo = Image.fromarray(np.tile(SMOOTH, (4, 4, 1)))
     whole = encoded(photo, "JPEG", quality=95, progressive=progressive)
     cut = whole[:-lost]
-    with pytest.raises(ImageError, match=r"truncated.*--accept-damaged"):
+    with pytest.raises(ImageError, match="truncated") as caught:
         read_image(io.BytesIO(cut))
+    assert caught.value.salvageable
     rest = read_photo(io.BytesIO(cut), accept_damaged=True)
     assert rest.notes == ("the file was cut off; what is missing stays grey",)
     assert rest.pixels.shape == (256, 320, 3)

@@ -41,6 +41,7 @@ _TEXTS = {
 }
 _RAW_EXIF, _RAW_IPTC = "Raw profile type exif", "Raw profile type iptc"
 _MAX_TEXT = 100_000
+_MANIFEST_REACH = 1 << 20
 # C2PA's boxes: an APP11 segment in JPEG, a caBX chunk in PNG, a C2PA chunk in RIFF, a tag in TIFF
 _MANIFEST_MARKS = (b"jumbc2pa", b"c2pa.claim", b"c2pa.assertions")
 
@@ -95,12 +96,18 @@ def read_metadata(file: Opened) -> Metadata:
 
 
 def has_manifest(file: Opened) -> bool:
-    """Whether Content Credentials are inside, by the names of their boxes."""
-    position = file.stream.tell()
-    file.stream.seek(0)
-    head = file.stream.read(1 << 20)
-    file.stream.seek(position)
-    return any(mark in head for mark in _MANIFEST_MARKS)
+    """Whether Content Credentials are inside, by the names of their boxes.
+
+    They stand in front of the pixels (JPEG, PNG) or at the end (TIFF, WebP).
+    """
+    stream = file.stream
+    size = stream.seek(0, 2)
+    found = False
+    for start in {0, max(0, size - _MANIFEST_REACH)}:
+        stream.seek(start)
+        data = stream.read(_MANIFEST_REACH)
+        found = found or any(mark in data for mark in _MANIFEST_MARKS)
+    return found
 
 
 def _bytes(value: Any) -> bytes | None:
@@ -133,9 +140,9 @@ def _iptc(info: Mapping[Any, Any]) -> bytes | None:
 
 
 def _unhex(raw: str) -> bytes:
-    """ImageMagick's "raw profile": name, length, and hexadecimal digits in lines."""
+    """ImageMagick's "raw profile": a line of name, one of length, and hexadecimal digits."""
     try:
-        return bytes.fromhex("".join(raw.split()[2:]))
+        return bytes.fromhex("".join(raw.strip().splitlines()[2:]))
     except ValueError:
         return b""
 

@@ -33,7 +33,6 @@ _DEEP_PNG_SPACES: dict[int, tuple[Space, str | None]] = {
 }
 _END_OF_JPEG = b"\xff\xd9"
 _MAX_FILLS = 1000
-_JPEG_HINT = "; what is left of it can be used with --accept-damaged"
 
 
 @dataclass(frozen=True)
@@ -88,9 +87,9 @@ def read_photo(
         except MemoryError:
             raise ImageError(file.name, "decoding it needs more memory than there is") from None
         except Exception as error:  # decoders raise anything on damaged data
-            hint = "" if file.kind is not JPEG or accept_damaged else _JPEG_HINT
-            text = f"the image is damaged or truncated ({brief(error)}){hint}"
-            raise ImageError(file.name, text) from None
+            text = f"the image is damaged or truncated ({brief(error)})"
+            cut = file.kind is JPEG and not accept_damaged
+            raise ImageError(file.name, text, salvageable=cut) from None
     upright = np.ascontiguousarray(_oriented(pixels, orientation))
     return Photo(upright, file.kind.name, notes, metadata)
 

@@ -34,6 +34,7 @@ from chromagan.inference.products import Products, finish
 
 PIXEL_BUDGET = 48_000_000
 """Pixels in flight at once; each costs about seven bytes while decoded or encoded."""
+_SALVAGE_HINT = "; --accept-damaged colours what is left of it"
 _DEEP_COST = 2  # so many times the bytes of an 8-bit pixel
 
 
@@ -194,7 +195,8 @@ def _collect(state: _State, settings: Settings) -> Iterator[Outcome]:
             future.result()
             state.decoded.append(item)
         except ImageError as error:
-            yield Outcome(item.job, str(error))
+            hint = _SALVAGE_HINT if error.salvageable else ""
+            yield Outcome(item.job, str(error) + hint)
         if state.decoding and not state.decoding[0][1].done():
             return
 
