@@ -7,13 +7,17 @@ included, so it comes last; what the original's own credentials said is kept ins
 from __future__ import annotations
 
 import base64
+import io
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from chromagan.images.errors import ImageError, brief
 from chromagan.images.opening import opened
+from chromagan.images.png import write_png
 from chromagan.images.provenance import SOURCE_TYPE, SYSTEM, Provenance
 
 _TYPES = {
@@ -33,6 +37,7 @@ _ALGORITHMS = {
     b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01": "ps256",
     b"\x2b\x65\x70": "ed25519",
 }
+_UNKNOWN = {"title": "original", "format": "image/png", "relationship": "parentOf"}
 _UNTRUSTED = "signingCredential.untrusted"
 
 
@@ -71,32 +76,42 @@ class CertificateSigner:
             text = f"{error.filename}: it cannot be read ({error.strerror})"
             raise CredentialsError(text) from None
         try:
-            info = c2pa.C2paSignerInfo(_algorithm(private, key), chain, private, authority)
-            c2pa.Signer.from_info(info).close()
+            settings = {"builder": {"thumbnail": {"enabled": False}}}
+            self._context = c2pa.Context(c2pa.Settings.from_dict(settings))
+            self._info = c2pa.C2paSignerInfo(_algorithm(private, key), chain, private, authority)
+            self._try()
         except CredentialsError:
             raise
         except Exception as error:
-            raise CredentialsError(
-                f"{certificate}, {key}: they cannot sign ({brief(error)})"
-            ) from None
-        self._info = info
-        self._context = c2pa.Context(
-            c2pa.Settings.from_dict({"builder": {"thumbnail": {"enabled": False}}})
-        )
+            text = f"{certificate}, {key}: they cannot sign ({brief(error)})"
+            raise CredentialsError(text) from None
+
+    def _try(self) -> None:
+        """Sign the smallest picture: a wrong key shows now, not after the first photograph."""
+        pixel = io.BytesIO()
+        write_png(pixel, np.zeros((1, 1, 3), np.uint8))
+        made = Provenance("", "", "")
+        builder = _library().Builder(_claims(made, "image/png", [_UNKNOWN]), self._context)
+        self._finish(builder, "image/png", pixel, io.BytesIO())
+
+    def _finish(self, builder: Any, kind: str, source: Any, target: Any) -> None:
+        source.seek(0)
+        c2pa = _library()
+        builder.set_intent(c2pa.C2paBuilderIntent.EDIT)
+        builder.sign(c2pa.Signer.from_info(self._info), kind, source, target)
 
     def sign(self, unsigned: Path, signed: Path, original: Path, made: Provenance) -> None:
         """Copy `unsigned` to `signed` with a manifest that names the original its parent."""
-        c2pa = _library()
         kind, parent = _type_of(unsigned), _type_of(original)
         ingredient = {"title": original.name, "format": parent, "relationship": "parentOf"}
         known = parent in _TYPES.values()
-        builder = c2pa.Builder(_claims(made, kind, [] if known else [ingredient]), self._context)
+        claims = _claims(made, kind, [] if known else [ingredient])
+        builder = _library().Builder(claims, self._context)
         if known:
-            builder.set_intent(c2pa.C2paBuilderIntent.EDIT)
             with original.open("rb") as stream:
                 builder.add_ingredient(ingredient, parent, stream)
         with unsigned.open("rb") as source, signed.open("w+b") as target:
-            builder.sign(c2pa.Signer.from_info(self._info), kind, source, target)
+            self._finish(builder, kind, source, target)
 
 
 def _claims(made: Provenance, kind: str, ingredients: list[dict[str, str]]) -> dict[str, Any]:
