@@ -9,6 +9,7 @@ from chromagan import __version__
 
 COMMANDS = {
     "colorize": ("chromagan.colorize", "colour photographs from the command line"),
+    "inspect": ("chromagan.inspect", "tell how results were made, and verify them"),
     "demo": ("chromagan.demo.__main__", "serve the web page"),
     "train": ("chromagan.train", "train a network"),
     "release": ("chromagan.release", "make a release of a training run"),
