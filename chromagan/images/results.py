@@ -83,9 +83,10 @@ def _texts(kept: Metadata) -> dict[str, str]:
 def _in_own_profile(
     pixels: NDArray[Any], found: Metadata, notes: list[str]
 ) -> tuple[NDArray[Any], bytes | None]:
-    if found.icc is None or profile_space(found.icc) != "RGB":
-        what = "no profile" if found.icc is None else "no RGB profile"
-        notes.append(f"the input has {what} to convert back into; the result is sRGB")
+    if found.icc is None:
+        return pixels, None
+    if profile_space(found.icc) != "RGB":
+        notes.append("the input has no RGB profile to convert back into; the result is sRGB")
         return pixels, None
     try:
         return np.asarray(from_srgb(pixels, found.icc)), found.icc
