@@ -105,11 +105,16 @@ def measure(name: str, config: TrainConfig, steps: int) -> Report:
     rate = matmul_rate(trainer.device, torch.bfloat16 if config.bf16 else torch.float32)
     total = sum(times.values())
     return Report(
-        name=name, batch=config.batch, seconds=seconds, images_per_s=config.batch / seconds,
-        gflop_per_image=flops / 1e9, utilisation=flops * config.batch / seconds / rate,
+        name=name,
+        batch=config.batch,
+        seconds=seconds,
+        images_per_s=config.batch / seconds,
+        gflop_per_image=flops / 1e9,
+        utilisation=flops * config.batch / seconds / rate,
         shares={part: value / total for part, value in times.items()},
-        data_images_per_s=config.batch / times["data"], peak_gib=peak_gib(trainer.device),
-    )  # fmt: skip
+        data_images_per_s=config.batch / times["data"],
+        peak_gib=peak_gib(trainer.device),
+    )
 
 
 def configurations(data: str, out: Path, args: argparse.Namespace) -> dict[str, TrainConfig]:
@@ -120,9 +125,15 @@ def configurations(data: str, out: Path, args: argparse.Namespace) -> dict[str, 
     model = ModelConfig(architecture=args.arch)
     weights = VARIANTS["full"] if args.teacher != "none" else VARIANTS["no-class"]
     common = TrainConfig(
-        model=model, weights=weights, data=(data,), trunk_weights="none", teacher=args.teacher,
-        device=args.device, save_every=10**9, max_steps=10**6,
-    )  # fmt: skip
+        model=model,
+        weights=weights,
+        data=(data,),
+        trunk_weights="none",
+        teacher=args.teacher,
+        device=args.device,
+        save_every=10**9,
+        max_steps=10**6,
+    )
     fast = preset_settings("fast", args.arch) | {"crop": 224, "batch": args.batch}
     fast["teacher"] = args.teacher
     on_cpu = local_device(args.device).type == "cpu"

@@ -223,17 +223,27 @@ class TrainConfig:
         _require(0 <= self.ema < 1, "--ema", "in [0, 1)", self.ema)
         _require(self.log_eps > 0, "--log-eps", "above 0", self.log_eps)
         _require(self.cache_views >= 0, "--cache-views", "at least 0", self.cache_views)
-        _require(self.max_steps is None or self.max_steps >= 1, "--max-steps", "at least 1",
-                 self.max_steps)  # fmt: skip
+        _require(
+            self.max_steps is None or self.max_steps >= 1,
+            "--max-steps",
+            "at least 1",
+            self.max_steps,
+        )
         _require(self.save_every >= 1, "--save-every", "at least 1", self.save_every)
         _require(self.validate_every >= 1, "--validate-every", "at least 1", self.validate_every)
         for name in ("criterion", "optimizer", "critic_size", "schedule"):
             choices = get_args(get_type_hints(TrainConfig)[name])
-            _require(getattr(self, name) in choices, f"--{name.replace('_', '-')}",
-                     f"one of {', '.join(choices)}", getattr(self, name))  # fmt: skip
+            _require(
+                getattr(self, name) in choices,
+                f"--{name.replace('_', '-')}",
+                f"one of {', '.join(choices)}",
+                getattr(self, name),
+            )
         if self.cache_views and not self.freeze_trunk:
-            raise ConfigError("--cache-views needs --freeze-trunk: features of a trunk that "
-                              "learns are out of date at the next step")  # fmt: skip
+            raise ConfigError(
+                "--cache-views needs --freeze-trunk: features of a trunk that "
+                "learns are out of date at the next step"
+            )
         opposed = self.method != "chromagan" or self.weights.adversarial
         if not opposed and any(phase.name != "generator" for phase in self.planned_phases):
             raise ConfigError(
@@ -245,8 +255,12 @@ class TrainConfig:
     def _check_trunk(self, model: ModelConfig) -> None:
         vgg = model.architecture == "vgg16"
         stages = 4 if vgg else 7
-        _require(0 <= self.frozen_stages <= stages, "--frozen-stages", f"0 to {stages}",
-                 self.frozen_stages)  # fmt: skip
+        _require(
+            0 <= self.frozen_stages <= stages,
+            "--frozen-stages",
+            f"0 to {stages}",
+            self.frozen_stages,
+        )
         own_trunk = vgg and self.trunk_weights not in (None, "none")
         if self.trunk_input == "pixels" and not own_trunk:
             raise ConfigError("--trunk-input pixels needs --arch vgg16 and --trunk-weights FILE")
@@ -289,9 +303,15 @@ def preset_settings(preset: Preset, architecture: Architecture) -> dict[str, Any
     }
     if architecture == "lite":
         return fast | {
-            "batch": 16, "crop": 160, "zoom": 0.7, "lr": 2e-3, "trunk_lr": 2e-4, "class_lr": 2e-5,
-            "weight_decay": 0.01, "teacher": "efficientnet-lite2",
-        }  # fmt: skip
+            "batch": 16,
+            "crop": 160,
+            "zoom": 0.7,
+            "lr": 2e-3,
+            "trunk_lr": 2e-4,
+            "class_lr": 2e-5,
+            "weight_decay": 0.01,
+            "teacher": "efficientnet-lite2",
+        }
     return fast | {"batch": 16, "zoom": 0.8, "lr": 3e-4, "trunk_lr": 3e-5, "class_lr": 2e-5}
 
 

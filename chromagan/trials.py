@@ -163,9 +163,15 @@ def table(rows: Sequence[Row]) -> str:
 def _fits(checkpoint: str) -> dict[str, ChromaGANColorizer]:
     ways: dict[str, ChromaGANColorizer] = {}
     for fit, size in (
-        ("square", 224), ("square", 192), ("square", 256), ("square", 288),
-        ("aspect", 192), ("aspect", 224), ("aspect", 256), ("letterbox", 256),
-    ):  # fmt: skip
+        ("square", 224),
+        ("square", 192),
+        ("square", 256),
+        ("square", 288),
+        ("aspect", 192),
+        ("aspect", 224),
+        ("aspect", 256),
+        ("letterbox", 256),
+    ):
         name = f"{fit} {size}"
         ways[name] = load_colorizer(checkpoint, fit=fit, working_size=size)  # type: ignore[arg-type]
     ways[MIRRORED] = load_colorizer(checkpoint, fit="square", working_size=224, flip=True)

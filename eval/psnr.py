@@ -52,14 +52,27 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--images", type=Path, metavar="DIR|TAR", help="colour photographs (default: the samples)")
-    add("--methods", metavar="A,B,…", help=f"of {', '.join(method_names())} (default: all that "
-        "can run); METHOD@TAG takes part once more with other weights")  # fmt: skip
+    add(
+        "--methods",
+        metavar="A,B,…",
+        help=f"of {', '.join(method_names())} (default: all that "
+        "can run); METHOD@TAG takes part once more with other weights",
+    )
     add("--weights", action="append", default=[], metavar="NAME=FILE", help="weights of a method")
-    add("--outputs", action="append", default=[], metavar="NAME=DIR",
-        help="pictures of another program, same names and sizes as the photographs")  # fmt: skip
-    add("--luminance", choices=("true", "own"), default="true",
+    add(
+        "--outputs",
+        action="append",
+        default=[],
+        metavar="NAME=DIR",
+        help="pictures of another program, same names and sizes as the photographs",
+    )
+    add(
+        "--luminance",
+        choices=("true", "own"),
+        default="true",
         help="--outputs are judged with the photograph's luminance (true: chroma alone, the "
-        "official definition) or as they are (own)")  # fmt: skip
+        "official definition) or as they are (own)",
+    )
     add("--out", type=Path, metavar="DIR", help="run folder (default: results/NAME-OF-IMAGES)")
     add("--device", default="auto", help="auto, cpu, cuda, mps")
     add("--limit", type=int, metavar="N", help="only the first N images by name")

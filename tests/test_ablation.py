@@ -32,11 +32,21 @@ def rows(method: str, shift: float, seed: int) -> list[ImageScores]:
     made = []
     for i in range(COUNT):
         values = {m: float(difficulty[i] + shift + noise[i, j]) for j, m in enumerate(METRICS)}
-        made.append({
-            "method": method, "image": f"p{i}.png", "key": f"p{i}", "width": 20, "height": 10,
-            "seconds": 0.1, "truth_chroma": float(i), "psnr224_grey": 18.0, **values,
-            "sha256": "0", "fingerprint": "f",
-        })  # fmt: skip
+        made.append(
+            {
+                "method": method,
+                "image": f"p{i}.png",
+                "key": f"p{i}",
+                "width": 20,
+                "height": 10,
+                "seconds": 0.1,
+                "truth_chroma": float(i),
+                "psnr224_grey": 18.0,
+                **values,
+                "sha256": "0",
+                "fingerprint": "f",
+            }
+        )
     made[3]["psnr224"] += 6 * (method == "no-gan")  # the largest disagreement
     return made
 
@@ -65,8 +75,9 @@ def test_paired_differences_agree_with_scipy(run: Path) -> None:
     found = {(d.first, d.second, d.metric): d for d in ablation.differences}
     assert len(found) == 3 * len(METRICS)
     item = found["full", "no-class", "ssim224"]
-    steps = np.array([a["ssim224"] - b["ssim224"]
-                      for a, b in zip(table["full"], table["no-class"], strict=True)])  # fmt: skip
+    steps = np.array(
+        [a["ssim224"] - b["ssim224"] for a, b in zip(table["full"], table["no-class"], strict=True)]
+    )
     assert item.difference.mean == pytest.approx(steps.mean(), abs=1e-4)
     assert item.difference.se == pytest.approx(float(stats.sem(steps)), abs=1e-4)
     assert item.difference.low < 0.5 < item.difference.high

@@ -158,9 +158,15 @@ def test_histograms_decode_as_in_autocolorize(seed: int) -> None:
 
 @pytest.mark.parametrize(
     ("size", "expected"),
-    [((200, 300), (200, 300)), ((256, 499), (256, 499)), ((256, 500), (256, 500)),
-     ((1000, 1000), (256, 256)), ((300, 1200), (125, 500)), ((1, 10_000), (1, 500))],
-)  # fmt: skip
+    [
+        ((200, 300), (200, 300)),
+        ((256, 499), (256, 499)),
+        ((256, 500), (256, 500)),
+        ((1000, 1000), (256, 256)),
+        ((300, 1200), (125, 500)),
+        ((1, 10_000), (1, 500)),
+    ],
+)
 def test_larsson_working_size(size: tuple[int, int], expected: tuple[int, int]) -> None:
     assert larsson.working_size(*size) == expected
 

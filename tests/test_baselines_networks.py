@@ -21,8 +21,14 @@ WIDTH = 1 / 16
 # ---- plain numpy layers, (C, H, W), float64 ----------------------------------------------------
 
 
-def conv(x: Array, state: dict[str, Array], name: str, stride: int = 1, dilation: int = 1,
-         padding: int | None = None) -> Array:  # fmt: skip
+def conv(
+    x: Array,
+    state: dict[str, Array],
+    name: str,
+    stride: int = 1,
+    dilation: int = 1,
+    padding: int | None = None,
+) -> Array:
     weight = state[f"{name}.weight"]
     kernel = weight.shape[2]
     reach = dilation * (kernel - 1)
@@ -115,8 +121,14 @@ def as_batch(x: Array) -> torch.Tensor:
 # ---- the networks, restated --------------------------------------------------------------------
 
 
-def chain(x: Array, state: dict[str, Array], name: str, indices: tuple[int, ...],
-          last_stride: int = 1, dilation: int = 1) -> Array:  # fmt: skip
+def chain(
+    x: Array,
+    state: dict[str, Array],
+    name: str,
+    indices: tuple[int, ...],
+    last_stride: int = 1,
+    dilation: int = 1,
+) -> Array:
     for index in indices[:-1]:
         stride = last_stride if index == indices[-2] else 1
         x = relu(conv(x, state, f"{name}.{index}", stride, dilation))

@@ -30,10 +30,15 @@ def trainer(tmp_path: Path, crop: int) -> Trainer:
     Image.fromarray(pixels).save(tmp_path / "photo.png")
     return Trainer(
         TrainConfig(
-            model=ModelConfig(width=16), weights=VARIANTS["no-class"], crop=crop, batch=2,
-            data=(str(tmp_path),), trunk_weights="none", out=str(tmp_path / "run"),
+            model=ModelConfig(width=16),
+            weights=VARIANTS["no-class"],
+            crop=crop,
+            batch=2,
+            data=(str(tmp_path),),
+            trunk_weights="none",
+            out=str(tmp_path / "run"),
         )
-    )  # fmt: skip
+    )
 
 
 def test_operations_grow_with_the_area(tmp_path: Path) -> None:
@@ -42,9 +47,14 @@ def test_operations_grow_with_the_area(tmp_path: Path) -> None:
     # at least the critic's share: its five convolutions, forward, at 2 FLOP per multiplication
     forward = sum(
         2 * k * side**2
-        for k, side in ((3 * 64 * 16, 16), (64 * 128 * 16, 8), (128 * 256 * 16, 4),
-                        (256 * 512 * 16, 4), (512 * 16, 4))
-    )  # fmt: skip
+        for k, side in (
+            (3 * 64 * 16, 16),
+            (64 * 128 * 16, 8),
+            (128 * 256 * 16, 4),
+            (256 * 512 * 16, 4),
+            (512 * 16, 4),
+        )
+    )
     assert small > 10 * forward
 
 

@@ -60,8 +60,9 @@ def test_the_papers_release_is_folded_and_half(tmp_path: Path) -> None:
     with safe_open(path, framework="pt") as file:
         names = list(file.keys())
     assert [n for n in names if n.startswith("global_branch.linear")] == [
-        "global_branch.linear.0.bias", "global_branch.linear.0.weight",
-    ]  # fmt: skip
+        "global_branch.linear.0.bias",
+        "global_branch.linear.0.weight",
+    ]
     assert not [n for n in names if n.startswith("class_head")]
     parameters = sum(p.numel() for p in load_release(path)[0].parameters())
     assert path.stat().st_size < 2.3 * parameters + 20_000
@@ -137,12 +138,17 @@ def damage(path: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ("truncated", "not a safetensors file|damaged"), ("not safetensors", "not a safetensors"),
-        ("foreign", "not a ChromaGAN release"), ("unknown setting", "damaged description.*colour"),
-        ("wild factor", "chroma_factor nan"), ("missing", "missing.*decoder.out.weight"), ("unexpected", "unexpected.*extra"),
-        ("shape", "decoder.out.weight is"), ("not finite", "not finite"),
+        ("truncated", "not a safetensors file|damaged"),
+        ("not safetensors", "not a safetensors"),
+        ("foreign", "not a ChromaGAN release"),
+        ("unknown setting", "damaged description.*colour"),
+        ("wild factor", "chroma_factor nan"),
+        ("missing", "missing.*decoder.out.weight"),
+        ("unexpected", "unexpected.*extra"),
+        ("shape", "decoder.out.weight is"),
+        ("not finite", "not finite"),
     ],
-)  # fmt: skip
+)
 def test_damage_is_named(release: Path, how: str, message: str) -> None:
     damage(release, how)
     with pytest.raises(CheckpointError, match=message) as caught:

@@ -21,8 +21,10 @@ Frames = list[NDArray[np.uint8]]
 
 def clip(seed: int, count: int = 6) -> Frames:
     random = np.random.default_rng(seed)
-    return [random.integers(0, int(60 + 190 * random.random()), (7, 9, 3), np.uint8)
-            for _ in range(count)]  # fmt: skip
+    return [
+        random.integers(0, int(60 + 190 * random.random()), (7, 9, 3), np.uint8)
+        for _ in range(count)
+    ]
 
 
 def expected(frames: Frames) -> float:
@@ -78,8 +80,11 @@ def test_the_command_compares_folders_and_videos(
     assert found["a"]["cdc"] == pytest.approx(expected(frames))
     assert "CDC" in capsys.readouterr().out
     (tmp_path / "text.mp4").write_text("no video")
-    for wrong, part in (("x", "NAME=PATH"), (f"x={tmp_path}/gone", "no such"),
-                        (f"x={tmp_path}/text.mp4", "not a video")):  # fmt: skip
+    for wrong, part in (
+        ("x", "NAME=PATH"),
+        (f"x={tmp_path}/gone", "no such"),
+        (f"x={tmp_path}/text.mp4", "not a video"),
+    ):
         with pytest.raises(SystemExit) as stop:
             main([wrong])
         assert stop.value.code == 2

@@ -56,9 +56,17 @@ def test_trees_shards_files_and_globs_are_one_set(folder: Path, tmp_path: Path) 
     sources = (str(folder), str(tmp_path / "s-*.tar"), str(folder / "n01" / "a.png"))
     photos = find_photos(sources)
     assert [p.key for p in photos] == [
-        "n01/a.png", "n01/b.jpg", "n02/c.webp", "n02/deep/d.bmp",
-        "00000000.png", "00000001.png", "00000002.png", "00000000.png", "00000001.png", "a.png",
-    ]  # fmt: skip
+        "n01/a.png",
+        "n01/b.jpg",
+        "n02/c.webp",
+        "n02/deep/d.bmp",
+        "00000000.png",
+        "00000001.png",
+        "00000002.png",
+        "00000000.png",
+        "00000001.png",
+        "a.png",
+    ]
     assert PhotoSet(sources)[5].shape == (32, 33, 3)
 
 

@@ -39,8 +39,11 @@ pytestmark = pytest.mark.skipif(
     reason="no browser: the page was NOT tested. On Debian: apt-get install chromium",
 )
 FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
-]  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+]
 PATIENCE = 120_000  # ms; nothing here depends on how fast the machine is
 ARTEFACTS = ROOT / "artefacts"
 COLOUR = next(path for path in sample_paths("color") if path.stem == "macaws")
@@ -464,9 +467,13 @@ def test_video(browser: Any, site: Site, tmp_path: Path) -> None:
 
 def test_phone_german_dark(browser: Any, site: Site) -> None:
     phone = {
-        "viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True,
-        "device_scale_factor": 2, "locale": "de-DE", "color_scheme": "dark",
-    }  # fmt: skip
+        "viewport": {"width": 390, "height": 844},
+        "has_touch": True,
+        "is_mobile": True,
+        "device_scale_factor": 2,
+        "locale": "de-DE",
+        "color_scheme": "dark",
+    }
     with visit(browser, site, **phone) as page:
         assert "Alte Fotografien" in page.locator("#title").inner_text()
         upload(page, HISTORIC)

@@ -31,15 +31,23 @@ def start(processes: int, command: list[str]) -> list[subprocess.Popen[str]]:
     port = str(free_port())
     return [
         subprocess.Popen(
-            [sys.executable, *command], cwd=REPOSITORY, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=os.environ | {
-                "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes),
-                "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1",
+            [sys.executable, *command],
+            cwd=REPOSITORY,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=os.environ
+            | {
+                "RANK": str(rank),
+                "LOCAL_RANK": str(rank),
+                "WORLD_SIZE": str(processes),
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": port,
+                "OMP_NUM_THREADS": "1",
             },
         )
         for rank in range(processes)
-    ]  # fmt: skip
+    ]
 
 
 def launch(
@@ -102,10 +110,31 @@ def photos(tmp_path: Path) -> Path:
 
 def training(photos: Path, out: Path, *more: str) -> list[str]:
     return [
-        "-m", "chromagan.train", "--data", str(photos), "--arch", "lite", "--width", "16",
-        "--variant", "no-class", "--trunk-weights", "none", "--crop", "32", "--batch", "2",
-        "--workers", "1", "--no-bf16", "--max-steps", "4", "--out", str(out), *more,
-    ]  # fmt: skip
+        "-m",
+        "chromagan.train",
+        "--data",
+        str(photos),
+        "--arch",
+        "lite",
+        "--width",
+        "16",
+        "--variant",
+        "no-class",
+        "--trunk-weights",
+        "none",
+        "--crop",
+        "32",
+        "--batch",
+        "2",
+        "--workers",
+        "1",
+        "--no-bf16",
+        "--max-steps",
+        "4",
+        "--out",
+        str(out),
+        *more,
+    ]
 
 
 @pytest.mark.parametrize("processes", [2, pytest.param(3, marks=pytest.mark.slow)])
@@ -153,12 +182,20 @@ def wait_for(file: Path, process: subprocess.Popen[str], seconds: float = 200) -
 def test_the_command_works_under_torchrun(photos: Path, tmp_path: Path) -> None:
     result = subprocess.run(
         [
-            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc-per-node",
+            "2",
             *training(photos, tmp_path / "run", "--stop-after", "1"),
         ],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=280,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=280,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    )
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("paused at step 1 of 4") == 1
     assert load_state(tmp_path / "run" / "state.pt")["step"] == 1

@@ -48,11 +48,21 @@ def photo(index: int, size: tuple[int, int] = (120, 90)) -> NDArray[np.uint8]:
 
 @pytest.mark.parametrize(
     ("rgb", "name"),
-    [((255, 0, 0), "red"), ((255, 165, 0), "orange"), ((255, 255, 0), "yellow"),
-     ((0, 128, 0), "green"), ((0, 255, 255), "cyan"), ((0, 0, 255), "violet"),
-     ((255, 0, 255), "magenta"), ((255, 105, 180), "pink"), ((135, 206, 235), "azure"),
-     ((255, 255, 255), "neutral"), ((128, 128, 128), "neutral"), ((0, 0, 0), "neutral")],
-)  # fmt: skip
+    [
+        ((255, 0, 0), "red"),
+        ((255, 165, 0), "orange"),
+        ((255, 255, 0), "yellow"),
+        ((0, 128, 0), "green"),
+        ((0, 255, 255), "cyan"),
+        ((0, 0, 255), "violet"),
+        ((255, 0, 255), "magenta"),
+        ((255, 105, 180), "pink"),
+        ((135, 206, 235), "azure"),
+        ((255, 255, 255), "neutral"),
+        ((128, 128, 128), "neutral"),
+        ((0, 0, 0), "neutral"),
+    ],
+)
 def test_named_colours_lie_where_people_look_for_them(rgb: tuple[int, int, int], name: str) -> None:
     picture = np.full((2, 2, 3), rgb, np.uint8)
     assert COLOURS[int(colour_index(rgb8_to_lab(picture))[0, 0])] == name
@@ -160,10 +170,17 @@ def test_every_class_has_a_kind_and_every_listed_name_is_a_class() -> None:
     assert set(SCENES) == set(KINDS)
     kinds = dict(zip(IMAGENET_LABELS, SCENES, strict=True))
     examples = {
-        "tench": "animal", "Siamese cat": "animal", "groom": "people", "alp": "outdoor",
-        "studio couch": "indoor", "pizza": "food", "daisy": "plant", "abacus": "object",
-        "crane": "outdoor", "crane bird": "animal",
-    }  # fmt: skip
+        "tench": "animal",
+        "Siamese cat": "animal",
+        "groom": "people",
+        "alp": "outdoor",
+        "studio couch": "indoor",
+        "pizza": "food",
+        "daisy": "plant",
+        "abacus": "object",
+        "crane": "outdoor",
+        "crane bird": "animal",
+    }
     assert {name: kinds[name] for name in examples} == examples
 
 
@@ -189,8 +206,15 @@ def rows(change: Callable[[Lab], Lab]) -> list[dict[str, Any]]:
         truth = photo(index, (60, 50))
         lab = rgb8_to_lab(truth)
         numbers = measure(truth, rebuild(lab, change(lab[1:])))
-        made.append({"method": "m", "key": str(index), "image": f"{index}.png", "seconds": 1.0,
-                     **json.loads(json.dumps(numbers))})  # fmt: skip
+        made.append(
+            {
+                "method": "m",
+                "key": str(index),
+                "image": f"{index}.png",
+                "seconds": 1.0,
+                **json.loads(json.dumps(numbers)),
+            }
+        )
     return made
 
 
@@ -207,8 +231,10 @@ def test_half_the_chroma_is_seen_everywhere(summary: dict[str, Any]) -> None:
     pale = summary["methods"]["pale"]
     assert pale["calibration"]["pooled_factor"] == pytest.approx(2, abs=0.02)
     assert {kind: found["photos"] for kind, found in pale["by_kind"].items()} == {
-        "people": 3, "animal": 1, "food": 2,
-    }  # fmt: skip
+        "people": 3,
+        "animal": 1,
+        "food": 2,
+    }
     for found in (*pale["by_kind"].values(), *pale["by_colour"].values()):
         if found is not pale["by_colour"]["neutral"]:
             assert found["chroma_ratio"] == pytest.approx(0.5, abs=0.03)

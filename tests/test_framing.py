@@ -44,8 +44,10 @@ def test_frames_fit_the_network_and_the_photograph(
 
 @relaxed
 @given(
-    height=st.integers(1, 300), width=st.integers(1, 300), fit=st.sampled_from(FITS),
-)  # fmt: skip
+    height=st.integers(1, 300),
+    width=st.integers(1, 300),
+    fit=st.sampled_from(FITS),
+)
 def test_what_is_laid_out_is_cut_out_again(height: int, width: int, fit: str) -> None:
     """A network that answers with its own input at half size gives the photograph back."""
     grey = np.random.default_rng(height).integers(0, 256, (height, width, 1), dtype=np.uint8)

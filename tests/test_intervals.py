@@ -47,8 +47,13 @@ def test_images_without_a_value_do_not_count() -> None:
 def test_too_few_images_have_no_interval_and_json_says_null() -> None:
     one, none = estimate([2.5]), estimate([math.nan])
     assert one.as_dict() == {
-        "mean": 2.5, "se": None, "low": None, "high": None, "n": 1, "median": 2.5,
-    }  # fmt: skip
+        "mean": 2.5,
+        "se": None,
+        "low": None,
+        "high": None,
+        "n": 1,
+        "median": 2.5,
+    }
     assert none.as_dict()["mean"] is None
     assert none.n == 0
     json.dumps(none.as_dict(), allow_nan=False)

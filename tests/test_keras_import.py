@@ -63,10 +63,16 @@ class Miniature:
     def conv(self, at: str, ins: int, outs: int, k: int = 3, stride: int = 1, **more: Any) -> str:
         name = more.pop("name", "")
         config = {
-            "filters": outs, "kernel_size": [k, k], "strides": [stride, stride],
-            "padding": "same", "data_format": "channels_last", "dilation_rate": [1, 1],
-            "activation": "relu", "use_bias": True, "trainable": True,
-        }  # fmt: skip
+            "filters": outs,
+            "kernel_size": [k, k],
+            "strides": [stride, stride],
+            "padding": "same",
+            "data_format": "channels_last",
+            "dilation_rate": [1, 1],
+            "activation": "relu",
+            "use_bias": True,
+            "trainable": True,
+        }
         name = self._add("Conv2D", [at], config | more, name)
         scale = (2 / (k * k * ins)) ** 0.5
         weights = self.rng.normal(0, scale, (k, k, ins, outs))

@@ -92,9 +92,13 @@ def test_the_penalty_trains_the_critic() -> None:
     torch.manual_seed(0)
     critic = Critic()
     penalty = losses.gradient_penalty(
-        critic, torch.rand(1, 1, 32, 32), torch.rand(1, 2, 32, 32), torch.rand(1, 2, 32, 32),
-        torch.rand(1, 1, 1, 1), "paper",
-    )  # fmt: skip
+        critic,
+        torch.rand(1, 1, 32, 32),
+        torch.rand(1, 2, 32, 32),
+        torch.rand(1, 2, 32, 32),
+        torch.rand(1, 1, 1, 1),
+        "paper",
+    )
     penalty.backward()
     first = next(critic.parameters()).grad
     assert first is not None and first.abs().sum() > 0
@@ -103,10 +107,13 @@ def test_the_penalty_trains_the_critic() -> None:
 def everything(weights: LossWeights) -> dict[str, Tensor]:
     torch.manual_seed(0)
     return losses.generator_losses(
-        ab_hat=torch.rand(2, 2, 4, 4), ab=torch.rand(2, 2, 4, 4),
-        class_logits=torch.randn(2, 10), teacher_probs=torch.randn(2, 10).softmax(1),
-        fake_scores=torch.randn(2, 1, 2, 2), weights=weights,
-    )  # fmt: skip
+        ab_hat=torch.rand(2, 2, 4, 4),
+        ab=torch.rand(2, 2, 4, 4),
+        class_logits=torch.randn(2, 10),
+        teacher_probs=torch.randn(2, 10).softmax(1),
+        fake_scores=torch.randn(2, 1, 2, 2),
+        weights=weights,
+    )
 
 
 @pytest.mark.parametrize(
@@ -128,9 +135,12 @@ def test_a_variant_is_a_row_of_weights(variant: str, terms: set[str]) -> None:
 @pytest.mark.parametrize(("compat", "weight"), [("official", 10.0), ("paper", 10 / 387.98)])
 def test_the_critic_widens_the_gap_and_pays_the_penalty(compat: Compat, weight: float) -> None:
     terms = losses.critic_losses(
-        real_scores=torch.tensor([2.0]), fake_scores=torch.tensor([0.5]),
-        penalty=torch.tensor(0.25), weights=LossWeights(gradient_penalty=10.0), compat=compat,
-    )  # fmt: skip
+        real_scores=torch.tensor([2.0]),
+        fake_scores=torch.tensor([0.5]),
+        penalty=torch.tensor(0.25),
+        weights=LossWeights(gradient_penalty=10.0),
+        compat=compat,
+    )
     assert terms["gap"] == 1.5
     assert terms["critic"].item() == pytest.approx(weight * 0.25 - 1.5, rel=1e-5)
 
@@ -155,9 +165,13 @@ def test_the_critics_share_of_the_pull_is_that_of_the_slopes() -> None:
     weights = VARIANTS["no-class"]
     scores = linear_critic(slope=5.0)(luminance, ab_hat)
     terms = losses.generator_losses(
-        ab_hat=ab_hat, ab=ab, class_logits=None, teacher_probs=None, fake_scores=scores,
+        ab_hat=ab_hat,
+        ab=ab,
+        class_logits=None,
+        teacher_probs=None,
+        fake_scores=scores,
         weights=weights,
-    )  # fmt: skip
+    )
     pull = losses.color_gradient(terms["color"], ab_hat, weights)
     (total,) = torch.autograd.grad(terms["total"], ab_hat)
     share = losses.adversarial_share(pull, total)

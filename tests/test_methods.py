@@ -41,17 +41,36 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(name: str, photos: Path, out: Path, *more: str) -> list[str]:
     crop = [] if name == "isola" else ["--crop", "32"]
-    return ["--method", name, "--data", str(photos), "--out", str(out), "--width", WIDTH,
-            "--batch", "2", *crop, "--device", "cpu", "--teacher", "none", "--workers", "1",
-            *more]  # fmt: skip
+    return [
+        "--method",
+        name,
+        "--data",
+        str(photos),
+        "--out",
+        str(out),
+        "--width",
+        WIDTH,
+        "--batch",
+        "2",
+        *crop,
+        "--device",
+        "cpu",
+        "--teacher",
+        "none",
+        "--workers",
+        "1",
+        *more,
+    ]
 
 
 @pytest.mark.parametrize("name", list(RECIPES))
 def test_every_system_trains_and_is_used_with_its_label(
     name: str, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert train.main(command(name, photos, tmp_path, "--max-steps", "2",
-                              "--validation", str(photos))) == 0  # fmt: skip
+    assert (
+        train.main(command(name, photos, tmp_path, "--max-steps", "2", "--validation", str(photos)))
+        == 0
+    )
     path = tmp_path / f"{name}.safetensors"
     assert str(path) in capsys.readouterr().out.splitlines()
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
@@ -226,11 +245,13 @@ def test_the_colours_that_validation_sees_are_those_of_the_method(
 @pytest.mark.parametrize(
     ("name", "optimizer", "lr", "batch", "crop"),
     [
-        ("zhang16", "adam", 3e-5, 40, 256), ("iizuka", "adadelta", 1.0, 128, 224),
-        ("larsson", "sgd", 1e-3, 8, 352), ("isola", "adam", 2e-4, 4, 256),
+        ("zhang16", "adam", 3e-5, 40, 256),
+        ("iizuka", "adadelta", 1.0, 128, 224),
+        ("larsson", "sgd", 1e-3, 8, 352),
+        ("isola", "adam", 2e-4, 4, 256),
         ("zhang17", "adam", 1e-5, 25, 192),
     ],
-)  # fmt: skip
+)
 def test_the_papers_preset_is_the_authors(
     name: str, optimizer: str, lr: float, batch: int, crop: int
 ) -> None:

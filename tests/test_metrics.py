@@ -145,10 +145,15 @@ def test_ssim_of_photographs_agrees_with_scikit_image() -> None:
 def _ssim(first: Rgb, second: Rgb) -> float:
     return float(
         sk_metrics.structural_similarity(
-            first, second, channel_axis=2, gaussian_weights=True, sigma=1.5,
-            use_sample_covariance=False, data_range=255,
+            first,
+            second,
+            channel_axis=2,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            data_range=255,
         )
-    )  # fmt: skip
+    )
 
 
 def test_ssim_says_what_is_too_small() -> None:

@@ -208,10 +208,14 @@ def test_the_paper_normalises_the_trunks_input_and_the_official_code_does_not() 
 @pytest.mark.parametrize(
     "values",
     [
-        {"architecture": "resnet"}, {"compat": "maybe"}, {"image_size": 100}, {"divisor": 3},
-        {"width": 12}, {"classes": 1},
+        {"architecture": "resnet"},
+        {"compat": "maybe"},
+        {"image_size": 100},
+        {"divisor": 3},
+        {"width": 12},
+        {"classes": 1},
     ],
-)  # fmt: skip
+)
 def test_impossible_configurations_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=next(iter(values))):
         ModelConfig(**values)  # type: ignore[arg-type]

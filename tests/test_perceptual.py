@@ -98,8 +98,16 @@ def test_files_that_do_not_fit_are_told_before_anything_runs(
         with pytest.raises(ExtraError, match="--lpips-weights FILE"):
             lpips_vgg("cpu", tmp_path / name)
     with pytest.raises(SystemExit):
-        main(["--extra", "lpips_vgg", "--lpips-weights", str(tmp_path / "absent.pth"),
-              "--out", str(tmp_path / "out")])  # fmt: skip
+        main(
+            [
+                "--extra",
+                "lpips_vgg",
+                "--lpips-weights",
+                str(tmp_path / "absent.pth"),
+                "--out",
+                str(tmp_path / "out"),
+            ]
+        )
     assert "--lpips-weights" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
@@ -117,9 +125,23 @@ def test_it_stands_in_the_table(
     package: torch.nn.Module, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.save(trunk_of(package), tmp_path / "vgg.pth")
-    code = main(["--methods", "grey", "--limit", "1", "--extra", "lpips_vgg", "--no-plots",
-                 "--lpips-weights", str(tmp_path / "vgg.pth"), "--out", str(tmp_path / "o"),
-                 "--device", "cpu"])  # fmt: skip
+    code = main(
+        [
+            "--methods",
+            "grey",
+            "--limit",
+            "1",
+            "--extra",
+            "lpips_vgg",
+            "--no-plots",
+            "--lpips-weights",
+            str(tmp_path / "vgg.pth"),
+            "--out",
+            str(tmp_path / "o"),
+            "--device",
+            "cpu",
+        ]
+    )
     assert code == 0
     assert "LPIPS VGG" in capsys.readouterr().out
 

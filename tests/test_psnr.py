@@ -91,8 +91,9 @@ def others(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("others")
     for path in photos.glob("*.png"):
         if path.stem != "torn":
-            Image.fromarray(read(path)[..., ::-1] // 8 * 7).save(folder / f"{path.stem}.webp",
-                                                                 lossless=True)  # fmt: skip
+            Image.fromarray(read(path)[..., ::-1] // 8 * 7).save(
+                folder / f"{path.stem}.webp", lossless=True
+            )
     Image.new("RGB", read(photos / "macaws.png").shape[1::-1]).save(folder / "torn.png")
     return folder
 
@@ -102,10 +103,22 @@ def finished(
     photos: Path, others: Path, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, int]:
     out = tmp_path_factory.mktemp("run") / "out"
-    code = main([
-        "--images", str(photos), "--methods", "lite,grey", "--weights", f"lite={checkpoint}",
-        "--outputs", f"other={others}", "--out", str(out), "--device", "cpu",
-    ])  # fmt: skip
+    code = main(
+        [
+            "--images",
+            str(photos),
+            "--methods",
+            "lite,grey",
+            "--weights",
+            f"lite={checkpoint}",
+            "--outputs",
+            f"other={others}",
+            "--out",
+            str(out),
+            "--device",
+            "cpu",
+        ]
+    )
     return out, code
 
 
@@ -134,9 +147,22 @@ def test_a_damaged_photograph_is_left_out_for_every_method(finished: tuple[Path,
 def test_every_promised_file_is_there_and_no_temporary_one(finished: tuple[Path, int]) -> None:
     out, _ = finished
     names = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
-    wanted = {"per_image.csv", "summary.json", "table.md", "table.tex", "table.csv", "psnr.png",
-              "psnr_colourfulness.png", "extremes.webp", "journal.jsonl", "scenes.json",
-              "failures.html", "failures.md", "failures-lite.png", "failures-other.png"}  # fmt: skip
+    wanted = {
+        "per_image.csv",
+        "summary.json",
+        "table.md",
+        "table.tex",
+        "table.csv",
+        "psnr.png",
+        "psnr_colourfulness.png",
+        "extremes.webp",
+        "journal.jsonl",
+        "scenes.json",
+        "failures.html",
+        "failures.md",
+        "failures-lite.png",
+        "failures-other.png",
+    }
     wanted |= {f"{m}/{s}.png" for m in ("lite", "grey", "other") for s in (*STEMS, "old")}
     wanted |= {f"truth/{s}.png" for s in (*STEMS, "old")}
     assert names == wanted
@@ -398,8 +424,16 @@ def test_a_constant_chroma_error_has_the_closed_form_psnr(tmp_path: Path) -> Non
     output.mkdir()
     Image.new("RGB", (60, 40), (119, 119, 119)).save(truth / "flat.png")
     Image.new("RGB", (60, 40), (150, 108, 110)).save(output / "flat.png")
-    call("--images", truth, "--outputs", f"x={output}", "--out", tmp_path / "own",
-         "--luminance", "own")  # fmt: skip
+    call(
+        "--images",
+        truth,
+        "--outputs",
+        f"x={output}",
+        "--out",
+        tmp_path / "own",
+        "--luminance",
+        "own",
+    )
     expected = 10 * np.log10(255**2 / ((31**2 + 11**2 + 9**2) / 3))
     own = summary_of(tmp_path / "own")["methods"]["x"]
     for metric in ("psnr224", "psnr256", "psnr_full"):
@@ -417,8 +451,19 @@ def test_the_official_pair(tmp_path: Path, luminance: str) -> None:
     if not given:
         pytest.skip("CHROMAGAN_OFFICIAL_PAIR names no folder with the official pair")
     pair, out = Path(given), tmp_path / "out"
-    assert call("--images", pair / "truth", "--outputs", f"official={pair / 'output'}",
-                "--out", out, "--luminance", luminance) == 0  # fmt: skip
+    assert (
+        call(
+            "--images",
+            pair / "truth",
+            "--outputs",
+            f"official={pair / 'output'}",
+            "--out",
+            out,
+            "--luminance",
+            luminance,
+        )
+        == 0
+    )
     method = summary_of(out)["methods"]["official"]
     assert method["psnr224"]["mean"] == pytest.approx(23.28, abs=0.3)
     assert method["psnr_full"]["mean"] == pytest.approx(23.33, abs=0.3)
@@ -512,8 +557,11 @@ def test_names_that_are_no_utf8_stand_in_every_table(
     code = main(["--images", str(folder), "--outputs", f"other={other}", "--out", str(out)])
     assert code == 1
     assert {row["image"] for row in rows_of(out)} == {
-        "caf\\xe9.png", "two\\nlines.png", "祖母婚礼.png", names[3],
-    }  # fmt: skip
+        "caf\\xe9.png",
+        "two\\nlines.png",
+        "祖母婚礼.png",
+        names[3],
+    }
     assert summary_of(out)["images"]["source"] == "f\\xe9te"
     assert r"tor\\xe9.png" in (out / "table.md").read_text()
     assert r"r\udce9sultat" in capsys.readouterr().out
@@ -546,8 +594,21 @@ def test_one_method_takes_part_with_two_checkpoints(
 ) -> None:
     other = save_network(tmp_path / "other.safetensors", seed=2)
     out = tmp_path / "out"
-    assert call("--images", small, "--methods", "lite@a,lite@b", "--weights", f"lite@a={checkpoint}",
-                "--weights", f"lite@b={other}", "--out", out) == 0  # fmt: skip
+    assert (
+        call(
+            "--images",
+            small,
+            "--methods",
+            "lite@a,lite@b",
+            "--weights",
+            f"lite@a={checkpoint}",
+            "--weights",
+            f"lite@b={other}",
+            "--out",
+            out,
+        )
+        == 0
+    )
     methods = summary_of(out)["methods"]
     assert list(methods) == ["lite@a", "lite@b"]
     assert methods["lite@a"]["psnr224"]["mean"] != methods["lite@b"]["psnr224"]["mean"]
@@ -571,10 +632,23 @@ SCRIPT = str(ROOT / "eval" / "psnr.py")
 def test_it_runs_as_a_plain_script_from_anywhere(small: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = subprocess.run(
-        [sys.executable, SCRIPT, "--images", str(small), "--methods", "grey", "--out", str(out),
-         "--no-plots"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=290, env=_environment(),
-    )  # fmt: skip
+        [
+            sys.executable,
+            SCRIPT,
+            "--images",
+            str(small),
+            "--methods",
+            "grey",
+            "--out",
+            str(out),
+            "--no-plots",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=290,
+        env=_environment(),
+    )
     assert done.returncode == 0, done.stderr
     assert "grey" in done.stdout
     assert summary_of(out)["images"]["count"] == 2
@@ -614,8 +688,17 @@ def _environment() -> dict[str, str]:
 @pytest.mark.timeout(1800)
 def test_a_killed_run_resumes(tmp_path: Path, checkpoint: Path) -> None:
     out = tmp_path / "out"
-    words = [sys.executable, SCRIPT, "--methods", "lite", "--weights", f"lite={checkpoint}",
-             "--out", str(out), "--no-plots"]  # fmt: skip
+    words = [
+        sys.executable,
+        SCRIPT,
+        "--methods",
+        "lite",
+        "--weights",
+        f"lite={checkpoint}",
+        "--out",
+        str(out),
+        "--no-plots",
+    ]
     running = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     journal = out / "journal.jsonl"
     limit = time.monotonic() + 600

@@ -17,14 +17,26 @@ from chromagan.files import sha256_of
 from chromagan.release import main
 
 RECORD = {
-    "variant": "no-gan", "steps": 10, "images_seen": 160, "hours": 0.1, "hardware": "a laptop",
-    "toolkit": "0", "commit": "abc",
+    "variant": "no-gan",
+    "steps": 10,
+    "images_seen": 160,
+    "hours": 0.1,
+    "hardware": "a laptop",
+    "toolkit": "0",
+    "commit": "abc",
     "training": {
-        "init": None, "trunk_weights": None, "weights": {"color": 1.0}, "batch": 16, "crop": 160,
-        "lr": 1e-3, "trunk_lr": None, "schedule": "cosine", "ema": 0.999,
+        "init": None,
+        "trunk_weights": None,
+        "weights": {"color": 1.0},
+        "batch": 16,
+        "crop": 160,
+        "lr": 1e-3,
+        "trunk_lr": None,
+        "schedule": "cosine",
+        "ema": 0.999,
         "data": ["holiday.tar", "garden"],
     },
-}  # fmt: skip
+}
 
 
 @pytest.fixture

@@ -85,8 +85,11 @@ def test_the_command_writes_a_labelled_grid(
     (photos / "p1.png").write_bytes(b"\x89PNG\r\n\x1a\nx")
     assert main([*words, "--names", "p1,p2", "-o", str(out)]) == 1
     assert "left out: p1.png" in capsys.readouterr().err
-    for wrong in (["--names", "p9", "-o", str(out)], ["-o", str(tmp_path / "a.gif")],
-                  ["--count", "0", "-o", str(out)]):  # fmt: skip
+    for wrong in (
+        ["--names", "p9", "-o", str(out)],
+        ["-o", str(tmp_path / "a.gif")],
+        ["--count", "0", "-o", str(out)],
+    ):
         with pytest.raises(SystemExit) as stop:
             main([*words, *wrong])
         assert stop.value.code == 2
@@ -146,8 +149,12 @@ def test_the_extremes_of_every_kind_come_with_their_gain_and_only_once() -> None
         for key, gain in gains.items()
     ]
     labels = [label for label, _ in ranked(looked, worst=2, best=1)]
-    assert labels == ["animal best: +3.0 dB, a", "animal worst: +0.5 dB, d",
-                      "animal worst: -2.0 dB, c", "food best: +7.0 dB, e"]  # fmt: skip
+    assert labels == [
+        "animal best: +3.0 dB, a",
+        "animal worst: +0.5 dB, d",
+        "animal worst: -2.0 dB, c",
+        "food best: +7.0 dB, e",
+    ]
     few = [photo.key for _, photo in ranked(looked[:2], worst=5, best=5)]
     assert few == ["a", "b"]
 
@@ -168,8 +175,10 @@ def test_the_command_finds_best_and_worst(
     with pytest.raises(SystemExit) as stop:
         main([*words, "--worst", "-1"])
     assert stop.value.code == 2
-    for flags, part in ((["--weights", "lit=x"], "does not name it"),
-                        (["--weights", "lite"], "NAME=PATH")):  # fmt: skip
+    for flags, part in (
+        (["--weights", "lit=x"], "does not name it"),
+        (["--weights", "lite"], "NAME=PATH"),
+    ):
         with pytest.raises(SystemExit):
             main([*words, *flags])
         assert part in capsys.readouterr().err

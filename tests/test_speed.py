@@ -198,8 +198,12 @@ def test_unknown_names_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_file_runs_as_a_script_from_anywhere(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "eval" / "speed"), "--only", "abacus"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False,
-    )  # fmt: skip
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
     assert done.returncode == 2
     assert "choose from official" in done.stderr
 

@@ -320,20 +320,40 @@ def bad_requests(
     rng = random.Random(0)
     expired = _expired_tokens(survey, own)
     bodies: list[object] = [
-        None, [], "x", 7, {}, {"id": "x"}, {**vote_body(own), "id": "1"},
-        {**vote_body(own), "id": str(uuid.uuid4()).upper()}, {**vote_body(own), "extra": 1},
-        {**vote_body(own), "answer": "real"}, {**vote_body(own), "answer": True},
-        {**vote_body(own), "rt_ms": -1}, {**vote_body(own), "rt_ms": "fast"},
-        {**vote_body(own), "focus_lost": -1}, {**vote_body(own), "pixel_ratio": 0},
-        {**vote_body(own), "viewport_width": 10**9}, {**vote_body(own), "token": "x" * 2000},
-        {**vote_body(own), "token": "\u0000"}, vote_body(foreign), vote_body(used),
+        None,
+        [],
+        "x",
+        7,
+        {},
+        {"id": "x"},
+        {**vote_body(own), "id": "1"},
+        {**vote_body(own), "id": str(uuid.uuid4()).upper()},
+        {**vote_body(own), "extra": 1},
+        {**vote_body(own), "answer": "real"},
+        {**vote_body(own), "answer": True},
+        {**vote_body(own), "rt_ms": -1},
+        {**vote_body(own), "rt_ms": "fast"},
+        {**vote_body(own), "focus_lost": -1},
+        {**vote_body(own), "pixel_ratio": 0},
+        {**vote_body(own), "viewport_width": 10**9},
+        {**vote_body(own), "token": "x" * 2000},
+        {**vote_body(own), "token": "\u0000"},
+        vote_body(foreign),
+        vote_body(used),
         {**vote_body(own), "token": expired["trial"]},
         {**vote_body(own), "token": str(own["pictures"][0]).rsplit("/", 1)[1]},
-    ]  # fmt: skip
+    ]
     raw = [
-        b"", b"{", b"\xff\xfe", b"[" * 20_000, b'{"id": NaN}', b'{"rt_ms": 1e999}', b"null",
-        json.dumps(vote_body(own)).encode()[:-1], b'{"a":' * 3000,
-    ]  # fmt: skip
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"[" * 20_000,
+        b'{"id": NaN}',
+        b'{"rt_ms": 1e999}',
+        b"null",
+        json.dumps(vote_body(own)).encode()[:-1],
+        b'{"a":' * 3000,
+    ]
     made: list[tuple[str, str, dict[str, object]]] = []
     json_type = {"content-type": "application/json"}
     for body in bodies:
@@ -343,10 +363,19 @@ def bad_requests(
     made.append(("POST", "/api/vote", {"content": b"x" * 100_000, "headers": json_type}))
     for method in ("GET", "PUT", "DELETE", "PATCH"):
         made.append((method, "/api/vote", {}))
-    pictures = [str(foreign["pictures"][0]), f"/picture/{expired['picture']}", "/picture/x",
-                f"/picture/{own['token']}", "/plate/x", f"/plate/{own['token']}",
-                "/static/../study.yaml", "/static/..%2f..%2fserve.py", "/static/%00", "/.env",
-                "/manifest.json"]  # fmt: skip
+    pictures = [
+        str(foreign["pictures"][0]),
+        f"/picture/{expired['picture']}",
+        "/picture/x",
+        f"/picture/{own['token']}",
+        "/plate/x",
+        f"/plate/{own['token']}",
+        "/static/../study.yaml",
+        "/static/..%2f..%2fserve.py",
+        "/static/%00",
+        "/.env",
+        "/manifest.json",
+    ]
     made += [("GET", path, {}) for path in pictures]
     for path in ("/consent", "/plates", "/instructions", "/questions", "/withdraw", "/decline"):
         for token in ("", "x", str(own["token"]), expired["form"], expired["entry"], "\udce4"):

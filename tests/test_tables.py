@@ -21,23 +21,39 @@ from eval.run.folder import ImageScores, RunFolder
 def rows(method: str, level: float) -> list[ImageScores]:
     chroma = (1.0, 8.0, 9.0, 30.0)
     return [
-        {"method": method, "key": str(i), "image": f"{i}.png", "truth_chroma": c, "seconds": 1.0,
-         "psnr224_grey": 20.0, **dict.fromkeys(METRICS, level + i)}
+        {
+            "method": method,
+            "key": str(i),
+            "image": f"{i}.png",
+            "truth_chroma": c,
+            "seconds": 1.0,
+            "psnr224_grey": 20.0,
+            **dict.fromkeys(METRICS, level + i),
+        }
         for i, c in enumerate(chroma)
-    ]  # fmt: skip
+    ]
 
 
 @pytest.fixture
 def summary() -> dict[str, Any]:
     table = {"full": rows("full", 21.0), "x_1|y": rows("x_1|y", 19.0)}
     about = {
-        "images": {"source": "photos", "count": 4, "list_hash": "abc123",
-                   "excluded": [{"image": "torn.png", "reason": "damaged"}]},
-        "methods": {"full": {"description": "ChromaGAN", "weights": "file a",
-                             "weights_sha256": "0123456789abcdef"},
-                    "x_1|y": {"description": "another", "weights": "folder"}},
+        "images": {
+            "source": "photos",
+            "count": 4,
+            "list_hash": "abc123",
+            "excluded": [{"image": "torn.png", "reason": "damaged"}],
+        },
+        "methods": {
+            "full": {
+                "description": "ChromaGAN",
+                "weights": "file a",
+                "weights_sha256": "0123456789abcdef",
+            },
+            "x_1|y": {"description": "another", "weights": "folder"},
+        },
         "skipped": {"zhang16": "no weights", "lite": "no checkpoint"},
-    }  # fmt: skip
+    }
     return summarise(table, 0, about, {"full": {"fid": 12.5}})
 
 
@@ -108,8 +124,11 @@ def test_csv_holds_plain_numbers(summary: dict[str, Any]) -> None:
     assert len(full) == len(METRICS) + 1 + 2
     first = full[0]
     assert (first["images"], first["metric"], float(first["mean"]), first["n"]) == (
-        "all", "psnr224", 22.5, "4",
-    )  # fmt: skip
+        "all",
+        "psnr224",
+        22.5,
+        "4",
+    )
     assert first["published"] == "24.98"
     assert [row["metric"] for row in full if row["published"]] == ["psnr224"]
 

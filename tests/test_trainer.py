@@ -49,10 +49,21 @@ def configuration(
         else ModelConfig(architecture="vgg16", divisor=16, image_size=32)
     )
     config = TrainConfig(
-        model=model, weights=VARIANTS["no-gan"], variant="no-gan", data=(str(photos),), crop=32,
-        batch=4, lr=1e-3, max_steps=4, trunk_weights="none", out=str(out), workers=1, ema=0.9,
-        save_every=2, teacher="efficientnet-lite2",
-    )  # fmt: skip
+        model=model,
+        weights=VARIANTS["no-gan"],
+        variant="no-gan",
+        data=(str(photos),),
+        crop=32,
+        batch=4,
+        lr=1e-3,
+        max_steps=4,
+        trunk_weights="none",
+        out=str(out),
+        workers=1,
+        ema=0.9,
+        save_every=2,
+        teacher="efficientnet-lite2",
+    )
     without_classes = {"weights": replace(config.weights, classes=0.0)}
     return replace(config, **(without_classes | changes))  # type: ignore[arg-type]
 
@@ -68,8 +79,11 @@ def test_two_steps_a_stop_and_two_steps_are_four(
 ) -> None:
     """With critic, jitter, cosine schedule and running average: every kind of state counts."""
     options = {
-        "weights": replace(VARIANTS["no-class"]), "jitter": 0.5, "schedule": "cosine", "warmup": 2,
-    }  # fmt: skip
+        "weights": replace(VARIANTS["no-class"]),
+        "jitter": 0.5,
+        "schedule": "cosine",
+        "warmup": 2,
+    }
     whole = configuration(photos, tmp_path / "whole", architecture, **options)
     parts = configuration(photos, tmp_path / "parts", architecture, **options)
     assert Trainer(whole).train() == 4
@@ -88,9 +102,14 @@ def test_two_steps_a_stop_and_two_steps_are_four(
 def test_it_learns_and_shows_it(photos: Path, tmp_path: Path) -> None:
     """In 25 steps the loss falls on pictures whose colour follows from luminance."""
     config = configuration(
-        photos, tmp_path, max_steps=25, lr=5e-3, validation=(str(photos),), validate_every=100,
+        photos,
+        tmp_path,
+        max_steps=25,
+        lr=5e-3,
+        validation=(str(photos),),
+        validate_every=100,
         tensorboard=True,
-    )  # fmt: skip
+    )
     Trainer(config).train()
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     first, last = (np.mean([row["color"] for row in rows[at : at + 5]]) for at in (0, 20))
@@ -111,8 +130,15 @@ def test_the_full_objective_names_every_term(photos: Path, tmp_path: Path) -> No
     Trainer(config).train()
     row = json.loads((tmp_path / "log.jsonl").read_text())
     terms = {
-        "color", "classes", "adversarial", "total", "gap", "penalty", "critic", "adversarial_share",
-    }  # fmt: skip
+        "color",
+        "classes",
+        "adversarial",
+        "total",
+        "gap",
+        "penalty",
+        "critic",
+        "adversarial_share",
+    }
     assert terms <= set(row)
     assert all(np.isfinite(row[term]) for term in terms)
 
@@ -190,8 +216,11 @@ def test_rates() -> None:
     assert factor(50, phased) == factor(50, config)
     assert factor(105, phased) == pytest.approx(0.01)  # warm-up of a phase at a tenth of the rate
     assert [place_of(step, phases_of(phased, 1)).phase.name for step in (99, 100, 104, 105)] == [
-        "generator", "critic", "critic", "both",
-    ]  # fmt: skip
+        "generator",
+        "critic",
+        "critic",
+        "both",
+    ]
 
 
 def test_every_trained_number_is_in_one_group(photos: Path, tmp_path: Path) -> None:
@@ -210,10 +239,29 @@ def test_every_trained_number_is_in_one_group(photos: Path, tmp_path: Path) -> N
 
 def arguments(photos: Path, out: Path, *more: str) -> list[str]:
     return [
-        "--data", str(photos), "--arch", "lite", "--width", "16", "--variant", "no-gan",
-        "--lambda-s", "0", "--trunk-weights", "none", "--crop", "32", "--batch", "4",
-        "--workers", "1", "--no-bf16", "--out", str(out), *more,
-    ]  # fmt: skip
+        "--data",
+        str(photos),
+        "--arch",
+        "lite",
+        "--width",
+        "16",
+        "--variant",
+        "no-gan",
+        "--lambda-s",
+        "0",
+        "--trunk-weights",
+        "none",
+        "--crop",
+        "32",
+        "--batch",
+        "4",
+        "--workers",
+        "1",
+        "--no-bf16",
+        "--out",
+        str(out),
+        *more,
+    ]
 
 
 def test_the_command_pauses_resumes_and_finishes(
@@ -291,9 +339,12 @@ def test_an_interrupt_saves_and_ends_in_order(photos: Path, tmp_path: Path) -> N
     command = arguments(photos, tmp_path / "run", "--max-steps", "100000", "--save-every", "90000")
     process = subprocess.Popen(
         [sys.executable, "-m", "chromagan.train", *command],
-        cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    )
     log = tmp_path / "run" / "log.jsonl"
     deadline = time.monotonic() + 200
     while not log.exists() and process.poll() is None and time.monotonic() < deadline:
@@ -322,8 +373,12 @@ def test_kept_features_give_the_same_run_interrupted_or_whole(
 ) -> None:
     """Two views of eight photographs in eight steps of four: the second half only reads."""
     options = {
-        "freeze_trunk": True, "cache_views": 2, "jitter": 0.5, "max_steps": 8, "dropout": 0.1,
-    }  # fmt: skip
+        "freeze_trunk": True,
+        "cache_views": 2,
+        "jitter": 0.5,
+        "max_steps": 8,
+        "dropout": 0.1,
+    }
     whole = configuration(
         photos, tmp_path / "a", architecture, **options, cache_folder=str(tmp_path / "one")
     )
@@ -379,10 +434,15 @@ def test_looking_at_a_frozen_trunk_does_not_change_it(photos: Path, tmp_path: Pa
 
 def test_phases_train_what_they_say_and_resume_exactly(photos: Path, tmp_path: Path) -> None:
     options = {
-        "weights": VARIANTS["no-class"], "variant": "no-class", "critic_size": "half",
-        "phases": ("generator:2", "critic:2", "both:2@1e-4"), "sheet_every": 3, "max_steps": None,
-        "validation": (str(photos),), "validate_every": 100,
-    }  # fmt: skip
+        "weights": VARIANTS["no-class"],
+        "variant": "no-class",
+        "critic_size": "half",
+        "phases": ("generator:2", "critic:2", "both:2@1e-4"),
+        "sheet_every": 3,
+        "max_steps": None,
+        "validation": (str(photos),),
+        "validate_every": 100,
+    }
     whole = configuration(photos, tmp_path / "whole", **options)
     parts = configuration(photos, tmp_path / "parts", **options)
     trainer = Trainer(whole)
@@ -482,16 +542,22 @@ def test_data_with_nothing_to_learn_is_refused_once(
         message = capsys.readouterr().err
         assert message.count("error:") == 1
         expected = {
-            "corrupt": "not one of 5 images can be read", "grey": "all of 5 photographs looked at"
-        }  # fmt: skip
+            "corrupt": "not one of 5 images can be read",
+            "grey": "all of 5 photographs looked at",
+        }
         assert f"--data {folder}: {expected[kind]}" in message
 
 
 def test_patience_ends_a_run_that_gets_no_better(photos: Path, tmp_path: Path) -> None:
     """With a rate of zero nothing ever gets better than the first validation."""
     config = configuration(
-        photos, tmp_path, lr=0.0, max_steps=50, validation=(str(photos),), validate_every=1,
+        photos,
+        tmp_path,
+        lr=0.0,
+        max_steps=50,
+        validation=(str(photos),),
+        validate_every=1,
         patience=2,
-    )  # fmt: skip
+    )
     assert Trainer(config).train() == 3
     assert load_state(tmp_path / "best.pt")["step"] == 1

@@ -64,9 +64,13 @@ def test_a_smaller_photograph_gets_the_mean_of_its_places(
 
 @relaxed
 @given(
-    h=SIDES, w=SIDES, tall=st.integers(1, 120), wide=st.integers(1, 120),
-    method=st.sampled_from(UPSAMPLINGS), cut=st.integers(1, 120),
-)  # fmt: skip
+    h=SIDES,
+    w=SIDES,
+    tall=st.integers(1, 120),
+    wide=st.integers(1, 120),
+    method=st.sampled_from(UPSAMPLINGS),
+    cut=st.integers(1, 120),
+)
 def test_bands_do_not_show(h: int, w: int, tall: int, wide: int, method: str, cut: int) -> None:
     rng = np.random.default_rng(1)
     light = rng.uniform(0, 100, (tall, wide)).astype(np.float32)

@@ -96,9 +96,13 @@ def _fix_shapes(network: nn.Module) -> None:
 def _plainly_padded(conv: SamePadConv2d) -> nn.Module:
     kernel, stride = conv.kernel_size[0], conv.stride[0]
     plain = nn.Conv2d(
-        conv.in_channels, conv.out_channels, kernel, stride, groups=conv.groups,
+        conv.in_channels,
+        conv.out_channels,
+        kernel,
+        stride,
+        groups=conv.groups,
         bias=conv.bias is not None,
-    )  # fmt: skip
+    )
     plain.weight, plain.bias = conv.weight, conv.bias
     before, odd = divmod(kernel - stride, 2)
     if odd:

@@ -130,10 +130,15 @@ class ChromaGAN(Objective):
                 scores = self.opponent(*self._as_seen_by_critic(batch, output)).float()
             self.opponent.requires_grad_(True)
         terms = generator_losses(
-            ab_hat=output.ab_full, ab=batch.ab, class_logits=output.class_logits,
-            teacher_probs=output.teacher_probs, fake_scores=scores, weights=weights,
-            criterion=self.config.criterion, log_eps=self.config.log_eps,
-        )  # fmt: skip
+            ab_hat=output.ab_full,
+            ab=batch.ab,
+            class_logits=output.class_logits,
+            teacher_probs=output.teacher_probs,
+            fake_scores=scores,
+            weights=weights,
+            criterion=self.config.criterion,
+            log_eps=self.config.log_eps,
+        )
         if scores is not None:
             terms["adversarial_share"] = self._watch_share(terms, output)
         return terms
@@ -183,9 +188,12 @@ class ChromaGAN(Objective):
             ).chunk(2)
         penalty = gradient_penalty(self.opponent, luminance, real, fake, mix, self.model.compat)
         return critic_losses(
-            real_scores=real_scores.float(), fake_scores=fake_scores.float(), penalty=penalty,
-            weights=self.config.weights, compat=self.model.compat,
-        )  # fmt: skip
+            real_scores=real_scores.float(),
+            fake_scores=fake_scores.float(),
+            penalty=penalty,
+            weights=self.config.weights,
+            compat=self.model.compat,
+        )
 
     # -- what a frozen trunk and the teacher have said before ------------------------------------
 
@@ -194,10 +202,15 @@ class ChromaGAN(Objective):
         config = self.config
         folder = Path(config.cache_folder or Path(config.out).parent / "features")
         views = {
-            "crop": config.crop, "zoom": config.zoom, "stretch": config.stretch,
-            "flip": config.flip, "jitter": config.jitter, "seed": config.seed,
-            "shortest": config.shortest, "bf16": config.bf16,
-        }  # fmt: skip
+            "crop": config.crop,
+            "zoom": config.zoom,
+            "stretch": config.stretch,
+            "flip": config.flip,
+            "jitter": config.jitter,
+            "seed": config.seed,
+            "shortest": config.shortest,
+            "bf16": config.bf16,
+        }
         trunk = views | {"trunk": self.model.architecture, "weights": weights_digest(self.trunk)}
         caches = {"trunk": FeatureCache(folder, trunk, as_bytes=self.trunk.kept_as_bytes)}
         if self.teacher is not None:

@@ -60,17 +60,26 @@ class Trainer:
             config.data, shortest=config.shortest, cache_gib=config.cache_gib, flag="--data"
         )
         self.batches = Batches(
-            self.photos, Crop(config.crop, config.zoom, config.stretch, config.flip),
-            batch=config.batch, seed=config.seed, rank=distributed.rank(),
-            world=distributed.world_size(), workers=config.workers, jitter=config.jitter,
-            drop_grey=config.drop_grey, cycle=config.cache_views or None, device=self.device,
-        )  # fmt: skip
+            self.photos,
+            Crop(config.crop, config.zoom, config.stretch, config.flip),
+            batch=config.batch,
+            seed=config.seed,
+            rank=distributed.rank(),
+            world=distributed.world_size(),
+            workers=config.workers,
+            jitter=config.jitter,
+            drop_grey=config.drop_grey,
+            cycle=config.cache_views or None,
+            device=self.device,
+        )
         if stored is not None:
             changes = self._changes(stored, allow_changes)
         kind = find_objective(config.method)
-        facts = stored["facts"] if stored else kind.measure(
-            self.batches, min(MEASURE_STEPS, self.batches.steps_per_epoch)
-        )  # fmt: skip
+        facts = (
+            stored["facts"]
+            if stored
+            else kind.measure(self.batches, min(MEASURE_STEPS, self.batches.steps_per_epoch))
+        )
         torch.manual_seed(torch_seed(config.seed, "network"))
         self.objective = kind(config, self.device, facts)
         self.state = TrainingState(config, self.objective)
@@ -99,9 +108,12 @@ class Trainer:
                 print(f"note: {note}", file=sys.stderr)
         last = self.total if stop_after is None else min(self.total, state.step + stop_after)
         bar = tqdm(
-            total=self.total, initial=state.step, unit="step", dynamic_ncols=True,
+            total=self.total,
+            initial=state.step,
+            unit="step",
+            dynamic_ncols=True,
             disable=not (distributed.is_main() and sys.stderr.isatty()),
-        )  # fmt: skip
+        )
         stream = self.batches.stream(state.step)
         with interrupts() as interrupted, bar:
             while state.step < last and not self.ended:

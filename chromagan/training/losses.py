@@ -75,9 +75,13 @@ def wasserstein_gap(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
 
 
 def gradient_penalty(
-    critic: CriticFunction, l_B1HW: Tensor, real_B2HW: Tensor, fake_B2HW: Tensor,
-    mix_B111: Tensor, compat: Compat,
-) -> Tensor:  # fmt: skip
+    critic: CriticFunction,
+    l_B1HW: Tensor,
+    real_B2HW: Tensor,
+    fake_B2HW: Tensor,
+    mix_B111: Tensor,
+    compat: Compat,
+) -> Tensor:
     """The last term of eq. (4): (|grad D| - 1)^2 at random mixtures of real and fake, mean over B.
 
     `mix_B111` holds the mixing shares in [0, 1].
@@ -105,10 +109,16 @@ def gradient_penalty(
 
 
 def generator_losses(
-    *, ab_hat: Tensor, ab: Tensor, class_logits: Tensor | None, teacher_probs: Tensor | None,
-    fake_scores: Tensor | None, weights: LossWeights, criterion: Criterion = "l2",
+    *,
+    ab_hat: Tensor,
+    ab: Tensor,
+    class_logits: Tensor | None,
+    teacher_probs: Tensor | None,
+    fake_scores: Tensor | None,
+    weights: LossWeights,
+    criterion: Criterion = "l2",
     log_eps: float = 3e-4,
-) -> dict[str, Tensor]:  # fmt: skip
+) -> dict[str, Tensor]:
     """The generator's terms that have a weight: `color`, `classes`, `adversarial`, and `total`.
 
     Without `fake_scores` nobody opposes it, as in a phase of the generator alone.
@@ -137,9 +147,13 @@ def penalty_weight(weights: LossWeights, compat: Compat) -> float:
 
 
 def critic_losses(
-    *, real_scores: Tensor, fake_scores: Tensor, penalty: Tensor, weights: LossWeights,
+    *,
+    real_scores: Tensor,
+    fake_scores: Tensor,
+    penalty: Tensor,
+    weights: LossWeights,
     compat: Compat,
-) -> dict[str, Tensor]:  # fmt: skip
+) -> dict[str, Tensor]:
     """The critic's terms: `gap` (which it widens), `penalty`, and `critic`, the objective."""
     gap = wasserstein_gap(real_scores, fake_scores)
     return {

@@ -40,10 +40,19 @@ TEMPERATURE = 0.38  # of Zhang 2016's annealed mean
 LARSSON_SAMPLES = 128  # pixels per picture
 
 FAST: dict[str, Any] = {
-    "crop": 128, "zoom": 0.8, "stretch": 0.15, "lr": 1e-3, "betas": (0.9, 0.99),
-    "weight_decay": 0.01, "schedule": "cosine", "warmup": 100, "ema": 0.999, "clip_gradient": 1.0,
-    "max_steps": 10_000, "teacher": LITE_TEACHER,
-}  # fmt: skip
+    "crop": 128,
+    "zoom": 0.8,
+    "stretch": 0.15,
+    "lr": 1e-3,
+    "betas": (0.9, 0.99),
+    "weight_decay": 0.01,
+    "schedule": "cosine",
+    "warmup": 100,
+    "ema": 0.999,
+    "clip_gradient": 1.0,
+    "max_steps": 10_000,
+    "teacher": LITE_TEACHER,
+}
 
 
 class Pictures:
@@ -102,9 +111,15 @@ class Recipe(Objective):
         """`RUN/NAME.safetensors`: half precision, with the label that reports show."""
         tensors, extra = self.tensors(network)
         config = self.config
-        facts = {"crop": config.crop, "optimizer": config.optimizer, "lr": config.lr,
-                 "batch": record["images_per_step"], "ema": config.ema, "seed": config.seed,
-                 "torch": torch.__version__}  # fmt: skip
+        facts = {
+            "crop": config.crop,
+            "optimizer": config.optimizer,
+            "lr": config.lr,
+            "batch": record["images_per_step"],
+            "ema": config.ema,
+            "seed": config.seed,
+            "torch": torch.__version__,
+        }
         path = run / f"{self.name}.safetensors"
         metadata = {
             "width": repr(config.width),
@@ -129,8 +144,12 @@ class Zhang16Recipe(Recipe):
 
     name = "zhang16"
     published: ClassVar = {
-        "optimizer": "adam", "lr": 3e-5, "batch": 40, "crop": 256, "betas": (0.9, 0.99)
-    }  # fmt: skip
+        "optimizer": "adam",
+        "lr": 3e-5,
+        "batch": 40,
+        "crop": 256,
+        "betas": (0.9, 0.99),
+    }
 
     @staticmethod
     def measure(batches: Source, steps: int) -> Facts:
@@ -176,8 +195,13 @@ class Zhang17Recipe(Recipe):
 
     name = "zhang17"
     # the authors' crop of 176 is no multiple of 32
-    published: ClassVar = {"optimizer": "adam", "lr": 1e-5, "batch": 25, "crop": 192,
-                           "betas": (0.9, 0.999)}  # fmt: skip
+    published: ClassVar = {
+        "optimizer": "adam",
+        "lr": 1e-5,
+        "batch": 25,
+        "crop": 192,
+        "betas": (0.9, 0.999),
+    }
 
     def build(self, width: float) -> nn.Module:
         network = Zhang17Network(width)
@@ -270,8 +294,12 @@ class LarssonRecipe(Recipe):
 
     name = "larsson"
     published: ClassVar = {
-        "optimizer": "sgd", "lr": 1e-3, "batch": 8, "crop": 352, "weight_decay": 5e-4
-    }  # fmt: skip
+        "optimizer": "sgd",
+        "lr": 1e-3,
+        "batch": 8,
+        "crop": 352,
+        "weight_decay": 5e-4,
+    }
 
     def build(self, width: float) -> nn.Module:
         return LarssonNetwork(width, norm=True)
@@ -322,8 +350,14 @@ class IsolaRecipe(Recipe):
 
     name = "isola"
     side = 256  # eight halvings leave one pixel
-    published: ClassVar = {"optimizer": "adam", "lr": 2e-4, "critic_lr": 2e-4, "batch": 4,
-                           "crop": 256, "betas": (0.5, 0.999)}  # fmt: skip
+    published: ClassVar = {
+        "optimizer": "adam",
+        "lr": 2e-4,
+        "critic_lr": 2e-4,
+        "batch": 4,
+        "crop": 256,
+        "betas": (0.5, 0.999),
+    }
     fast: ClassVar = {"crop": 256, "batch": 4, "lr": 2e-4, "critic_lr": 2e-4, "betas": (0.5, 0.999)}
 
     def __init__(self, config: TrainConfig, device: torch.device, facts: Facts) -> None:

@@ -55,9 +55,15 @@ class Zhang16Network(nn.Module):
         """L (B, 1, H, W) -> scores of the bins (B, 313, H/4, W/4)."""
         x = (luminance - 50) / 100
         for block in (
-            self.model1, self.model2, self.model3, self.model4,
-            self.model5, self.model6, self.model7, self.model8,
-        ):  # fmt: skip
+            self.model1,
+            self.model2,
+            self.model3,
+            self.model4,
+            self.model5,
+            self.model6,
+            self.model7,
+            self.model8,
+        ):
             x = block(x)
         return x
 

@@ -192,9 +192,10 @@ def _vgg(
 def _convs(tensors: Mapping[str, Any]) -> list[tuple[int, Any]]:
     """The weights of `features.N`, in their order."""
     numbers = sorted(
-        int(name.split(".")[1]) for name in tensors if name.startswith("features.")
-        and name.endswith(".weight")
-    )  # fmt: skip
+        int(name.split(".")[1])
+        for name in tensors
+        if name.startswith("features.") and name.endswith(".weight")
+    )
     return [(number, tensors[f"features.{number}.weight"].float()) for number in numbers]
 
 

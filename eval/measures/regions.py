@@ -16,9 +16,19 @@ import numpy.typing as npt
 from chromagan.color import Floats, delta_e_2000
 
 HUES = (
-    "pink", "red", "orange", "yellow", "lime", "green",
-    "teal", "cyan", "azure", "blue", "violet", "magenta",
-)  # fmt: skip
+    "pink",
+    "red",
+    "orange",
+    "yellow",
+    "lime",
+    "green",
+    "teal",
+    "cyan",
+    "azure",
+    "blue",
+    "violet",
+    "magenta",
+)
 """Sectors of 30° of the CIE hue angle, the first centred on 0°; sRGB's red is at 40°, its yellow at
 103°, green at 136°, cyan at 196°, blue at 306°, magenta at 328°."""
 NEUTRAL_CHROMA = 8.0
@@ -135,12 +145,23 @@ def _planes(truth: Floats, output: Floats) -> npt.NDArray[np.float64]:
     weight = true_chroma * chroma
     return np.stack(
         (
-            np.ones_like(ta), truth[0].ravel(), ta, tb, a, b, true_chroma, chroma,
-            (ta - a) ** 2 + (tb - b) ** 2, true_chroma**2,
-            weight, weight * np.abs(np.arctan2(cross, dot)), cross, dot,
+            np.ones_like(ta),
+            truth[0].ravel(),
+            ta,
+            tb,
+            a,
+            b,
+            true_chroma,
+            chroma,
+            (ta - a) ** 2 + (tb - b) ** 2,
+            true_chroma**2,
+            weight,
+            weight * np.abs(np.arctan2(cross, dot)),
+            cross,
+            dot,
             delta_e_2000(truth, output).ravel(),
         )
-    ).astype(np.float64)  # fmt: skip
+    ).astype(np.float64)
 
 
 def _ratio(above: float, below: float) -> float:

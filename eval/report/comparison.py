@@ -110,9 +110,11 @@ def read_run(
 
 
 def difference(
-    metric: str, first: tuple[str, list[ImageScores]], second: tuple[str, list[ImageScores]],
+    metric: str,
+    first: tuple[str, list[ImageScores]],
+    second: tuple[str, list[ImageScores]],
     seed: int,
-) -> Difference:  # fmt: skip
+) -> Difference:
     """Paired difference of two methods in one metric, and how often the first is better."""
     a, b = column(first[1], metric), column(second[1], metric)
     step = (a - b) * (METRICS[metric].better or 1)

@@ -184,8 +184,9 @@ def _cells(found: Mapping[str, Any]) -> list[str]:
 
 
 def _bars(axes: Axes, values: Sequence[float | None], neutral: float, label: str) -> None:
-    axes.barh(range(len(values)), [(v or neutral) - neutral for v in values], 0.6, neutral,
-              color=BLUE)  # fmt: skip
+    axes.barh(
+        range(len(values)), [(v or neutral) - neutral for v in values], 0.6, neutral, color=BLUE
+    )
     axes.axvline(neutral, color=GREY, linewidth=0.8)
     axes.set_xlabel(label)
     axes.grid(axis="x", alpha=0.3)

@@ -20,9 +20,19 @@ from eval.run.run import Table
 
 _WORDS = ("method", "image", "key", "sha256", "fingerprint")
 FIELDS = (
-    "method", "image", "key", "width", "height", "seconds", "truth_chroma", "psnr224_grey",
-    *METRICS, *ON_REQUEST, "sha256", "fingerprint",
-)  # fmt: skip
+    "method",
+    "image",
+    "key",
+    "width",
+    "height",
+    "seconds",
+    "truth_chroma",
+    "psnr224_grey",
+    *METRICS,
+    *ON_REQUEST,
+    "sha256",
+    "fingerprint",
+)
 
 
 def column(rows: Sequence[ImageScores], name: str) -> npt.NDArray[np.float64]:

@@ -61,10 +61,20 @@ class Batches:
     """
 
     def __init__(
-        self, photos: PhotoSet, crop: Crop, *, batch: int, seed: int, rank: int = 0, world: int = 1,
-        workers: int = 2, jitter: float = 0.0, drop_grey: bool = False, cycle: int | None = None,
+        self,
+        photos: PhotoSet,
+        crop: Crop,
+        *,
+        batch: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+        workers: int = 2,
+        jitter: float = 0.0,
+        drop_grey: bool = False,
+        cycle: int | None = None,
         device: torch.device | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.photos = photos
         self.crop = crop
         self.batch = batch
@@ -120,11 +130,12 @@ class Batches:
         l_B1HW, ab_B2HW = encode_squares(np.stack([view.square for view in views]), self.device)
         seen = [
             jitter_luminance(
-                l_1HW, self.jitter,
+                l_1HW,
+                self.jitter,
                 torch_draws(self.seed, "luminance", view.photo, view.number),
             )
             for l_1HW, view in zip(l_B1HW, views, strict=True)
-        ]  # fmt: skip
+        ]
         return Batch(torch.stack(seen), l_B1HW, ab_B2HW, [(v.photo, v.number) for v in views])
 
     def stream(self, start: int) -> Generator[Batch, None, None]:

@@ -143,9 +143,13 @@ class PhotoSet:
     """
 
     def __init__(
-        self, sources: Iterable[str], *, shortest: int | None = None, cache_gib: float = 8.0,
+        self,
+        sources: Iterable[str],
+        *,
+        shortest: int | None = None,
+        cache_gib: float = 8.0,
         flag: str = "",
-    ) -> None:  # fmt: skip
+    ) -> None:
         """`flag`: where the sources were given, for messages."""
         self.sources = tuple(sources)
         self.flag = f"{flag} " if flag else ""
