@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from demo_site import ROOT, make_checkpoints
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -33,7 +34,7 @@ from chromagan.demo.limits import Limits
 from chromagan.demo.networks import Colors, Networks, NoNetworkError, on_gpu
 from chromagan.demo.page import views
 from chromagan.demo.pictures.batch import Progress, Stop, colorize_all
-from chromagan.demo.pictures.marks import stamped
+from chromagan.demo.pictures.marks import Form, stamped
 from chromagan.demo.pictures.names import MAX_BYTES, safe_stem, unused
 from chromagan.demo.pictures.photo import Look, LookError, Studio, Upload, psnr, resized
 from chromagan.demo.visitors import folders, history
@@ -195,6 +196,64 @@ def test_result_carries_nothing_from_the_input(studio: Studio, tmp_path: Path) -
     data = Path(studio.full_result(picture, Look())).read_bytes()
     assert b"Secret" not in data
     assert b"eXIf" not in data
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("kind", ["jpeg", "png"])
+def test_metadata_is_kept_only_where_asked_for(
+    studio: Studio, tmp_path: Path, kind: Any, keep: bool
+) -> None:
+    exif = Image.Exif()
+    exif[0x010F], exif[0x010E], exif[0x0112] = "OwnCamera", "OwnCaption", 6
+    source = tmp_path / "photo.jpg"
+    Image.open(COLOUR).save(source, exif=exif)
+    picture = studio.colorize(Upload(str(source), source.name))
+    path = Path(studio.full_result(picture, Look(), form=Form(kind, keep)))
+    assert path.name == ("photo-colorized.jpg" if kind == "jpeg" else "photo-colorized.png")
+    assert (b"OwnCa" in path.read_bytes()) == keep
+    with Image.open(path) as result, Image.open(COLOUR) as original:
+        assert result.format == kind.upper()
+        assert result.size == original.size[::-1], "upright"
+        found = result.getexif()
+        assert found.get(0x010E) == ("OwnCaption" if keep else None)
+        assert found.get(0x0112, 1) == 1
+        assert bool(found) == keep
+        packet = str(result.info.get("xmp") or result.info.get("XML:com.adobe.xmp"))
+    assert "compositeWithTrainedAlgorithmicMedia" in packet
+
+
+def test_sixteen_bits_come_back_in_a_tiff(studio: Studio, tmp_path: Path) -> None:
+    scan = np.linspace(0, 65535, 96 * 128).round().astype(np.uint16).reshape(96, 128)
+    source = tmp_path / "scan.tif"
+    tifffile.imwrite(source, scan)
+    picture = studio.colorize(Upload(str(source), source.name))
+    assert picture.deep
+    path = Path(studio.full_result(picture, Look(), form=Form("tiff")))
+    assert path.name == "scan-colorized.tif"
+    result = tifffile.imread(path)
+    assert (result.dtype, result.shape) == (np.uint16, (96, 128, 3))
+    grey = np.repeat(scan[..., None], 3, axis=2)
+    assert np.abs(luminance(result) - luminance(grey)).max() < 1, "of 65535"
+    assert np.ptp(result.astype(int), axis=2).max() > 1000, "coloured"
+    marked = tifffile.imread(studio.full_result(picture, Look(stamp=True), form=Form("tiff")))
+    touched = (marked != result).any(axis=2)
+    assert touched.any()
+    assert not touched[:48].any(), "the mark leaves the rest alone"
+
+
+def luminance(deep: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Grey sRGB of the same luminance (IEC 61966-2-1), 0..65535."""
+    value = deep / 65535
+    linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    y = linear @ (0.2126, 0.7152, 0.0722)
+    return 65535 * np.where(y <= 0.0031308, 12.92 * y, 1.055 * y ** (1 / 2.4) - 0.055)
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".png", ".jpg"])
+def test_eight_bits_are_not_called_sixteen(studio: Studio, tmp_path: Path, suffix: str) -> None:
+    source = tmp_path / f"photo{suffix}"
+    Image.open(COLOUR).save(source)
+    assert not studio.colorize(Upload(str(source), source.name)).deep
 
 
 def test_visible_mark_stays_in_its_corner(studio: Studio) -> None:

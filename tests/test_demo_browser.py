@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+import tifffile
 from demo_site import ROOT, Site, make_clip, running_site
 from gradio_client import Client, handle_file
 from PIL import Image
@@ -435,6 +436,29 @@ def test_large_16_bit_tiff_comes_back_in_full(browser: Any, site: Site, tmp_path
         assert name == "Großmutter-1931-colorized.png"
         with Image.open(path) as image:
             assert image.size == (2000, 1500)
+        page.locator("#format input[value=tiff]").check()
+        path, name = saved(page, "#download")
+        assert name == "Großmutter-1931-colorized.tif"
+        deep = tifffile.imread(path)
+        assert (deep.dtype, deep.shape) == (np.uint16, (1500, 2000, 3))
+
+
+def test_jpeg_with_metadata_on_request(browser: Any, site: Site, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "OwnCaption"
+    photo = tmp_path / "caption.jpg"
+    Image.open(COLOUR).save(photo, exif=exif)
+    with visit(browser, site) as page:
+        upload(page, photo)
+        wait_for_photo(page, "caption")
+        expect(page.locator("#format input")).to_have_count(2)
+        page.locator("#format input[value=jpeg]").check()
+        for keep in (False, True):
+            page.locator("#keep input").set_checked(keep)
+            path, name = saved(page, "#download")
+            assert name == "caption-colorized.jpg"
+            assert (b"OwnCaption" in path.read_bytes()) == keep
+        screenshot(page, "formats")
 
 
 def test_video(browser: Any, site: Site, tmp_path: Path) -> None:

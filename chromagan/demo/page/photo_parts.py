@@ -66,6 +66,36 @@ class GuideParts:
 
 
 @dataclass(frozen=True)
+class FormParts:
+    """kind: PNG, JPEG or, for a photograph with 16 bits, TIFF. keep: its own metadata as well."""
+
+    kind: Any
+    keep: Any
+
+    @classmethod
+    def build(cls, site: Site) -> FormParts:
+        t = site.texts
+        kind = gr.Radio(
+            file_kinds(deep=False),
+            value="png",
+            label=t("format"),
+            elem_id="format",
+        )
+        keep = gr.Checkbox(label=t("keep"), value=False, elem_id="keep", container=False)
+        return cls(kind, keep)
+
+    @property
+    def all(self) -> list[Any]:
+        return [self.kind, self.keep]
+
+
+def file_kinds(*, deep: bool) -> list[tuple[str, str]]:
+    """The choices of the download's format; deep: the photograph has 16 bits."""
+    kinds = [("PNG", "png"), ("JPEG", "jpeg")]
+    return [*kinds, ("TIFF, 16 bit", "tiff")] if deep else kinds
+
+
+@dataclass(frozen=True)
 class PhotoParts:
     """The parts of the tab; `picture` and `history` are this visitor's own (Gradio keeps them)."""
 
@@ -74,6 +104,7 @@ class PhotoParts:
     view: Any
     facts: Any
     controls: Controls
+    form: FormParts
     save: Any
     file: Any
     truth: Any
@@ -148,6 +179,7 @@ def _result(site: Site, opening: tuple[str, str] | None) -> dict[str, Any]:
     guides = GuideParts.build(site)
     facts = gr.HTML(elem_id="facts", elem_classes="status")
     controls = Controls.build(site)
+    form = FormParts.build(site)
     save = gr.Button(t("download"), variant="primary", interactive=False, elem_id="download")
     file = gr.DownloadButton(t("download_again"), visible="hidden", elem_id="download-file")
     with gr.Group(visible=False, elem_classes="plain") as truth:
@@ -160,6 +192,7 @@ def _result(site: Site, opening: tuple[str, str] | None) -> dict[str, Any]:
         "facts": facts,
         "guides": guides,
         "controls": controls,
+        "form": form,
         "save": save,
         "file": file,
         "truth": truth,

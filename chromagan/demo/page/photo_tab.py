@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 
@@ -13,12 +13,12 @@ from chromagan.demo.page import views
 from chromagan.demo.page.guide_panel import GuidePanel
 from chromagan.demo.page.guide_view import view_of
 from chromagan.demo.page.parts import UNDOCUMENTED, Site, lane
-from chromagan.demo.page.photo_parts import PhotoParts, chosen_example
+from chromagan.demo.page.photo_parts import PhotoParts, chosen_example, file_kinds
 from chromagan.demo.page.shown import Shown, show
 from chromagan.demo.page.theme import asset
 from chromagan.demo.page.visit import Visit
 from chromagan.demo.pictures.guided import Guided
-from chromagan.demo.pictures.marks import save_preview
+from chromagan.demo.pictures.marks import Form, save_preview
 from chromagan.demo.pictures.photo import Look, Upload, displayable, psnr, with_look
 from chromagan.demo.texts import seconds_text
 from chromagan.demo.visitors.folders import adopt, discard, forget_visitor
@@ -58,6 +58,7 @@ class PhotoTab:
             *parts.looked,
             parts.truth,
             parts.classes,
+            parts.form.kind,
             parts.save,
             parts.strip,
             parts.shelf,
@@ -105,7 +106,7 @@ class PhotoTab:
         )
         parts.save.click(
             self.download,
-            [parts.shown, *controls.look],
+            [parts.shown, *controls.look, *parts.form.all],
             [parts.file, parts.shown],
             **lane("full", self._site.workers.full),
         ).success(None, parts.file, js=asset("save.js"))
@@ -208,19 +209,22 @@ class PhotoTab:
         saturation: float,
         temperature: float,
         stamp: bool,
+        kind: Literal["png", "jpeg", "tiff"],
+        keep: bool,
         request: gr.Request,
     ) -> Update:
-        """Make the full-resolution PNG; the same look again gives the same file again."""
+        """Make the full-resolution file; the same wishes again give the same file again."""
         visit, parts = Visit(request), self.parts
         if shown is None:
             raise visit.error("no_photo")
         with visit.spoken():
-            look = Look(saturation, temperature, stamp)
-            if shown.saved is None or shown.saved[0] != look or not Path(shown.saved[1]).is_file():
+            look, form = Look(saturation, temperature, stamp), Form(kind, keep)
+            path = shown.saved[2] if shown.saved and shown.saved[:2] == (look, form) else None
+            if path is None or not Path(path).is_file():
                 self._present(shown.picture.source, visit)
-                path = self._site.studio.full_result(shown.picture, look, shown.known.ab)
-                shown = replace(shown, saved=(look, path))
-            return {parts.file: shown.saved[1] if shown.saved else None, parts.shown: shown}
+                path = self._site.studio.full_result(shown.picture, look, shown.known.ab, form)
+                shown = replace(shown, saved=(look, form, path))
+            return {parts.file: path, parts.shown: shown}
 
     def compare(
         self, shown: Shown | None, saturation: float, temperature: float, request: gr.Request
@@ -300,6 +304,7 @@ class PhotoTab:
             parts.photo: save_preview(picture.preview, picture.name) if replaced else gr.skip(),
             parts.truth: gr.update(visible=picture.has_truth),
             parts.classes: views.classes(picture.colors, visit),
+            parts.form.kind: gr.skip() if before else _formats(picture.deep),
             parts.save: gr.update(interactive=True),
             parts.strip: [(entry.thumb, entry.name) for entry in history],
             parts.shelf: gr.update(visible=True),
@@ -335,6 +340,7 @@ class PhotoTab:
             parts.truth: gr.update(visible=False),
             parts.three: None,
             parts.classes: "",
+            parts.form.kind: _formats(deep=False),
             parts.save: gr.update(interactive=False),
             parts.strip: [(entry.thumb, entry.name) for entry in history],
             parts.shelf: gr.update(visible=bool(history)),
@@ -348,3 +354,8 @@ class PhotoTab:
         if not Path(source).is_file():
             raise visit.error("expired", minutes=self._site.limits.keep_minutes)
         return source
+
+
+def _formats(deep: bool) -> Any:
+    """For another photograph: back to PNG, and TIFF where it has 16 bits."""
+    return gr.update(choices=file_kinds(deep=deep), value="png")

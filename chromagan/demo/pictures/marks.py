@@ -1,21 +1,35 @@
-"""PNG files as they leave the server: lossless, marked as AI-colorized, nothing inherited."""
+"""Files as they leave the server: marked as AI-colorized, nothing inherited unless asked for."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from chromagan.demo.visitors.folders import new_path
+from chromagan.images import Metadata
 from chromagan.images.png import write_png
 from chromagan.images.provenance import DESCRIPTION, Provenance
+from chromagan.images.results import Style, write_result
+from chromagan.images.samples import to_bytes
 
 Pixels = npt.NDArray[np.uint8]
 
 MARK = "AI-colorized"
+_SUFFIXES = {"png": ".png", "jpeg": ".jpg", "tiff": ".tif"}
+
+
+@dataclass(frozen=True)
+class Form:
+    """What file a download is. keep_metadata: the photograph's own EXIF, IPTC and XMP as well."""
+
+    kind: Literal["png", "jpeg", "tiff"] = "png"
+    keep_metadata: bool = False
 
 
 def metadata(made: Provenance) -> dict[str, str]:
@@ -42,9 +56,24 @@ def save_preview(image: Pixels, name: str) -> str:
     return save_png(image, new_path(f"{name}.png"))
 
 
-def save_result(image: Pixels, name: str, made: Provenance) -> str:
-    """A picture for the visitor to keep: `<name>-colorized.png`."""
-    return save_png(image, new_path(f"{name}-colorized.png"), made)
+def save_result(
+    image: npt.NDArray[Any],
+    name: str,
+    made: Provenance,
+    form: Form | None = None,
+    found: Metadata | None = None,
+) -> str:
+    """A picture for the visitor to keep: `<name>-colorized.png`, or as `form` says.
+
+    found: the photograph's own metadata, for a form that keeps it.
+    """
+    form = form or Form()
+    path = new_path(f"{name}-colorized{_SUFFIXES[form.kind]}")
+    if form == Form():
+        return save_png(image, path, made)
+    style = Style(keep_metadata=form.keep_metadata)
+    write_result(path, image, found or Metadata(), made, style)
+    return str(path)
 
 
 def stamped(image: Pixels) -> Pixels:
@@ -63,3 +92,13 @@ def stamped(image: Pixels) -> Pixels:
     draw.rounded_rectangle(box, radius=pad, fill=(0, 0, 0, 110))
     draw.text((x - left, y - top - pad // 4), MARK, font=font, fill=(255, 255, 255, 235))
     return np.asarray(canvas)
+
+
+def stamped_deep(image: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
+    """`stamped` for 16 bits; what the mark does not touch stays exactly as it is."""
+    plain = to_bytes(image)
+    marked = stamped(plain)
+    result: npt.NDArray[np.uint16] = np.where(
+        marked == plain, image, marked.astype(np.uint16) * np.uint16(257)
+    )
+    return result

@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +16,13 @@ from PIL import Image
 from chromagan import __version__
 from chromagan.demo.limits import Limits
 from chromagan.demo.networks import Colors, Networks
-from chromagan.demo.pictures.marks import Pixels, save_result, stamped
+from chromagan.demo.pictures.marks import Form, Pixels, save_result, stamped, stamped_deep
 from chromagan.demo.pictures.names import safe_stem
 from chromagan.demo.pictures.tone import Tone, tone_of
 from chromagan.images import Photo, read_photo
 from chromagan.images.provenance import Provenance, now
+from chromagan.images.reading import glance
+from chromagan.inference.deep import recolour_deep
 from chromagan.inference.recolour import recolour
 
 Chroma = npt.NDArray[np.float32]
@@ -68,7 +70,7 @@ class Picture:
 
     source: the file, read again for the full-resolution download. size: full width and height.
     notes: what the reader had to say. preview: uint8 (h, w, 3), the photograph as uploaded, at
-    most `Limits.preview_side` long.
+    most `Limits.preview_side` long. deep: the file has 16 bits.
     """
 
     source: str
@@ -78,6 +80,7 @@ class Picture:
     notes: tuple[str, ...]
     preview: Pixels
     colors: Colors
+    deep: bool = False
 
     @property
     def has_truth(self) -> bool:
@@ -106,6 +109,7 @@ class Studio:
             notes=photo.notes,
             preview=preview,
             colors=self.networks.predict(photo.pixels, network),
+            deep=glance(upload.path, max_pixels=self.limits.max_pixels).deep,
         )
 
     def read(self, path: str) -> Photo:
@@ -116,14 +120,40 @@ class Studio:
             self._recent.put(path, photo)
         return photo
 
-    def full_result(self, picture: Picture, look: Look, ab: Chroma | None = None) -> str:
-        """The download: full resolution, lossless, marked. Returns the file's path.
+    def full_result(
+        self,
+        picture: Picture,
+        look: Look,
+        ab: Chroma | None = None,
+        form: Form | None = None,
+    ) -> str:
+        """The download: full resolution, marked. Returns the file's path.
 
-        ab: the colours, where they are others than the network's.
+        ab: the colours, where they are others than the network's. form: PNG without the
+        photograph's own metadata where none is given. Raises `ImageError`.
         """
-        image = self.read(picture.source).pixels
-        result = with_look(image, picture.colors.ab if ab is None else ab, look)
-        return save_result(result, picture.name, self.provenance(picture.colors.network, look))
+        form = form or Form()
+        ab = picture.colors.ab if ab is None else ab
+        photo = self._for_download(picture, form)
+        if photo.pixels.dtype == np.uint16:
+            result = _deep_with_look(photo.pixels, ab, self.read(picture.source).pixels, look)
+        else:
+            result = with_look(photo.pixels, ab, look)
+        made = self.provenance(picture.colors.network, look)
+        return save_result(result, picture.name, made, form, photo.metadata)
+
+    def _for_download(self, picture: Picture, form: Form) -> Photo:
+        """With its metadata and its 16 bits where they are wanted, which costs another read."""
+        deep = picture.deep and form.kind == "tiff"
+        if not (deep or form.keep_metadata):
+            return self.read(picture.source)
+        return read_photo(
+            picture.source,
+            max_pixels=self.limits.max_pixels,
+            accept_damaged=True,
+            deep=deep,
+            with_metadata=form.keep_metadata,
+        )
 
     def provenance(self, network: str, look: Look) -> Provenance:
         """What a download says of itself; nothing of its visitor or of their file."""
@@ -159,6 +189,19 @@ def with_look(image: Pixels, ab: Chroma, look: Look) -> Pixels:
     """The image with these colours and the sliders' say; no network is run."""
     result = recolour(image, ab, saturation=look.saturation, temperature=look.temperature)
     return look.finish(result)
+
+
+def _deep_with_look(image: Any, ab: Chroma, eight_bits: Pixels, look: Look) -> Any:
+    """`with_look` for uint16, which is overwritten; `eight_bits`: the same photograph."""
+    result = recolour_deep(
+        image,
+        ab,
+        eight_bits,
+        saturation=look.saturation,
+        temperature=look.temperature,
+        out=image,
+    )
+    return stamped_deep(result) if look.stamp else result
 
 
 def grey(image: Pixels) -> Pixels:
