@@ -193,7 +193,7 @@ def _difference(first: NDArray[Any], second: NDArray[Any]) -> NDArray[Any]:
     stretch = 1.5 - 0.5 * _chroma_term(chroma_mean)  # 1 + G
     a1, a2 = a1 * stretch, a2 * stretch
     c1, c2 = _length(a1, b1), _length(a2, b2)
-    h1, h2 = np.arctan2(b1, a1), np.arctan2(b2, a2)
+    h1, h2 = np.arctan2(b1, a1) % (2 * math.pi), np.arctan2(b2, a2) % (2 * math.pi)
     hue_step, hue_mean = _hue_difference(h1, h2, (c1 == 0) | (c2 == 0))
     l_mean, c_mean = (l1 + l2) / 2, (c1 + c2) / 2
     weight = (
@@ -231,10 +231,10 @@ def _chroma_term(chroma: NDArray[Any]) -> NDArray[Any]:
 def _hue_difference(
     h1: NDArray[Any], h2: NDArray[Any], achromatic: NDArray[np.bool_]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Signed hue step in (-π, π] and mean hue, radians; equations 10 and 14."""
+    """Signed hue step in [-π, π] and mean hue of hues in [0, 2π); equations 10 and 14."""
     step = h2 - h1
-    wide = np.abs(step) > math.pi
-    # crossing the ±π seam moves the mean to the other side; adding π keeps cosines right
+    wide = np.abs(step) > math.pi + 1e-6  # opposite hues, to rounding, stay on the near side
+    # crossing the seam moves the mean to the other side; adding π keeps cosines right
     mean = (h1 + h2) / 2 + math.pi * wide.astype(h1.dtype)
     step = np.where(wide, step - 2 * math.pi * np.sign(step), step)
     return np.where(achromatic, 0 * step, step), np.where(achromatic, h1 + h2, mean)

@@ -102,7 +102,9 @@ def point_samples(field: Field, points: Sequence[Point]) -> Samples:
     height, width = field.luminance.shape
     rim = _RIM if len(points) * (_RIM + 1) <= MAX_SAMPLES else 0
     places, colors = [], []
-    for point in points:
+    for point in sorted(
+        points, key=lambda p: (p.y, p.x, p.color, p.radius)
+    ):  # order is no knowledge
         wide = point.radius * min(height, width) >= 1  # else it is within one place of the grid
         disc = _disc(point, rim if wide else 0)
         places.append(disc)
