@@ -22,7 +22,7 @@ from chromagan.samples import sample_paths
 
 REPOSITORY = Path(__file__).parents[1]
 COUNT = 200
-MEMORY_LIMIT = 1_000_000_000
+MEMORY_LIMIT = 1_500_000_000
 
 
 def originals() -> dict[str, bytes]:
