@@ -162,7 +162,7 @@ class PhotoSet:
         self.unreadable: dict[int, str] = {}
         self._room = int(cache_gib * 2**30)
         self._cache: dict[int, NDArray[np.uint8]] = {}
-        self._times: dict[str, int] = {}
+        self._sizes: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -175,13 +175,14 @@ class PhotoSet:
     def identity(self, number: int) -> int:
         """A 64-bit number that stays with a photograph when others join or leave the set.
 
-        From name, size and time of the file (of its shard) and the place inside: nothing is read.
+        From name and size of the file (or shard) and the place inside: nothing is read, and a copy
+        on another machine gives the same crops.
         """
         photo = self.photos[number]
-        if photo.path not in self._times:
-            self._times[photo.path] = os.stat(photo.path).st_mtime_ns
+        if photo.path not in self._sizes:
+            self._sizes[photo.path] = os.stat(photo.path).st_size
         name = Path(photo.path).name
-        text = f"{name}/{photo.key}:{photo.offset}:{photo.size}:{self._times[photo.path]}"
+        text = f"{name}/{photo.key}:{photo.offset}:{photo.size}:{self._sizes[photo.path]}"
         return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
 
     @cached_property
