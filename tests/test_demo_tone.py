@@ -17,7 +17,7 @@ from chromagan.demo.pictures.tone import Tone, tone_of
 from chromagan.samples import sample_paths
 
 Pixels = npt.NDArray[np.uint8]
-CASES = Path("/work/shared/cases/scans")
+CASES = Path(__file__).parents[2] / "shared" / "cases" / "scans"
 TONES = {  # dark, middle and light of the print
     "sepia": ((30, 18, 8), (140, 105, 70), (250, 235, 205)),
     "cyanotype": ((5, 25, 60), (60, 110, 160), (235, 245, 250)),

@@ -43,7 +43,7 @@ from chromagan.inference.video.smoothing import SteadyPainter, anchored, smoothe
 
 av = pytest.importorskip("av", reason="the video extra (pip install av) is not installed")
 
-CASES = Path("/work/shared/cases/video")
+CASES = Path(__file__).parents[2] / "shared" / "cases" / "video"
 SIZE = (96, 64)
 
 
