@@ -29,7 +29,7 @@ from chromagan.inference.guides import (
     write_guides,
 )
 from chromagan.inference.propagation import Field, centred, propagate, sample
-from chromagan.inference.swatches import PREDICTED, suggest_colors
+from chromagan.inference.swatches import PREDICTED, name_color, suggest_colors
 from chromagan.samples import sample_paths
 
 relaxed = settings(deadline=None, max_examples=15, suppress_health_check=list(HealthCheck))
@@ -309,3 +309,12 @@ def test_swatches_have_the_brightness_of_the_place(
     for _, color in offered:
         rgb = np.frombuffer(bytes.fromhex(color[1:]), np.uint8).reshape(1, 1, 3)
         assert abs(float(rgb8_to_lab(rgb)[0, 0, 0]) - luminance) < 1.0
+
+
+@relaxed
+@given(x=shares, y=shares)
+def test_a_point_is_named_as_the_swatch_that_was_chosen(
+    prediction: Prediction, x: float, y: float
+) -> None:
+    for name, color in suggest_colors(prediction, x, y, count=99):
+        assert name_color(prediction, Point(x, y, color)) == name

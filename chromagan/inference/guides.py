@@ -65,11 +65,16 @@ class Point:
             raise GuideError(f"color must be sRGB as #rrggbb: {_short(self.color)}")
 
     @property
+    def lab(self) -> Floats:
+        """The colour's `(L, a, b)`, CIE units."""
+        rgb = np.frombuffer(bytes.fromhex(self.color[1:]), np.uint8)
+        lab: Floats = rgb_to_lab(rgb.astype(np.float32) / 255, axis=-1)
+        return lab
+
+    @property
     def ab(self) -> Floats:
-        """The colour's `(a, b)`, CIE units."""
-        rgb = np.array([int(self.color[i : i + 2], 16) for i in (1, 3, 5)], np.float32) / 255
-        ab: Floats = rgb_to_lab(rgb, axis=-1)[1:]
-        return ab
+        """Its hue and chroma alone: the photograph keeps its own luminance."""
+        return self.lab[1:]
 
 
 @dataclass(frozen=True)

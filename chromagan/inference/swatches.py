@@ -8,12 +8,14 @@ third quartile of pixels above 8 CIE units); near the network's own answer it is
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chromagan.color import lab_to_rgb_in_gamut, to_bytes
+from chromagan.color import lab_to_rgb_in_gamut, rgb_to_lab, to_bytes
+from chromagan.inference.guides import Point
 from chromagan.inference.prediction import Prediction
 
 Floats = NDArray[np.float64]
@@ -83,12 +85,8 @@ def suggest_colors(
     The network's own colour comes first, then others, the most plausible first, all in gamut at
     the `luminance` (CIE L; the place's own where the prediction knows it). Deterministic.
     """
-    height, width = prediction.ab.shape[:2]
-    row, column = min(int(y * height), height - 1), min(int(x * width), width - 1)
-    if luminance is None:
-        known = prediction.luminance
-        luminance = 50.0 if known is None else float(known[row, column])
-    own = prediction.ab[row, column].astype(np.float64)
+    own, known = _at(prediction, x, y)
+    luminance = known if luminance is None else luminance
     found = [(PREDICTED, own)]
     for name, ab in _ranked(own, luminance):
         if all(math.dist(ab, other) >= _ALIKE for _, other in found[1:]):
@@ -97,6 +95,33 @@ def suggest_colors(
     for name, ab in found[:count]:
         named.setdefault(_hex(luminance, ab), name)  # in the dark, gamut leaves few colours
     return [(name, color) for color, name in named.items()]
+
+
+def name_color(prediction: Prediction, point: Point) -> str:
+    """The name of a point's colour: the swatch that it is most like, at its own brightness."""
+    own, luminance = _at(prediction, point.x, point.y)
+    if point.color == _hex(luminance, own):
+        return PREDICTED
+    names, ab = _swatches_at(round(float(point.lab[0])))
+    return names[int(((ab - point.ab) ** 2).sum(axis=1).argmin())]
+
+
+def _at(prediction: Prediction, x: float, y: float) -> tuple[Floats, float]:
+    """The network's ab and the photograph's L at a place."""
+    height, width = prediction.ab.shape[:2]
+    row, column = min(int(y * height), height - 1), min(int(x * width), width - 1)
+    known = prediction.luminance
+    luminance = 50.0 if known is None else float(known[row, column])
+    return prediction.ab[row, column].astype(np.float64), luminance
+
+
+@lru_cache(maxsize=101)
+def _swatches_at(luminance: int) -> tuple[list[str], Floats]:
+    """Names of the table at this L, and their ab `(N, 2)` inside sRGB."""
+    ranked = _ranked(np.zeros(2), luminance)
+    lab = np.array([(luminance, *ab) for _, ab in ranked])
+    inside = rgb_to_lab(lab_to_rgb_in_gamut(lab, axis=-1), axis=-1)
+    return [name for name, _ in ranked], inside[:, 1:]
 
 
 def _ranked(own: Floats, luminance: float) -> list[tuple[str, Floats]]:

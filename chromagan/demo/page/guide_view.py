@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import numpy as np
-
-from chromagan.color import Rgb8, rgb8_to_lab
 from chromagan.demo.page.shown import Shown
 from chromagan.demo.page.visit import Visit
 from chromagan.inference.guides import Point, format_guides
-from chromagan.inference.swatches import suggest_colors
+from chromagan.inference.swatches import name_color, suggest_colors
 
 _OFFERS = 12  # colours to choose from
 _TEXTS = (
@@ -61,32 +58,11 @@ def view_of(
 
 
 def _described(point: Point, shown: Shown, visit: Visit) -> dict[str, Any]:
-    name = visit.color(_name(point, shown))
+    name = visit.color(name_color(shown.picture.colors.prediction, point))
     return {"x": point.x, "y": point.y, "color": point.color, "radius": point.radius, "name": name}
-
-
-def _name(point: Point, shown: Shown) -> str:
-    """The suggested colour that a point's is most like, at its own brightness."""
-    prediction = shown.picture.colors.prediction
-    predicted, *_ = suggest_colors(prediction, point.x, point.y, count=1)
-    if point.color == predicted[1]:
-        return predicted[0]
-    luminance = float(rgb8_to_lab(_rgb(point.color))[0, 0, 0])
-    _, *offers = suggest_colors(prediction, point.x, point.y, luminance, count=100)
-    return min(offers, key=lambda offer: _distance(offer[1], point.color))[0]
 
 
 def _offers(point: Point, shown: Shown, visit: Visit) -> list[dict[str, str]]:
     prediction = shown.picture.colors.prediction
     found = suggest_colors(prediction, point.x, point.y, count=_OFFERS)
     return [{"color": color, "name": visit.color(name)} for name, color in found]
-
-
-def _distance(first: str, second: str) -> float:
-    """Between two `#rrggbb`, in ab: near enough for a name."""
-    one, other = (rgb8_to_lab(_rgb(color))[1:, 0, 0] for color in (first, second))
-    return float(np.hypot(*(one - other)))
-
-
-def _rgb(color: str) -> Rgb8:
-    return np.frombuffer(bytes.fromhex(color[1:]), np.uint8).reshape(1, 1, 3)
