@@ -18,8 +18,7 @@ from eval.measures.protocol import METRICS
 from eval.report.comparison import Comparison, ComparisonError, Difference, compare
 from eval.report.page import Picture, Section, write_page
 from eval.report.plots import comparison_sheet, encode_png, intervals_figure, psnr_label
-from eval.report.psnr_report import describe, with_error
-from eval.report.published import published
+from eval.report.psnr_report import describe, published, with_error
 from eval.report.summary import coloured, column
 from eval.report.tables import TextTable, show
 from eval.run.folder import RunFolder

@@ -17,8 +17,7 @@ import numpy.typing as npt
 from chromagan.color import rgb8_to_lab
 from chromagan.files import write_text
 from chromagan.images import ImageError
-from eval.measures.quality import squash
-from eval.measures.rebalancing import CELLS, FILE, REACH, cells
+from eval.measures.quality import CELLS, FILE, REACH, cells, squash
 from eval.report.tables import show
 from eval.run.photos import PhotosError, open_photos
 

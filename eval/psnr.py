@@ -35,11 +35,10 @@ from eval.run.entries import (
     outputs,
     plain_name,
 )
-from eval.run.extras import Extras
+from eval.run.finished import Extras, kinds_of
 from eval.run.folder import RunFolder
 from eval.run.photos import PhotosError, open_photos, readable
 from eval.run.run import Run, Table
-from eval.run.scenes import kinds_of
 
 RESULTS = Path("results")
 

@@ -25,9 +25,9 @@ from eval.measures.scenes import KINDS
 from eval.report.contact_sheet import FORMATS, Style, encode, side_by_side
 from eval.report.tables import show
 from eval.run.entries import Entry, EntryError, named_paths, networks, shortened
+from eval.run.finished import SceneClassifier
 from eval.run.folder import write_bytes
 from eval.run.photos import PhotoFile, PhotosError, open_photos
-from eval.run.scenes import SceneClassifier
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,8 @@ from study.store.erasure import (
     participant_of_code,
     retention_ends,
 )
-from study.store.hub_log import open_log
-from study.store.registry import set_closed
-from study.store.status import study_status
-from study.store.vote_log import VoteLog, VoteLogError
+from study.store.registry import set_closed, study_status
+from study.store.vote_log import VoteLog, VoteLogError, open_log
 from study.web.tokens import Tokens
 
 

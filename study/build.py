@@ -7,12 +7,14 @@ import json
 import os
 import sys
 from pathlib import Path
+from string import Template
 
 from study.records import REAL, Stimulus
 from study.stimuli.building import ENCODERS, BuildError, BuildOptions, build_set, read_about
 from study.stimuli.manipulations import MANIPULATIONS
 from study.stimuli.stimulus_set import MANIFEST, load_stimuli
 
+STARTER = Path(__file__).parent / "stimuli" / "starter.yaml"
 _RESERVED = {"attention", "practice"}
 
 
@@ -24,28 +26,10 @@ def starter_config(stimuli: list[Stimulus], folder: str) -> str:
     methods = sorted({entry.method for entry in stimuli if entry.kind in {"real", "method"}})
     trials = max(1, min(50, scenes - checks))
     names = ", ".join(json.dumps(name) for name in methods)
-    return f"""\
-# A perceptual realism study. Every key is explained in study/settings.py.
-title: Realistic or not?
-contact: ""                       # shown on every page: whom to ask
-# privacy:   # shown before consent; `public: true` insists that it is complete
-#   {{ controller: , purpose: , basis: , recipients: , retention: , rights: , retention_until: }}
-languages: [en]
-stimuli: {json.dumps(folder)}
-# methods in the set: {names} (equal shares unless `methods: {{name: share}}` is given)
-trials: {trials}  # per participant; every scene at most once
-practice: {{ trials: {practice}, feedback: true }}
-attention: {{ trials: {checks}, fail_after: 2 }}
-plates: {{ count: 3, needed: 3, screen_out: false }}
-break_every: 25
-questions: []
-stop: {{ participants: 62 }}
-completion: {{ completed: COMPLETED }}
-# declare before the first answer what will be compared and who is left out:
-# analysis:
-#   contrasts: [[full, no-class], [full, no-gan]]
-#   exclusions: {{ failed_attention: 2, fast_ms: 250 }}
-"""
+    template = Template(STARTER.read_text(encoding="utf-8"))
+    return template.substitute(
+        folder=json.dumps(folder), names=names, trials=trials, practice=practice, checks=checks
+    )
 
 
 def _write_config(path: Path, target: Path) -> None:

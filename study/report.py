@@ -23,9 +23,8 @@ from study.analysis.evaluation import analyse
 from study.analysis.plan import Plan, plan_from_config, read_contrasts
 from study.analysis.results import Analysis, Results
 from study.analysis.votes import StudyData, VotesError, add_source_arguments, read_source
-from study.reporting.latex import latex_table
-from study.reporting.methods_text import in_latex
 from study.reporting.page import render, report_context, versions
+from study.reporting.paper import in_latex, latex_table
 from study.reporting.presentation import (
     contrasts_table,
     factors_tables,

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.spatial.distance import jensenshannon
 
-from eval.clips import main
-from eval.measures.consistency import colour_consistency
+from eval.clips import colour_consistency, main
 
 Frames = list[NDArray[np.uint8]]
 

@@ -18,7 +18,7 @@ from skimage import metrics as sk_metrics
 from chromagan.color import lab_to_rgb8, rgb8_to_lab
 from chromagan.samples import sample_paths
 from eval import prior
-from eval.measures import protocol, rebalancing
+from eval.measures import protocol
 from eval.measures import quality as metrics
 
 Rgb = NDArray[np.uint8]
@@ -218,7 +218,7 @@ def test_squash_is_pillows_bicubic() -> None:
 
 
 def test_the_shipped_prior_is_a_distribution_over_real_colours() -> None:
-    with rebalancing.FILE.open() as file:
+    with metrics.FILE.open() as file:
         cells = [line.split(",") for line in file if not line.startswith(("#", "a,"))]
     assert sum(float(cell[2]) for cell in cells) == pytest.approx(1, abs=1e-3)
     possible = rgb8_to_lab(every_colour())[1:].reshape(2, -1)
@@ -232,7 +232,7 @@ def test_the_shipped_prior_is_a_distribution_over_real_colours() -> None:
 def test_rebalancing_never_fails_and_never_gives_one_pixel_everything(
     ab: NDArray[np.float32],
 ) -> None:
-    weights = rebalancing.rebalancing_weights(ab)
+    weights = metrics.rebalancing_weights(ab)
     assert weights.shape == (3, 3)
     assert (weights > 0).all()
     assert weights.max() <= 1.001e6
@@ -240,10 +240,7 @@ def test_rebalancing_never_fails_and_never_gives_one_pixel_everything(
 
 def test_rare_colours_weigh_more_than_common_ones() -> None:
     grey, vivid = np.zeros((2, 1, 1), np.float32), np.full((2, 1, 1), 60, np.float32)
-    assert (
-        rebalancing.rebalancing_weights(vivid)[0, 0]
-        > 10 * rebalancing.rebalancing_weights(grey)[0, 0]
-    )
+    assert metrics.rebalancing_weights(vivid)[0, 0] > 10 * metrics.rebalancing_weights(grey)[0, 0]
 
 
 def test_the_prior_is_measured_from_photographs(tmp_path: object) -> None:

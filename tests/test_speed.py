@@ -28,9 +28,16 @@ from eval.speed.candidates import (
     all_candidates,
     as_candidate,
 )
-from eval.speed.files import FolderRun, PhotoRun, make_photo
 from eval.speed.floor import Floor, floors, peak_mb_of
-from eval.speed.measurement import Plan, SpeedRecord, add_memory, measure
+from eval.speed.measurement import (
+    Plan,
+    SpeedRecord,
+    add_memory,
+    colorize_folder,
+    colorize_photo,
+    make_photo,
+    measure,
+)
 from eval.speed.report import markdown, plot
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -138,11 +145,11 @@ def test_photos_have_their_size_and_runs_their_results(
     photo = make_photo(tmp_path, 0.06)
     with Image.open(photo) as image:
         assert image.size == (300, 200)
-    assert PhotoRun(lambda pixels: 255 - pixels, photo)() > 0
+    colorize_photo(lambda pixels: 255 - pixels, photo)
     assert np.array_equal(read_image(photo.with_suffix(".png")), 255 - read_image(photo))
     pipeline = candidates[1].pipeline
     assert pipeline is not None
-    assert FolderRun(pipeline, photo, 3)() > 0
+    colorize_folder(pipeline, photo, 3)
     results = sorted(tmp_path.glob("*-?.png"))
     assert len(results) == 3
     assert np.array_equal(read_image(results[0]), pipeline(read_image(photo)))

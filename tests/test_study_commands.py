@@ -16,9 +16,8 @@ from study.rehearsal.participants import SimulatedPerson, simulate_directly
 from study.rehearsal.simulation import AnswerModel, Effects
 from study.stimuli.stimulus_set import load_stimuli
 from study.store.database import load_records
-from study.store.hub_log import HubVoteLog, open_log
-from study.store.vote_log import VoteLogError
-from study.web.limits import RateLimiter
+from study.store.vote_log import HubVoteLog, VoteLogError, open_log
+from study.web.guard import RateLimiter
 from study.web.survey import DEMO_CONFIG, SurveyOptions, open_survey
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -20,10 +20,9 @@ from study.analysis.plan import Plan
 from study.analysis.votes import StudyData, checked_votes
 from study.rehearsal.simulation import Effects
 from study.report import main, write_report
-from study.reporting.background import exit_answers
 from study.reporting.gallery import Thumbnails, gallery
-from study.reporting.latex import latex
-from study.reporting.page import tidy_markdown, unbroken
+from study.reporting.page import exit_answers, tidy_markdown, unbroken
+from study.reporting.paper import latex
 from study.reporting.presentation import interval, number, p_value, percent
 from study.reporting.wording import contrast_sentence
 

@@ -18,8 +18,8 @@ from study_postgres import missing_programs, postgres_server
 from study_site import make_study, opened
 
 from study.store import database as storage
-from study.store.ballots import Ballot
 from study.store.database import Database, StorageError, load_records
+from study.store.queries import Ballot
 from study.store.registry import ChangedStudyError, set_closed
 from study.store.replay import backfill, replay
 from study.store.sessions import Refusal, Sessions
@@ -200,7 +200,7 @@ def test_expired_participants_release_their_pictures(survey: Survey) -> None:
     now = [1_000_000.0]
     sessions.clock = lambda: now[0]
     enter(sessions)
-    from study.store.assignment import live_counts
+    from study.store.queries import live_counts
 
     def live() -> int:
         with survey.database.read() as connection:

@@ -11,8 +11,14 @@ import numpy as np
 import pytest
 
 from eval.measures.protocol import METRICS
-from eval.report.psnr_report import metrics_table, notes, numbers, psnr_table, write_tables
-from eval.report.published import published
+from eval.report.psnr_report import (
+    metrics_table,
+    notes,
+    numbers,
+    psnr_table,
+    published,
+    write_tables,
+)
 from eval.report.summary import summarise
 from eval.report.tables import plain, tex
 from eval.run.folder import ImageScores, RunFolder

@@ -7,7 +7,6 @@ skin tones. Lab planes are float32 `(3, H, W)` with one L for both pictures.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -65,9 +64,6 @@ class RegionSums:
     dot: float = 0.0
     delta_e: float = 0.0
 
-    def __add__(self, other: RegionSums) -> RegionSums:
-        return RegionSums(*(x + y for x, y in zip(self.as_list(), other.as_list(), strict=True)))
-
     def as_list(self) -> list[float]:
         return [getattr(self, field.name) for field in fields(self)]
 
@@ -101,11 +97,6 @@ class RegionSums:
         """The region's mean colour, (L, a, b)."""
         a, b = (self.true_a, self.true_b) if truth else (self.a, self.b)
         return _ratio(self.l, self.pixels), _ratio(a, self.pixels), _ratio(b, self.pixels)
-
-
-def pooled(sums: Iterable[RegionSums]) -> RegionSums:
-    """Over pictures or regions."""
-    return sum(sums, RegionSums())
 
 
 def is_skin(lab: Floats) -> npt.NDArray[np.bool_]:

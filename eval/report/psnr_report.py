@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import csv
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from chromagan.files import write_text
@@ -14,7 +16,6 @@ from eval.report.failures import (
     faces_table,
 )
 from eval.report.plots import FLOORS
-from eval.report.published import published
 from eval.report.tables import (
     ABSENT,
     TextTable,
@@ -182,3 +183,29 @@ def with_error(value: dict[str, Any], digits: int = 2, *, errors: bool = True) -
 
 def _interval(value: dict[str, Any]) -> str:
     return ABSENT if value["low"] is None else f"{value['low']:.2f} … {value['high']:.2f}"
+
+
+FILE = Path(__file__).with_name("published.csv")
+
+
+@dataclass(frozen=True)
+class Published:
+    """One number as its source gives it; `se` is empty where the source gives none."""
+
+    method: str
+    metric: str
+    value: str
+    se: str
+    source: str
+    protocol: str
+    reliability: str
+
+    def __str__(self) -> str:
+        return f"{self.value} ± {self.se}" if self.se else self.value
+
+
+def published(metric: str = "psnr") -> dict[str, Published]:
+    """Method -> its published number of this metric."""
+    with FILE.open(encoding="utf-8", newline="") as lines:
+        found = [Published(**row) for row in csv.DictReader(lines)]
+    return {number.method: number for number in found if number.metric == metric}

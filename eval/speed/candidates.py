@@ -138,13 +138,7 @@ def as_candidate(name: str, engine: Engine, generator: Generator, weights: str) 
 
     def run_network(batch: int) -> Callable[[], float]:
         codes = np.random.default_rng(SEED).random((batch, 1, size, size), dtype=np.float32)
-
-        def call() -> float:
-            begin = perf_counter()
-            engine.run(codes)
-            return perf_counter() - begin
-
-        return call
+        return timed(lambda: engine.run(codes))
 
     return Candidate(
         name,
@@ -181,6 +175,17 @@ def _baseline(name: str, device: str) -> Candidate:
         network=run_network,
         device=device,
     )
+
+
+def timed(call: Callable[[], object]) -> Callable[[], float]:
+    """The same call, which gives the seconds that it took."""
+
+    def run() -> float:
+        begin = perf_counter()
+        call()
+        return perf_counter() - begin
+
+    return run
 
 
 class NetworkClock:

@@ -12,10 +12,15 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+from PIL import Image
 
 from chromagan.checkpoint.source import DEFAULT_CHECKPOINT
-from eval.speed.candidates import Candidate
-from eval.speed.files import FolderRun, PhotoRun, make_photo
+from chromagan.images import read_image, write_image
+from chromagan.inference.colorizer import ChromaGANColorizer
+from chromagan.inference.jobs import Job
+from chromagan.inference.pipeline import Settings, colorize_files
+from chromagan.samples import sample_paths
+from eval.speed.candidates import Candidate, Pixels, timed
 from eval.speed.floor import peak_mb_of
 
 SIZES = (0.3, 2.0, 12.0, 24.0)
@@ -121,8 +126,33 @@ def call_of(candidate: Candidate, case: Case, folder: Path) -> Callable[[], floa
         return candidate.network(batch)
     photo = make_photo(folder, megapixels)
     if batch == 1:
-        return PhotoRun(candidate.colorizer, photo)
-    return FolderRun(candidate.pipeline, photo, batch) if candidate.pipeline else None
+        return timed(lambda: colorize_photo(candidate.colorizer, photo))
+    pipeline = candidate.pipeline
+    return timed(lambda: colorize_folder(pipeline, photo, batch)) if pipeline else None
+
+
+def make_photo(folder: Path, megapixels: float) -> Path:
+    """A 3:2 JPEG of that size, made from the first bundled photograph."""
+    path = folder / f"{megapixels:g}mp.jpg"
+    if not path.exists():
+        height = round((megapixels * 1e6 / 1.5) ** 0.5)
+        size = (round(height * 1.5), height)
+        with Image.open(sample_paths("color")[0]) as image:
+            image.convert("RGB").resize(size, Image.Resampling.BICUBIC).save(path, quality=90)
+    return path
+
+
+def colorize_photo(colorize: Callable[[Pixels], Pixels], photo: Path) -> None:
+    """Read, colour, write one photograph."""
+    write_image(photo.with_suffix(".png"), colorize(read_image(photo)))
+
+
+def colorize_folder(colorizer: ChromaGANColorizer, photo: Path, count: int) -> None:
+    """The folder mode of `chromagan.colorize` on copies of one photograph."""
+    jobs = [Job(photo, photo.with_name(f"{photo.stem}-{number}.png")) for number in range(count)]
+    for outcome in colorize_files(jobs, colorizer, Settings()):
+        if outcome.error is not None:
+            raise RuntimeError(outcome.error)
 
 
 def _take_turns(

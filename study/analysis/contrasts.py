@@ -5,6 +5,13 @@ generous or a severe participant weighs on both sides alike. It speaks about new
 *these* pictures. The two-way clustered interval beside it also lets the pictures vary, and so
 speaks about new people looking at new pictures; where a method is better on some scenes and worse
 on others it is wider, and the honest one to quote.
+
+Against photographs there is signal detection, too, as defined here and printed in the report: a
+real photograph is the *signal*; calling it realistic is a hit, calling a colorization realistic is
+a false alarm. d′ = z(H) − z(F) and criterion c = −(z(H) + z(F))/2, z the standard normal quantile.
+d′ = 0 means that colorizations pass as often as photographs; c < 0 means a habit of answering
+"realistic" whatever is shown, which inflates every share and cancels in d′. Both shares carry the
+loglinear correction of Hautus (1995), (yes + ½)/(votes + 1), so that shares of 0 and 1 stay finite.
 """
 
 from __future__ import annotations
@@ -15,9 +22,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy.special import ndtri
 
-from study.analysis.intervals import Codes, Estimate, Floats, clustered_shares, few_clusters_note
+from study.analysis.intervals import (
+    Clustered,
+    Codes,
+    Estimate,
+    Floats,
+    clustered_shares,
+    few_clusters_note,
+    t_test,
+)
 
 RESAMPLES = 10_000
 """Bootstrap resamples of a report."""
@@ -34,6 +49,11 @@ class Counts:
     votes_a: Codes
     yes_b: Codes
     votes_b: Codes
+
+    @property
+    def columns(self) -> tuple[Codes, Codes, Codes, Codes]:
+        """All four, in the order of the fields."""
+        return self.yes_a, self.votes_a, self.yes_b, self.votes_b
 
     @property
     def participants(self) -> int:
@@ -103,8 +123,7 @@ def _weights(people: int, resamples: int, rng: np.random.Generator) -> Floats:
 
 def bootstrap_differences(counts: Counts, resamples: int, rng: np.random.Generator) -> Floats:
     """Resampled differences of the two shares, (resamples,)."""
-    columns = (counts.yes_a, counts.votes_a, counts.yes_b, counts.votes_b)
-    yes_a, votes_a, yes_b, votes_b = resampled_sums(columns, resamples, rng)
+    yes_a, votes_a, yes_b, votes_b = resampled_sums(counts.columns, resamples, rng)
     return np.asarray(yes_a / votes_a - yes_b / votes_b, dtype=np.float64)
 
 
@@ -119,13 +138,13 @@ def bootstrap_p(differences: Floats) -> float:
     return min(1.0, 2.0 * (1 + min(at_most, at_least)) / (len(differences) + 1))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's (1979) step-down adjusted p-values, in the order given."""
-    count = len(p_values)
-    order = sorted(range(count), key=lambda k: p_values[k])
-    adjusted, largest = [0.0] * count, 0.0
-    for rank, k in enumerate(order):
-        largest = max(largest, min(1.0, (count - rank) * p_values[k]))
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Holm's (1979) step-down adjusted p-values, in the order given; None counts for nothing."""
+    known = {k: p for k, p in enumerate(p_values) if p is not None}
+    adjusted: list[float | None] = [None] * len(p_values)
+    largest = 0.0
+    for rank, (k, p) in enumerate(sorted(known.items(), key=lambda entry: entry[1])):
+        largest = max(largest, min(1.0, (len(known) - rank) * p))
         adjusted[k] = largest
     return adjusted
 
@@ -136,21 +155,25 @@ def paired_difference(
     """Difference of shares with percentile interval over participants, and its p-value."""
     if counts.participants == 0:
         return Estimate(None, note="no participant judged both methods"), None
-    observed = float(
-        counts.yes_a.sum() / counts.votes_a.sum() - counts.yes_b.sum() / counts.votes_b.sum()
-    )
+    yes_a, votes_a, yes_b, votes_b = (column.sum() for column in counts.columns)
+    observed = float(yes_a / votes_a - yes_b / votes_b)
     if counts.participants == 1:
         note = "only one participant judged both methods: the interval cannot be estimated"
-        return Estimate(observed, note=note), None
-    differences = bootstrap_differences(counts, resamples, np.random.default_rng(seed))
-    low, high = np.quantile(differences, [0.025, 0.975])
-    if high - low < 1e-12:
-        note = "every participant shows the same difference: the interval cannot be estimated"
         return Estimate(observed, note=note), None
     note = ""
     if counts.participants < FEW_PARTICIPANTS:
         note = f"only {counts.participants} participants: the interval is a rough approximation"
-    return Estimate(observed, float(low), float(high), note), bootstrap_p(differences)
+    differences = bootstrap_differences(counts, resamples, np.random.default_rng(seed))
+    estimate = percentile_interval(observed, differences, note)
+    return estimate, bootstrap_p(differences) if estimate.has_interval else None
+
+
+def percentile_interval(value: float, draws: Floats, note: str = "") -> Estimate:
+    """95 % percentile interval of bootstrap draws; none where all of them are the same."""
+    low, high = (float(end) for end in np.quantile(draws, [0.025, 0.975]))
+    if high - low < 1e-12:
+        return Estimate(value, note="the answers do not vary: the interval cannot be estimated")
+    return Estimate(value, low, high, note)
 
 
 def clustered_difference(
@@ -164,33 +187,97 @@ def clustered_difference(
         return Estimate(None, note="no answers to one of the two methods"), None
     method = np.where(is_a, 0, 1).astype(np.int64)
     fit = clustered_shares(answer, method, participant, image, 2)
-    difference = float(fit.shares[0] - fit.shares[1])
-    if min(fit.participants, fit.images) < 2:
+    difference = float(fit.values[0] - fit.values[1])
+    if fit.clusters < 2:
         single = "participant" if fit.participants < 2 else "picture"
         note = f"only one {single}: the interval cannot be estimated"
         return Estimate(difference, note=note), None
-    error = math.sqrt(max(fit.variance([1.0, -1.0]), 0.0))
+    error = math.sqrt(fit.variance([1.0, -1.0]))
     if error < 1e-12:
         note = "the answers do not vary: the interval cannot be estimated"
         return Estimate(difference, note=note), None
-    reach = fit.critical * error
-    low, high = max(-1.0, difference - reach), min(1.0, difference + reach)
-    degrees = min(fit.participants, fit.images) - 1
-    p = float(2.0 * stats.t.sf(abs(difference) / error, degrees))
-    return Estimate(difference, low, high, few_clusters_note(fit)), p
+    low, high, p = t_test(difference, error, fit.clusters)
+    return Estimate(difference, max(-1.0, low), min(1.0, high), few_clusters_note(fit)), p
 
 
 def adjust(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
-    """The same comparisons with Holm-adjusted p-values; those without a p-value do not count."""
-
-    def adjusted(values: Sequence[float | None]) -> list[float | None]:
-        known = [value for value in values if value is not None]
-        steps = iter(holm(known))
-        return [None if value is None else next(steps) for value in values]
-
-    plain = adjusted([entry.p for entry in comparisons])
-    clustered = adjusted([entry.p_clustered for entry in comparisons])
+    """The same comparisons with Holm-adjusted p-values."""
+    plain = holm([entry.p for entry in comparisons])
+    clustered = holm([entry.p_clustered for entry in comparisons])
     return tuple(
         replace(entry, p_holm=first, p_clustered_holm=second)
         for entry, first, second in zip(comparisons, plain, clustered, strict=True)
     )
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One method against real photographs; intervals by participant bootstrap."""
+
+    method: str
+    d_prime: Estimate
+    criterion: Estimate
+
+
+def loglinear(yes: npt.ArrayLike, votes: npt.ArrayLike) -> Floats:
+    """(yes + ½)/(votes + 1), Hautus (1995)."""
+    return (np.asarray(yes, dtype=np.float64) + 0.5) / (np.asarray(votes, dtype=np.float64) + 1.0)
+
+
+def d_prime(hits: npt.ArrayLike, false_alarms: npt.ArrayLike) -> Floats:
+    """z(H) − z(F) of two shares strictly between 0 and 1."""
+    return np.asarray(ndtri(hits) - ndtri(false_alarms), dtype=np.float64)
+
+
+def criterion(hits: npt.ArrayLike, false_alarms: npt.ArrayLike) -> Floats:
+    """−(z(H) + z(F))/2 of two shares strictly between 0 and 1."""
+    return np.asarray(-0.5 * (ndtri(hits) + ndtri(false_alarms)), dtype=np.float64)
+
+
+def detection(
+    method: str, real_and_method: Counts, *, resamples: int = RESAMPLES, seed: int = 0
+) -> Detection:
+    """d′ and c of a method; the counts' a is the real photographs, b the method."""
+    counts = real_and_method
+    if counts.participants == 0:
+        none = Estimate(None, note="no participant judged both this method and real photographs")
+        return Detection(method, none, none)
+    yes_a, votes_a, yes_b, votes_b = (column.sum() for column in counts.columns)
+    observed = (loglinear(yes_a, votes_a), loglinear(yes_b, votes_b))
+    points = (float(d_prime(*observed)), float(criterion(*observed)))
+    if counts.participants == 1:
+        note = "only one participant: the interval cannot be estimated"
+        return Detection(method, *(Estimate(point, note=note) for point in points))
+    rng = np.random.default_rng(seed)
+    yes_a, votes_a, yes_b, votes_b = resampled_sums(counts.columns, resamples, rng)
+    drawn = (loglinear(yes_a, votes_a), loglinear(yes_b, votes_b))
+    draws = (d_prime(*drawn), criterion(*drawn))
+    return Detection(method, *map(percentile_interval, points, draws))
+
+
+def odds_ratio(fit: Clustered, votes: Codes) -> Estimate:
+    """Odds of "realistic" for method 0 over method 1, two-way clustered logit interval.
+
+    votes: answers to each of the two methods, (2,).
+    """
+    shares = fit.values
+    if ((shares <= 0.0) | (shares >= 1.0)).any():
+        corrected = loglinear(shares * votes, votes)
+        odds = corrected / (1.0 - corrected)
+        note = (
+            "all answers to one side agree, so the odds are 0 or infinite; value with the "
+            "loglinear correction, no interval"
+        )
+        return Estimate(float(odds[0] / odds[1]), note=note)
+    log_ratio = float(np.diff(np.log(shares / (1.0 - shares)))[0] * -1.0)
+    if fit.clusters < 2:
+        note = "only one participant or picture: the interval cannot be estimated"
+        return Estimate(float(np.exp(log_ratio)), note=note)
+    scale = 1.0 / (shares * (1.0 - shares))
+    error = math.sqrt(fit.variance([float(scale[0]), -float(scale[1])]))
+    if error < 1e-9:
+        note = "the answers do not vary: the interval cannot be estimated"
+        return Estimate(float(np.exp(log_ratio)), note=note)
+    low, high, _ = t_test(log_ratio, error, fit.clusters)
+    value, low, high = (float(np.exp(end)) for end in (log_ratio, low, high))
+    return Estimate(value, low, high)

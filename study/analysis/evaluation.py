@@ -13,16 +13,15 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from study.analysis.agreement import agreement
 from study.analysis.contrasts import (
     Comparison,
     adjust,
     clustered_difference,
+    detection,
+    odds_ratio,
     paired_counts,
     paired_difference,
 )
-from study.analysis.detection import detection, odds_ratio
-from study.analysis.exclusions import excluded_participants
 from study.analysis.intervals import (
     Codes,
     Estimate,
@@ -31,14 +30,13 @@ from study.analysis.intervals import (
     share_interval,
     wilson,
 )
-from study.analysis.order import order_effect
 from study.analysis.pairs import compare_pairs
-from study.analysis.plan import Plan, ordered
+from study.analysis.plan import Plan, excluded_participants, ordered
+from study.analysis.reliability import agreement, order_effect, response_times
 from study.analysis.results import (
     Analysis,
     FactorLevel,
     MethodResult,
-    ResponseTimes,
     Results,
     VersusReal,
 )
@@ -223,7 +221,7 @@ def _versus_real(coded: _Coded, name: str, plan: Plan) -> VersusReal:
     return VersusReal(
         difference,
         p,
-        odds_ratio(clustered_shares(answer, codes, people, images, 2)),
+        odds_ratio(clustered_shares(answer, codes, people, images, 2), np.bincount(codes)),
         detection(
             name,
             paired_counts(answer, ~is_method, people),
@@ -247,23 +245,6 @@ def _agreement(coded: _Coded, chosen: npt.NDArray[np.bool_], seed: int) -> Estim
     votes = np.bincount(stimulus)
     yes = np.bincount(stimulus, weights=answer.astype(np.float64)).astype(np.int64)
     return agreement(yes, votes, seed=seed)
-
-
-def response_times(rt_ms: Floats, answer: npt.NDArray[np.bool_]) -> ResponseTimes:
-    """Quartiles and medians by answer of response times (N,) in ms, nan where unknown."""
-    known = ~np.isnan(rt_ms)
-
-    def quantile(chosen: npt.NDArray[np.bool_], q: float) -> float | None:
-        return float(np.quantile(rt_ms[chosen], q)) if chosen.any() else None
-
-    return ResponseTimes(
-        int(known.sum()),
-        quantile(known, 0.25),
-        quantile(known, 0.5),
-        quantile(known, 0.75),
-        quantile(known & answer, 0.5),
-        quantile(known & ~answer, 0.5),
-    )
 
 
 def _omnibus(coded: _Coded) -> tuple[tuple[float, float, int] | None, str]:

@@ -72,15 +72,14 @@ def _check_counts(yes: int, votes: int) -> None:
 
 
 @dataclass(frozen=True)
-class ClusteredShares:
-    """Shares of several methods with their covariance, clustered three ways.
+class Clustered:
+    """Estimates (K,) with their covariances (K, K), clustered three ways.
 
-    shares: (M,). by_participant, by_image, by_both: (M, M) covariances of the shares, clustered
-    by participant, by scene, and by participant × scene. participants, images: clusters.
+    by_participant, by_image, by_both: clustered by participant, by scene, and by both together.
+    participants, images: how many clusters.
     """
 
-    shares: Floats
-    votes: Codes
+    values: Floats
     by_participant: Floats
     by_image: Floats
     by_both: Floats
@@ -89,11 +88,16 @@ class ClusteredShares:
 
     @property
     def two_way(self) -> Floats:
-        """Cameron–Gelbach–Miller covariance V_participant + V_image − V_both, (M, M)."""
+        """Cameron–Gelbach–Miller covariance V_participant + V_image − V_both, (K, K)."""
         return self.by_participant + self.by_image - self.by_both
 
+    @property
+    def clusters(self) -> int:
+        """The fewer of participants and scenes: an interval's degrees of freedom and one."""
+        return min(self.participants, self.images)
+
     def variance(self, weights: Sequence[float]) -> float:
-        """Variance of the weighted sum of shares: the two-way one, but no less than each one-way.
+        """Variance of the weighted sum: the two-way one, but no less than each one-way.
 
         The two-way difference of sums can fall below a one-way variance, even below zero, by
         chance; taking the largest keeps the interval from being narrower than a simpler
@@ -101,17 +105,19 @@ class ClusteredShares:
         """
         w = np.asarray(weights, dtype=np.float64)
         parts = (self.two_way, self.by_participant, self.by_image)
-        return max(float(w @ part @ w) for part in parts)
+        return max(0.0, *(float(w @ part @ w) for part in parts))
 
-    @property
-    def critical(self) -> float:
-        """97.5 % point of Student's t with min(participants, images) − 1 degrees of freedom."""
-        return float(stats.t.ppf(0.975, min(self.participants, self.images) - 1))
+
+def t_test(value: float, error: float, clusters: int) -> tuple[float, float, float]:
+    """95 % interval by Student's t with clusters − 1 degrees of freedom, and p of "zero"."""
+    reach = float(stats.t.ppf(0.975, clusters - 1)) * error
+    p = float(2.0 * stats.t.sf(abs(value) / error, clusters - 1))
+    return value - reach, value + reach, p
 
 
 def clustered_shares(
     answer: npt.NDArray[np.bool_], method: Codes, participant: Codes, image: Codes, methods: int
-) -> ClusteredShares:
+) -> Clustered:
     """Shares per method with cluster-robust covariance; all arrays (N,), method codes 0…M−1.
 
     With influence e_i = (y_i − p_m) / n_m of answer i on the share of its method, the covariance
@@ -126,20 +132,18 @@ def clustered_shares(
     shares = np.bincount(method, weights=y, minlength=methods) / votes
     influence = (y - shares[method]) / votes[method]
     scores = np.where(method[:, None] == np.arange(methods), influence[:, None], 0.0)
+    return clustered(shares, scores, participant, image)
+
+
+def clustered(values: Floats, scores: Floats, participant: Codes, image: Codes) -> Clustered:
+    """Estimates with covariances from each answer's influence on them, scores (N, K)."""
     both = participant * (int(image.max()) + 1) + image
-    parts = [clustered_sum(scores, group) for group in (participant, image, both)]
-    return ClusteredShares(
-        shares,
-        votes,
-        parts[0],
-        parts[1],
-        parts[2],
-        len(np.unique(participant)),
-        len(np.unique(image)),
-    )
+    parts = [_clustered_sum(scores, group) for group in (participant, image, both)]
+    people, images = (len(np.unique(group)) for group in (participant, image))
+    return Clustered(values, parts[0], parts[1], parts[2], people, images)
 
 
-def clustered_sum(scores: Floats, group: Codes) -> Floats:
+def _clustered_sum(scores: Floats, group: Codes) -> Floats:
     """c_g Σ_g s_g s_gᵀ of the clusters' summed scores; scores (N, K), group (N,)."""
     _, group = np.unique(group, return_inverse=True)
     n, k = scores.shape
@@ -173,15 +177,13 @@ def share_interval(answer: npt.NDArray[np.bool_], participant: Codes, image: Cod
     fit = clustered_shares(answer, np.zeros(n, dtype=np.int64), participant, image, 1)
     scale = share * (1.0 - share)
     error = math.sqrt(max(fit.variance([1.0]), scale / n)) / scale
-    centre, reach = float(logit(share)), fit.critical * error
-    return Estimate(
-        share, float(expit(centre - reach)), float(expit(centre + reach)), few_clusters_note(fit)
-    )
+    low, high, _ = t_test(float(logit(share)), error, fit.clusters)
+    return Estimate(share, float(expit(low)), float(expit(high)), few_clusters_note(fit))
 
 
-def few_clusters_note(fit: ClusteredShares) -> str:
+def few_clusters_note(fit: Clustered) -> str:
     """A warning if the cluster count is too small for the asymptotics, else ''."""
-    if min(fit.participants, fit.images) >= FEW_CLUSTERS:
+    if fit.clusters >= FEW_CLUSTERS:
         return ""
     return (
         f"only {fit.participants} participants and {fit.images} pictures: "

@@ -13,17 +13,16 @@ of single answers three times.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import choix
 import numpy as np
 import pandas as pd
-from scipy import stats
 from scipy.sparse.csgraph import connected_components
 from scipy.special import expit
 
 from study.analysis.contrasts import holm, resampled_sums
-from study.analysis.intervals import Codes, Estimate, Floats, share_interval
+from study.analysis.intervals import Codes, Estimate, Floats, share_interval, t_test
 from study.records import REAL
 
 RESAMPLES = 1_000
@@ -155,13 +154,12 @@ def compare_pairs(
     model = _Model(cell, len(names), people, images, min(resamples, RESAMPLES), seed)
     reference = REAL if REAL in codes else names[0]
     order = names if model.fit is None else sorted(names, key=lambda n: -model.strength(codes[n]))
-    tested = _adjusted(
-        [
-            StrengthContrast(a, b, *model.difference(codes[a], codes[b]))
-            for a, b in contrasts
-            if {a, b} <= set(names)
-        ]
-    )
+    tested = [
+        StrengthContrast(a, b, *model.difference(codes[a], codes[b]))
+        for a, b in contrasts
+        if {a, b} <= set(names)
+    ]
+    corrected = zip(tested, holm([entry.p for entry in tested]), strict=True)
     return PairResults(
         len(answer),
         int(people.max()) + 1,
@@ -169,7 +167,7 @@ def compare_pairs(
         reference,
         tuple(_strength(model, name, codes[name], codes[reference]) for name in order),
         tuple(_shares(data, codes, model, answer, people, images)),
-        tested,
+        tuple(replace(entry, p_holm=p) for entry, p in corrected),
         share_interval(is_left, people, images),
         model.note,
     )
@@ -225,13 +223,11 @@ class _Model:
         by_people, by_scenes, by_answers = (
             float(np.var(draw[:, a] - draw[:, b], ddof=1)) for draw in self.draws
         )
-        variance = max(by_people + by_scenes - by_answers, by_people, by_scenes)
-        if variance < 1e-18:
+        error = max(by_people + by_scenes - by_answers, by_people, by_scenes) ** 0.5
+        if error < 1e-9:
             return Estimate(value, note="the answers do not vary: no interval"), None
-        error, degrees = float(np.sqrt(variance)), self.clusters - 1
-        reach = float(stats.t.ppf(0.975, degrees)) * error
-        p = float(2.0 * stats.t.sf(abs(value) / error, degrees))
-        return Estimate(value, value - reach, value + reach), p
+        low, high, p = t_test(value, error, self.clusters)
+        return Estimate(value, low, high), p
 
 
 def _strength(model: _Model, name: str, method: int, reference: int) -> Strength:
@@ -261,13 +257,3 @@ def _shares(
         share = share_interval(prefers, people[chosen], images[chosen])
         found.append(PairShare(a, b, int(prefers.sum()), len(prefers), share, modelled))
     return found
-
-
-def _adjusted(contrasts: list[StrengthContrast]) -> tuple[StrengthContrast, ...]:
-    steps = iter(holm([entry.p for entry in contrasts if entry.p is not None]))
-    return tuple(
-        StrengthContrast(
-            e.method, e.against, e.difference, e.p, None if e.p is None else next(steps)
-        )
-        for e in contrasts
-    )

@@ -8,25 +8,12 @@ from dataclasses import dataclass
 import pandas as pd
 from scipy import stats
 
-from study.analysis.contrasts import Comparison
-from study.analysis.detection import Detection
+from study.analysis.contrasts import Comparison, Detection
 from study.analysis.intervals import Estimate
-from study.analysis.order import OrderEffect
 from study.analysis.pairs import PairResults
 from study.analysis.plan import Plan
+from study.analysis.reliability import OrderEffect, ResponseTimes
 from study.records import REAL
-
-
-@dataclass(frozen=True)
-class ResponseTimes:
-    """Milliseconds: quartiles over all answers, medians by answer; None where none is known."""
-
-    answers: int
-    lower: float | None
-    median: float | None
-    upper: float | None
-    realistic: float | None
-    not_realistic: float | None
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from study.records import Stimulus
 from study.rehearsal.robot import Diary, Reply, Robot, Shown, base_path, make_client, make_connector
 from study.rehearsal.simulation import AnswerModel
 from study.stimuli.stimulus_set import StimulusSet
-from study.store.ballots import Ballot
+from study.store.queries import Ballot
 from study.store.sessions import Sessions
 
 CONCURRENT = 16

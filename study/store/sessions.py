@@ -22,18 +22,20 @@ from study.records import DATA
 from study.settings import StudyConfig
 from study.stimuli.design import Trial, plan_session
 from study.store import tables
-from study.store.assignment import admission, live_counts, lock_planning
-from study.store.ballots import (
+from study.store.database import Database, RefusedStepError
+from study.store.erasure import erase_participant
+from study.store.queries import (
     Ballot,
     OpenTrial,
+    admission,
     ballot_state,
     insert_vote,
+    live_counts,
     lock_participant,
+    lock_planning,
     open_trial_row,
     progress,
 )
-from study.store.database import Database, RefusedStepError
-from study.store.erasure import erase_participant
 from study.store.vote_log import EventLog
 
 people, trials, votes = tables.participants, tables.trials, tables.votes

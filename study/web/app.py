@@ -20,7 +20,7 @@ from study.web.guard import Guard
 from study.web.pages import page_routes
 from study.web.survey import Survey
 from study.web.trials import trial_routes
-from study.web.visitor import choose_phrases, message
+from study.web.visitor import Visit
 
 PAGE_THREADS = 8
 """Pages at work at once. Forty of them, the default, take turns on one core 5 ms each, and answers
@@ -42,8 +42,8 @@ def make_app(survey: Survey) -> Starlette:
         headers = {"retry-after": "1"}
         if request.url.path.startswith("/api/"):
             return JSONResponse({"error": "not-saved"}, 503, headers)
-        phrases = choose_phrases(survey, request)
-        page = message(survey, phrases, "busy", status=503, onward="/", link="try_again")
+        visit = Visit(survey, request, is_stranger=True)  # the database may be what failed
+        page = visit.message("busy", status=503, onward="/", link="try_again")
         page.headers.update(headers)
         return page
 
@@ -52,7 +52,8 @@ def make_app(survey: Survey) -> Starlette:
         if request.url.path.startswith("/api/"):
             return JSONResponse({"error": "malformed"}, status)
         name = "missing" if status == 404 else "invalid"
-        return message(survey, choose_phrases(survey, request), name, status=status, onward="/")
+        visit = Visit(survey, request, is_stranger=True)
+        return visit.message(name, status=status, onward="/")
 
     routes = [*trial_routes(survey), *page_routes(survey)]
     if survey.admin_token is not None:

@@ -11,12 +11,11 @@ from study.settings import PRIVACY_HELP, ConfigError, StudyConfig, load_config
 from study.stimuli.design import pair_trials, single_trials
 from study.stimuli.stimulus_set import StimulusSet, load_stimuli
 from study.store.database import Database
-from study.store.hub_log import open_log
 from study.store.registry import describe_study, register_study
 from study.store.replay import backfill, replay
 from study.store.sessions import Sessions
-from study.store.vote_log import VoteLog
-from study.web.limits import RateLimiter
+from study.store.vote_log import VoteLog, open_log
+from study.web.guard import RateLimiter
 from study.web.phrases import Phrases, load_phrases
 from study.web.tokens import Tokens
 

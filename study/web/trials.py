@@ -12,11 +12,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from study.records import SENT_BY_PAGE
-from study.store.ballots import Ballot, OpenTrial
+from study.store.queries import Ballot, OpenTrial
 from study.store.sessions import Refusal
 from study.web.survey import Survey
 from study.web.tokens import TokenError
-from study.web.visitor import PATHS, choose_phrases, find_person, participant_id, redirect, render
+from study.web.visitor import Visit, page_route
 
 _UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 PAGE_TEXTS = (
@@ -70,19 +70,15 @@ def trial_routes(survey: Survey) -> list[Route]:
     is_single = config.task == "single"
     first, second = ANSWERS[config.task]
 
-    def page(request: Request) -> Response:
-        person = find_person(survey, request)
+    def page(visit: Visit) -> Response:
+        person, phrases = visit.person, visit.phrases
         if person is None or person.stage != "trials":
-            return redirect(survey, "/" if person is None else PATHS[person.stage])
-        phrases = choose_phrases(survey, request, person)
+            return visit.redirect(visit.here)
         labels = [(first, "answer_real"), (second, "answer_fake")]
         if is_single and not person.real_on_left:
             labels.reverse()
-        return render(
-            survey,
+        return visit.render(
             "trials.html",
-            phrases,
-            person=person,
             buttons=[(*label, key) for label, key in zip(labels, "FJ", strict=True)],
             settings={
                 "task": config.task,
@@ -94,7 +90,7 @@ def trial_routes(survey: Survey) -> list[Route]:
         )
 
     async def current(request: Request) -> JSONResponse:
-        participant = participant_id(survey, request)
+        participant = Visit(survey, request).participant
         if participant is None:
             return _refuse(401, "session")
         if not survey.requests.allows(participant):
@@ -106,7 +102,7 @@ def trial_routes(survey: Survey) -> list[Route]:
             return _refuse(409, refusal.reason)
 
     async def vote(request: Request) -> JSONResponse:
-        participant = participant_id(survey, request)
+        participant = Visit(survey, request).participant
         if participant is None:
             return _refuse(401, "session")
         try:
@@ -143,7 +139,7 @@ def trial_routes(survey: Survey) -> list[Route]:
             owner, trial, place = tokens.read("picture", token, str, int, int)
         except TokenError as error:
             return _refuse(403, "expired" if error.expired else "token")
-        if owner != participant_id(survey, request):
+        if owner != Visit(survey, request).participant:
             return _refuse(403, "token")
         if not survey.requests.allows(f"picture-{owner}"):
             return _refuse(429, "rate")
@@ -183,7 +179,7 @@ def trial_routes(survey: Survey) -> list[Route]:
         }
 
     return [
-        Route("/trials", page),
+        page_route(survey, "/trials", page),
         Route("/api/trial", current),
         Route("/api/vote", vote, methods=["POST"]),
         Route("/picture/{token}", picture),

@@ -1,9 +1,10 @@
-"""Who is asking: the session cookie, the language, and where a participant has to go."""
+"""One request of a page: who is asking, in which language, and the answers there can be."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -55,7 +56,99 @@ class Fields(dict[str, str]):
         return [value for key, value in self.pairs if key == name]
 
 
-def form_route(path: str, handler: Callable[[Request, Fields], Response]) -> Route:
+class Visit:
+    """A request and its participant. is_stranger: the database is not asked who it is."""
+
+    def __init__(self, survey: Survey, request: Request, *, is_stranger: bool = False) -> None:
+        self.survey = survey
+        self.request = request
+        self.is_stranger = is_stranger
+
+    def as_stranger(self) -> Visit:
+        """The same request, whoever's session it brings along."""
+        return Visit(self.survey, self.request, is_stranger=True)
+
+    @cached_property
+    def participant(self) -> str | None:
+        """The participant that the cookie names, unchecked against the database."""
+        cookie = self.request.cookies.get(COOKIE, "")
+        try:
+            return str(self.survey.tokens.read("session", cookie, str)[0])
+        except TokenError:
+            return None
+
+    @cached_property
+    def person(self) -> Any | None:
+        """The participant's row, or None without a (valid, current) session."""
+        if self.is_stranger or self.participant is None:
+            return None
+        return self.survey.sessions.find(self.participant)
+
+    @cached_property
+    def phrases(self) -> Phrases:
+        """The participant's language, else ?lang=, else the browser's, else the study's first."""
+        wanted = [] if self.person is None else [self.person.language]
+        wanted.append(self.request.query_params.get("lang", ""))
+        for code in accepted_languages(self.request.headers.get("accept-language", "")):
+            wanted += [code, code.split("-")[0]]
+        known = self.survey.phrases
+        return known[next((w for w in wanted if w in known), self.survey.config.languages[0])]
+
+    def render(self, template: str, *, status: int = 200, **values: Any) -> Response:
+        """A page; every template gets the texts, the base path and whether withdrawing is open."""
+        is_gone = self.person is not None and self.person.stage == "withdrawn"
+        html = _templates.get_template(template).render(
+            say=self.phrases,
+            base=self.survey.base_path,
+            contact=self.survey.config.contact,
+            may_withdraw=template != "withdraw.html" and not is_gone,
+            **values,
+        )
+        return HTMLResponse(html, status)
+
+    def message(
+        self, name: str, *, status: int = 200, onward: str | None = None, link: str = "continue"
+    ) -> Response:
+        """A page with a heading, a text and possibly one link onward."""
+        return self.render("message.html", status=status, name=name, onward=onward, link=link)
+
+    def refuse_token(self, error: TokenError) -> Response:
+        """What somebody sees whose token is forged or old."""
+        return self.message("expired" if error.expired else "invalid", status=403, onward=self.here)
+
+    @property
+    def here(self) -> str:
+        """The page where the participant is."""
+        return "/" if self.person is None else PATHS[self.person.stage]
+
+    def redirect(self, path: str) -> Response:
+        """See another page (303, so that a form becomes a plain page view)."""
+        return RedirectResponse(self.survey.base_path + path, status_code=303)
+
+    def enter(self, participant: str) -> Response:
+        """Begin or take up a session; under https its cookie also works in a frame."""
+        response = self.redirect("/")
+        scheme = self.request.headers.get("x-forwarded-proto", self.request.url.scheme)
+        cookie = (
+            f"{COOKIE}={self.survey.tokens.sign('session', participant)}; HttpOnly; "
+            f"Path={self.survey.base_path or '/'}; Max-Age={LIFETIMES['session']}; "
+        )
+        is_secure = scheme.startswith("https")
+        cookie += "SameSite=None; Secure; Partitioned" if is_secure else "SameSite=Lax"
+        response.headers.append("set-cookie", cookie)
+        return response
+
+
+def page_route(survey: Survey, path: str, handler: Callable[[Visit], Response]) -> Route:
+    """A GET route whose handler runs in a thread."""
+
+    def endpoint(request: Request) -> Response:
+        return handler(Visit(survey, request))
+
+    return Route(path, endpoint)
+
+
+def form_route(survey: Survey, path: str, handler: Callable[[Visit, Fields], Response]) -> Route:
     """A POST route whose handler, in a thread, gets the form's text fields."""
 
     async def endpoint(request: Request) -> Response:
@@ -63,36 +156,9 @@ def form_route(path: str, handler: Callable[[Request, Fields], Response]) -> Rou
         pairs = [(key, value) for key, value in form.multi_items() if isinstance(value, str)]
         if any(len(value) > MAX_FIELD for _, value in pairs):
             raise HTTPException(422)
-        return await run_in_threadpool(handler, request, Fields(pairs))
+        return await run_in_threadpool(handler, Visit(survey, request), Fields(pairs))
 
     return Route(path, endpoint, methods=["POST"])
-
-
-def participant_id(survey: Survey, request: Request) -> str | None:
-    """The participant that the cookie names, unchecked against the database."""
-    try:
-        (participant,) = survey.tokens.read("session", request.cookies.get(COOKIE, ""), str)
-    except TokenError:
-        return None
-    return str(participant)
-
-
-def find_person(survey: Survey, request: Request) -> Any | None:
-    """The participant's row, or None without a (valid, current) session."""
-    participant = participant_id(survey, request)
-    return None if participant is None else survey.sessions.find(participant)
-
-
-def choose_phrases(survey: Survey, request: Request, person: Any | None = None) -> Phrases:
-    """The participant's language, else ?lang=, else the browser's, else the study's first."""
-    wanted = [person.language] if person is not None else []
-    wanted.append(request.query_params.get("lang", ""))
-    for code in accepted_languages(request.headers.get("accept-language", "")):
-        wanted += [code, code.split("-")[0]]
-    for language in wanted:
-        if language in survey.phrases:
-            return survey.phrases[language]
-    return survey.phrases[survey.config.languages[0]]
 
 
 def accepted_languages(header: str) -> list[str]:
@@ -105,62 +171,3 @@ def accepted_languages(header: str) -> list[str]:
         if weight > 0 and code.strip():
             weighted.append((weight, code.strip()))
     return [code for _, code in sorted(weighted, key=lambda entry: -entry[0])]
-
-
-def render(
-    survey: Survey,
-    template: str,
-    phrases: Phrases,
-    *,
-    status: int = 200,
-    person: Any | None = None,
-    **values: Any,
-) -> HTMLResponse:
-    """A page; every template gets the texts, the base path and whether withdrawing is offered."""
-    html = _templates.get_template(template).render(
-        say=phrases,
-        base=survey.base_path,
-        contact=survey.config.contact,
-        may_withdraw=template != "withdraw.html" and getattr(person, "stage", "") != "withdrawn",
-        **values,
-    )
-    return HTMLResponse(html, status)
-
-
-def message(
-    survey: Survey,
-    phrases: Phrases,
-    name: str,
-    *,
-    status: int = 200,
-    onward: str | None = None,
-    link: str = "continue",
-    person: Any | None = None,
-) -> HTMLResponse:
-    """A page with a heading, a text and possibly one link onward."""
-    return render(
-        survey,
-        "message.html",
-        phrases,
-        status=status,
-        person=person,
-        name=name,
-        onward=onward,
-        link=link,
-    )
-
-
-def redirect(survey: Survey, path: str) -> RedirectResponse:
-    """See another page (303, so that a form becomes a plain page view)."""
-    return RedirectResponse(survey.base_path + path, status_code=303)
-
-
-def set_session(survey: Survey, request: Request, response: Response, participant: str) -> None:
-    """Set the session cookie; under https it also works where the survey is framed."""
-    secure = request.headers.get("x-forwarded-proto", request.url.scheme).startswith("https")
-    cookie = (
-        f"{COOKIE}={survey.tokens.sign('session', participant)}; HttpOnly; "
-        f"Path={survey.base_path or '/'}; Max-Age={LIFETIMES['session']}; "
-    )
-    cookie += "SameSite=None; Secure; Partitioned" if secure else "SameSite=Lax"
-    response.headers.append("set-cookie", cookie)
