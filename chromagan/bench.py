@@ -20,11 +20,15 @@ import torch
 from PIL import Image
 
 from chromagan.config import VARIANTS, ConfigError, ModelConfig, TrainConfig, preset_settings
-from chromagan.model.cost import count_flops, matmul_rate, seconds_of
-from chromagan.model.device import cpu_multiplies_bf16
+from chromagan.model.device import (
+    choose_device,
+    count_flops,
+    cpu_multiplies_bf16,
+    matmul_rate,
+    peak_gib,
+    seconds_of,
+)
 from chromagan.training.chromagan import ChromaGAN
-from chromagan.training.distributed import local_device
-from chromagan.training.estimate import peak_gib
 from chromagan.training.loop import Trainer
 
 
@@ -136,7 +140,7 @@ def configurations(data: str, out: Path, args: argparse.Namespace) -> dict[str, 
     )
     fast = preset_settings("fast", args.arch) | {"crop": 224, "batch": args.batch}
     fast["teacher"] = args.teacher
-    on_cpu = local_device(args.device).type == "cpu"
+    on_cpu = choose_device(args.device, mps=False) == "cpu"
     if args.fp32 or (on_cpu and not cpu_multiplies_bf16()):
         fast["bf16"] = False
     official: dict[str, Any] = {"batch": 10, "workers": 0, "cache_gib": 0.0, "jitter": 0.0}

@@ -2,126 +2,209 @@
 
     python -m chromagan.keras_import my_model_colorization.h5 OUT.safetensors
 
-Layer names in such files are numbered by chance (`conv2d_7`), so layers are found by the shape of
-the graph (`chromagan.checkpoint.keras_match`); a
-file that isn't exactly the official network is refused with
-the first thing that did not fit. TensorFlow is not needed and nothing in the file is executed.
+Layer names in such files are numbered by chance (`conv2d_7`), so layers are found by the links of
+the graph: one table says which layer the official network has behind which, and where its numbers
+go. A file that isn't exactly that network is refused with the first thing that did not fit.
+TensorFlow is not needed and nothing in the file is executed.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from chromagan.checkpoint.keras_file import Array, KerasImportError, Layer, read_keras_file
-from chromagan.checkpoint.keras_match import OfficialParts, Widths, describe, match_official
+from chromagan.checkpoint.keras_file import (
+    WEIGHTS,
+    KerasGraph,
+    KerasImportError,
+    Layer,
+    read_keras_file,
+)
 from chromagan.checkpoint.release_file import save_release
 from chromagan.config import ModelConfig
 from chromagan.files import sha256_of
-from chromagan.model.generator import Generator, build_generator
+from chromagan.model import Generator, build_generator
 
 OFFICIAL = ModelConfig(architecture="vgg16", compat="official", class_head=True, folded=False)
+INPUT, GLOBAL, FUSION = "input", "the global map", "the fusion"
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "Conv2D": {
+        "strides": [1, 1],
+        "padding": "same",
+        "activation": "relu",
+        "use_bias": True,
+        "dilation_rate": [1, 1],
+        "data_format": "channels_last",
+    },
+    "Dense": {"activation": "linear", "use_bias": True},
+    "BatchNormalization": {"axis": (-1, 3, [-1], [3]), "scale": True, "center": True},
+    "MaxPooling2D": {"pool_size": [2, 2], "strides": [2, 2], "padding": "valid"},
+    "UpSampling2D": {"size": [2, 2], "interpolation": ("nearest", None)},
+    "Concatenate": {"axis": (-1, 3)},
+}
+"""What Keras' configuration says of every layer of a class; a tuple holds what means the same."""
+_TENSORS = {
+    "kernel": "weight",
+    "bias": "bias",
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
 
 
-def import_keras(path: Path, config: ModelConfig = OFFICIAL) -> tuple[Generator, OfficialParts]:
-    """Read `path` into a generator with the official conventions.
+class Row(NamedTuple):
+    """A layer of the official network (Vitoria et al. 2020 and the published list of layers)."""
+
+    what: str
+    after: str
+    """The row whose output it reads."""
+    kind: str
+    """Keras' class."""
+    module: nn.Module | None = None
+    """Whose numbers are in it."""
+    settings: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    """Its own, beside those of its class."""
+    grid: tuple[int, int] = (1, 1)
+    """Height and width of the map that a Dense layer reads flattened: channels last in Keras."""
+
+    def targets(self) -> Iterator[tuple[str, Tensor, tuple[int, ...]]]:
+        """Keras' name of each of the module's tensors, a view in Keras' order, its shape there."""
+        for part in WEIGHTS.get(self.kind, ()):
+            view = shown = getattr(self.module, _TENSORS[part])
+            if part == "kernel":
+                window = view.shape[2:] or self.grid
+                view = shown = view.view(len(view), -1, *window).permute(2, 3, 1, 0)
+                shown = view.flatten(0, 2) if self.kind == "Dense" else view
+            yield part, view, tuple(shown.shape)
+
+
+def official_layers(generator: Generator) -> Iterator[Row]:
+    """The table, in the order of the data flow, for a network as wide as `generator`."""
+
+    def modules(path: str, *kinds: type[nn.Module]) -> list[Any]:
+        return [m for m in generator.get_submodule(path).modules() if isinstance(m, kinds)]
+
+    at = INPUT
+    for number, part in enumerate(modules("trunk.features", nn.Conv2d, nn.MaxPool2d), start=1):
+        kind = "Conv2D" if isinstance(part, nn.Conv2d) else "MaxPooling2D"
+        yield Row(f"trunk layer {number}", at, kind, part)
+        at = f"trunk layer {number}"
+    trunk, ends = at, []
+    for name, path in (("global", "global_branch.convs"), ("mid-level", "mid_level")):
+        at = trunk
+        convs, norms = modules(path, nn.Conv2d), modules(path, nn.BatchNorm2d)
+        for number, (conv, norm) in enumerate(zip(convs, norms, strict=True), start=1):
+            what = f"{name} convolution {number}"
+            yield Row(what, at, "Conv2D", conv, {"strides": list(conv.stride)})
+            at = f"batch norm of {what}"
+            yield Row(at, what, "BatchNormalization", norm, {"epsilon": norm.eps})
+        ends.append(at)
+    grid = generator.config.image_size // 32
+    for name, path in (("class dense", "class_head"), ("global dense", "global_branch.linear")):
+        at = ends[0]
+        for number, linear in enumerate(modules(path, nn.Linear), start=1):
+            settings = {"units": linear.out_features}
+            if (name, number) == ("class dense", 3):
+                settings["activation"] = "softmax"
+            flat = (grid, grid) if number == 1 else (1, 1)
+            yield Row(f"{name} {number}", at, "Dense", linear, settings, flat)
+            at = f"{name} {number}"
+    side = grid * 4
+    yield Row("repetition", at, "RepeatVector", None, {"n": side * side})
+    shape = [side, side, linear.out_features]
+    yield Row(GLOBAL, "repetition", "Reshape", None, {"target_shape": shape})
+    yield Row(FUSION, ends[1], "Concatenate")
+    at = FUSION
+    for number, conv in enumerate(modules("fusion", nn.Conv2d) + modules("decoder", nn.Conv2d), 1):
+        settings = {"activation": "sigmoid"} if number == 6 else {}
+        yield Row(f"colour convolution {number}", at, "Conv2D", conv, settings)
+        at = f"colour convolution {number}"
+        if number % 2 == 0:
+            yield Row(f"enlargement {number // 2}", at, "UpSampling2D")
+            at = f"enlargement {number // 2}"
+
+
+def import_keras(path: Path, config: ModelConfig = OFFICIAL) -> Generator:
+    """Read `path` into a generator with the official conventions, in evaluation mode.
 
     `config.divisor`, `image_size` and `classes` say how wide the network in the file is; the
     defaults are the released one. Raises KerasImportError naming what does not fit.
     """
-    parts = match_official(
-        read_keras_file(path), Widths(config.divisor, config.image_size, config.classes)
-    )
-    generator = build_generator(config)
-    copy_parts(parts, generator)
-    return generator.eval(), parts
+    graph, generator = read_keras_file(path), build_generator(config)
+    rows = list(official_layers(generator))
+    layers = match(graph, rows, config.image_size)
+    with torch.no_grad():
+        for row in rows:
+            for part, view, _ in row.targets():
+                view.copy_(torch.from_numpy(layers[row.what].weights[part]).view(view.shape))
+        if layers[FUSION].inputs[0] == layers[GLOBAL].name:  # our fusion has the mid level first
+            (conv,) = (m for m in generator.fusion.modules() if isinstance(m, nn.Conv2d))
+            conv.weight.copy_(conv.weight.roll(conv.in_channels // 2, dims=1))
+    return generator.eval()
 
 
-def copy_parts(parts: OfficialParts, generator: Generator) -> None:
-    """Copy every array of `parts` into `generator`, which must not be folded."""
-    grid, part = _grid(parts), generator.get_submodule
-    _copy_convs(parts.trunk, part("trunk"))
-    _copy_blocks(parts.global_convs, part("global_branch.convs"))
-    _copy_blocks(parts.mid, part("mid_level"))
-    _copy_dense(parts.global_dense, part("global_branch.linear"), grid)
-    _copy_dense(parts.classes, part("class_head"), grid)
-    _copy_convs(parts.colour[:1], part("fusion"))
-    _copy_convs(parts.colour[1:], part("decoder"))
-    if parts.global_first:  # the file joins (global, mid-level), our fusion (mid-level, global)
-        (conv,) = _modules(part("fusion"), nn.Conv2d)
-        width = parts.global_dense[-1].weights["bias"].size
-        with torch.no_grad():
-            conv.weight.copy_(torch.roll(conv.weight, -width, dims=1))
+def match(graph: KerasGraph, rows: Iterable[Row], size: int) -> dict[str, Layer]:
+    """The layer of every row, and no others; KerasImportError says what did not fit."""
+    found = {INPUT: _input(graph, size)}
+    for row in rows:
+        before = found[row.after]
+        readers = graph.readers(before.name)
+        there = ", ".join(map(str, readers)) or "nothing"
+        free = [layer for layer in readers if layer.kind == row.kind]
+        if not free:
+            what = f"{row.what} ({row.kind})"
+            raise KerasImportError(f"{what} is missing after {before}: found {there}")
+        misfits = [list(_misfits(layer, row)) for layer in free]
+        best = min(range(len(free)), key=lambda i: len(misfits[i]))
+        if misfits[best]:
+            raise KerasImportError(f"{row.what}: {misfits[best][0]}")
+        if misfits.count([]) > 1:
+            raise KerasImportError(f"after {before} only {row.what} is expected, found {there}")
+        found[row.what] = layer = free[best]
+        if row.what == FUSION and {*layer.inputs} != {before.name, found[GLOBAL].name}:
+            raise KerasImportError(f"{layer} joins {layer.inputs}, expected mid-level and global")
+    _check_ends(graph, found)
+    return found
 
 
-def conv_kernel(kernel: Array) -> torch.Tensor:
-    """Keras `(kh, kw, in, out)` -> torch `(out, in, kh, kw)`."""
-    return torch.from_numpy(np.ascontiguousarray(kernel.transpose(3, 2, 0, 1)))
+def _input(graph: KerasGraph, size: int) -> Layer:
+    if len(graph.inputs) != 1:
+        raise KerasImportError(f"one input is expected, found {len(graph.inputs)}")
+    layer = graph.layers[graph.inputs[0]]
+    shape = layer.config.get("batch_input_shape", layer.config.get("batch_shape"))
+    if list(shape or [])[1:] != [size, size, 3]:
+        raise KerasImportError(f"the input has shape {shape}, expected (None, {size}, {size}, 3)")
+    return layer
 
 
-def dense_kernel(kernel: Array, grid: tuple[int, int, int] | None = None) -> torch.Tensor:
-    """Keras `(in, out)` -> torch `(out, in)`.
-
-    `grid` = (height, width, channels) of the map that was flattened: Keras flattens it in this
-    order, torch channels first, so the input axis is permuted.
-    """
-    matrix = kernel.T
-    if grid is not None:
-        matrix = matrix.reshape(-1, *grid).transpose(0, 3, 1, 2).reshape(matrix.shape)
-    return torch.from_numpy(np.ascontiguousarray(matrix))
+def _misfits(layer: Layer, row: Row) -> Iterator[str]:
+    for key, wanted in (_SETTINGS.get(row.kind, {}) | row.settings).items():
+        found, allowed = layer.config.get(key), wanted if isinstance(wanted, tuple) else (wanted,)
+        if found not in allowed:
+            yield f"{layer} has {key} {found}, expected {allowed[0]}"
+    for part, _, shape in row.targets():
+        if layer.weights[part].shape != shape:
+            yield f"{part} of {layer} has shape {layer.weights[part].shape}, expected {shape}"
 
 
-def _grid(parts: OfficialParts) -> tuple[int, int, int]:
-    channels = parts.global_convs[-1][0].weights["bias"].size
-    positions = parts.global_dense[0].weights["kernel"].shape[0] // channels
-    side = round(positions**0.5)
-    return side, side, channels
-
-
-_Kind = TypeVar("_Kind", bound=nn.Module)
-
-
-def _modules(part: nn.Module, kind: type[_Kind]) -> list[_Kind]:
-    """Modules of one kind in definition order, which is the order of the data flow."""
-    return [m for m in part.modules() if isinstance(m, kind)]
-
-
-def _set(target: torch.Tensor, value: torch.Tensor, layer: Layer) -> None:
-    if target.shape != value.shape:
+def _check_ends(graph: KerasGraph, found: dict[str, Layer]) -> None:
+    colours, classes = list(found.values())[-1].name, found["class dense 3"].name
+    if {*graph.outputs} != {colours, classes}:
         raise KerasImportError(
-            f"{layer} has shape {tuple(value.shape)} where the network has {tuple(target.shape)}"
+            f"the outputs are {', '.join(graph.outputs)}; "
+            f"expected the colours ({colours}) and the classes ({classes})"
         )
-    target.data.copy_(value)
-
-
-def _copy_convs(layers: Sequence[Layer], part: nn.Module) -> None:
-    for layer, conv in zip(layers, _modules(part, nn.Conv2d), strict=True):
-        _set(conv.weight, conv_kernel(layer.weights["kernel"]), layer)
-        assert conv.bias is not None
-        _set(conv.bias, torch.from_numpy(layer.weights["bias"]), layer)
-
-
-def _copy_blocks(pairs: Sequence[tuple[Layer, Layer]], part: nn.Module) -> None:
-    _copy_convs([conv for conv, _ in pairs], part)
-    names = {"weight": "gamma", "bias": "beta"}
-    names |= {"running_mean": "moving_mean", "running_var": "moving_variance"}
-    for (_, layer), norm in zip(pairs, _modules(part, nn.BatchNorm2d), strict=True):
-        for ours, theirs in names.items():
-            _set(getattr(norm, ours), torch.from_numpy(layer.weights[theirs]), layer)
-
-
-def _copy_dense(layers: Sequence[Layer], part: nn.Module, grid: tuple[int, int, int]) -> None:
-    for number, (layer, linear) in enumerate(zip(layers, _modules(part, nn.Linear), strict=True)):
-        kernel = dense_kernel(layer.weights["kernel"], grid if number == 0 else None)
-        _set(linear.weight, kernel, layer)
-        _set(linear.bias, torch.from_numpy(layer.weights["bias"]), layer)
+    known = {layer.name for layer in found.values()}
+    extra = [str(layer) for name, layer in graph.layers.items() if name not in known]
+    if extra:
+        raise KerasImportError(f"unexpected extra layers: {', '.join(extra)}")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -129,14 +212,11 @@ def build_parser() -> argparse.ArgumentParser:
         prog="python -m chromagan.keras_import",
         description="Turn the official ChromaGAN weights (Keras 2 HDF5) into a release file.",
     )
-    parser.add_argument("source", type=Path, help="file written by Keras 2 `model.save`")
-    parser.add_argument("target", type=Path, help="release file to write (.safetensors)")
-    parser.add_argument(
-        "--class-head", action="store_true", help="keep the 1000-class head (494 MB more)"
-    )
-    parser.add_argument(
-        "--half", action="store_true", help="half precision: half the size, ab within about 0.1"
-    )
+    add = parser.add_argument
+    add("source", type=Path, help="file written by Keras 2 `model.save`")
+    add("target", type=Path, help="release file to write (.safetensors)")
+    add("--class-head", action="store_true", help="keep the 1000-class head (494 MB more)")
+    add("--half", action="store_true", help="half precision: half the size, ab within about 0.1")
     return parser
 
 
@@ -163,7 +243,7 @@ def convert(
     half: bool = False,
 ) -> None:
     """Import `source`, write it as a release and say what was found."""
-    generator, parts = import_keras(source, config)
+    generator = import_keras(source, config)
     record = {
         "imported_from": source.name,
         "imported_sha256": sha256_of(source),
@@ -172,9 +252,11 @@ def convert(
     save_release(
         target, generator, name="official", record=record, class_head=class_head, half=half
     )
-    counts = describe(parts)
-    for part, count in counts.items():
-        print(f"{part:>14} {count:>12,} parameters")
+    counts = {
+        name: sum(p.numel() for p in part.parameters()) for name, part in generator.named_children()
+    }
+    for name, count in counts.items():
+        print(f"{name.replace('_', ' '):>14} {count:>12,} parameters")
     size = target.stat().st_size / 1e6
     print(f"{'in all':>14} {sum(counts.values()):>12,}; {target} written ({size:.1f} MB)")
 

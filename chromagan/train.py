@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import typing
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 from chromagan.checkpoint.release_file import CheckpointError
@@ -19,11 +20,17 @@ from chromagan.config import (
     TrainConfig,
     Variant,
 )
-from chromagan.model.device import cpu_multiplies_bf16
+from chromagan.model.device import (
+    choose_device,
+    cpu_multiplies_bf16,
+    peak_gib,
+    seconds_of,
+)
 from chromagan.model.pretrained import WeightsError
 from chromagan.training import distributed
-from chromagan.training.data import DataError
+from chromagan.training.loop import NonFiniteLossError, Trainer
 from chromagan.training.objective import find_objective
+from chromagan.training.photos import DataError
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -68,7 +75,7 @@ def resolve(args: argparse.Namespace) -> TrainConfig:
     method = args.method or "chromagan"
     architecture: Architecture = args.arch or ("vgg16" if preset == "paper" else "lite")
     values: dict[str, Any] = find_objective(method).settings(preset, architecture)
-    if distributed.local_device(args.device or "auto").type == "cpu" and not cpu_multiplies_bf16():
+    if choose_device(args.device or "auto", mps=False) == "cpu" and not cpu_multiplies_bf16():
         values["bf16"] = False  # emulated there, many times slower than fp32
     for item in fields(TrainConfig):
         given = getattr(args, item.name, None)
@@ -98,18 +105,40 @@ def _refuse(args: argparse.Namespace, names: tuple[str, ...], method: str) -> No
         raise ConfigError(f"{', '.join(given)}: only for ChromaGAN itself, not for {method}")
 
 
+def describe(trainer: Trainer) -> str:
+    """Settings as JSON, then parameter counts, peak memory and the time a full run would take.
+
+    Takes two steps: the trainer is of no use afterwards.
+    """
+    config, network, device = trainer.config, trainer.objective.network, trainer.device
+    left = trainer.total - trainer.state.step
+    trainer.step(trainer.batches(0))
+    seconds = seconds_of(lambda: trainer.step(trainer.batches(1)), device)
+    parameters = sum(p.numel() for p in network.parameters())
+    trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    return "\n".join(
+        [
+            json.dumps(asdict(config), indent=2),
+            *trainer.photos.inspect(),
+            f"network: {parameters:,} parameters, {trained:,} of them trained",
+            f"data: {len(trainer.photos):,} photographs, "
+            f"{trainer.batches.steps_per_epoch:,} steps per epoch",
+            f"run: {trainer.total:,} steps, {seconds:.2f} s each on {device}, "
+            f"about {seconds * left / 3600:.1f} h without validation",
+            f"peak memory so far: {peak_gib(device):.1f} GiB, and up to "
+            f"{config.cache_gib:g} GiB of decoded photographs",
+        ]
+    )
+
+
 def main(argv: list[str] | None = None) -> int:
     """0: done or paused; 1: the loss ran away, or a process was lost; 2: settings or files."""
     args = build_parser().parse_args(argv)
-    from chromagan.training.loop import NonFiniteLossError, Trainer
-
     try:
         config = resolve(args)
-        with distributed.process_group(distributed.local_device(config.device)):
+        with distributed.process_group(choose_device(config.device, mps=False)):
             trainer = Trainer(config, allow_changes=args.allow_changes)
             if args.dry_run:
-                from chromagan.training.estimate import describe
-
                 if distributed.is_main():
                     print(describe(trainer))
                 return 0

@@ -26,7 +26,7 @@ from chromagan.color import delta_e_2000, rgb8_to_lab
 from chromagan.inference.colorizer import ChromaGANColorizer, load_colorizer
 from chromagan.inference.recolour import recolour
 from chromagan.inference.upsampling import UPSAMPLINGS, ChromaUpsampler
-from chromagan.training.data.photos import DataError, decode, find_photos
+from chromagan.training.photos import DataError, decode, find_photos
 
 EDGE_SHARE = 0.05
 """Share of the pixels, those with the strongest true change of chroma, that count as edges."""

@@ -41,7 +41,7 @@ from chromagan.inference.engines.registry import (
     usable_cpus,
 )
 from chromagan.samples import sample_paths
-from chromagan.training.data.photos import DataError, decode, find_photos
+from chromagan.training.photos import DataError, decode, find_photos
 
 
 @dataclass(frozen=True)

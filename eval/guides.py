@@ -29,6 +29,7 @@ from chromagan.checkpoint.source import DEFAULT_CHECKPOINT
 from chromagan.color import Rgb8, rgb8_to_lab
 from chromagan.files import write_text
 from chromagan.images import ImageError
+from chromagan.images.resizing import squash
 from chromagan.inference.colorizer import CheckpointError, ChromaGANColorizer, load_colorizer
 from chromagan.inference.guidance import apply_guides, field_of
 from chromagan.inference.guides import Guides
@@ -40,7 +41,6 @@ from eval.baselines.released import RELEASES
 from eval.baselines.zhang17 import UserGuided
 from eval.measures.hints import COUNTS, SIDE, WAYS, official_psnr, random_points, truth_on
 from eval.measures.intervals import estimate
-from eval.measures.quality import squash
 from eval.report.page import Picture, Section, write_page
 from eval.report.plots import curves_figure, encode_png
 from eval.report.tables import TextTable, number, plain, show

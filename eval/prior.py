@@ -17,7 +17,8 @@ import numpy.typing as npt
 from chromagan.color import rgb8_to_lab
 from chromagan.files import write_text
 from chromagan.images import ImageError
-from eval.measures.quality import CELLS, FILE, REACH, cells, squash
+from chromagan.images.resizing import squash
+from eval.measures.quality import CELLS, FILE, REACH, cells
 from eval.report.tables import show
 from eval.run.photos import PhotosError, open_photos
 

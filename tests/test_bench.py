@@ -13,7 +13,7 @@ from PIL import Image
 
 from chromagan import bench
 from chromagan.config import VARIANTS, ModelConfig, TrainConfig
-from chromagan.model.cost import matmul_rate
+from chromagan.model.device import matmul_rate
 from chromagan.training.loop import Trainer
 
 

@@ -14,10 +14,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from chromagan.color import decode_ab, decode_l, lab_to_rgb
-from chromagan.training.data import Batches, DataError, PhotoSet
-from chromagan.training.data.augment import Crop, jitter_luminance
-from chromagan.training.data.batches import encode_squares, epoch_order
-from chromagan.training.data.photos import find_photos
+from chromagan.training.batches import (
+    Batches,
+    Crop,
+    encode_squares,
+    epoch_order,
+    jitter_luminance,
+)
+from chromagan.training.photos import DataError, PhotoSet, find_photos
 from chromagan.training.seeding import torch_draws
 
 RANDOM = np.random.default_rng(0)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from chromagan.checkpoint.keras_file import KerasImportError, read_keras_file
 from chromagan.checkpoint.release_file import load_release
 from chromagan.config import ModelConfig
-from chromagan.keras_import import OFFICIAL, convert, dense_kernel, import_keras, main
+from chromagan.keras_import import OFFICIAL, convert, import_keras, main
 from chromagan.model import enlarge_ab
 from chromagan.model.folding import fold_linear
 
@@ -259,7 +259,7 @@ def naive_forward(m: Miniature, luminance: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def torch_forward(path: Path, luminance: np.ndarray, fold: bool) -> tuple[np.ndarray, np.ndarray]:
-    generator, _ = import_keras(path, MINIATURE)
+    generator = import_keras(path, MINIATURE)
     generator = fold_linear(generator) if fold else generator
     with torch.inference_mode():
         out = generator(torch.from_numpy(luminance)[None, None])
@@ -323,11 +323,6 @@ def test_a_partly_frozen_trunk_is_dealt_out_in_keras_order(
     m.inner.sort(key=lambda e: e["name"] in frozen)
     path = m.save(tmp_path / "m.h5")  # arrays written in the sorted order
     assert np.abs(torch_forward(path, luminance, fold=False)[0] - ab).max() < 1e-5
-
-
-def test_dense_kernels_are_permuted_from_hwc_to_chw() -> None:
-    kernel = np.arange(2 * 3 * 4, dtype=np.float32)[:, None]  # row = (y * 3 + x) * 4 + channel
-    assert dense_kernel(kernel, (2, 3, 4)).reshape(4, 2, 3)[1, 1, 2] == (1 * 3 + 2) * 4 + 1
 
 
 # --- refusals ------------------------------------------------------------------------------------
@@ -496,7 +491,7 @@ def test_a_written_release_keeps_the_colours(
     ours = enlarge_ab(out.ab, (SIZE, SIZE), release.config)[0].permute(1, 2, 0).numpy()
     assert np.abs(ours - ab).max() < 1e-5
     assert np.abs(out.class_logits.softmax(1)[0].numpy() - classes).max() < 1e-5
-    counted = sum(p.numel() for p in import_keras(tmp_path / "m.h5", MINIATURE)[0].parameters())
+    counted = sum(p.numel() for p in import_keras(tmp_path / "m.h5", MINIATURE).parameters())
     assert f"in all {counted:>12,};" in capsys.readouterr().out
 
 

@@ -15,7 +15,7 @@ from skimage.color import rgb2lab
 
 from chromagan import train
 from chromagan.config import TrainConfig
-from chromagan.training.data import Batch
+from chromagan.training.batches import Batch
 from chromagan.training.loop import Trainer
 from eval.baselines import load_method
 from eval.baselines.iizuka import IizukaNetwork

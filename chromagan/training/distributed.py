@@ -28,31 +28,18 @@ def is_main() -> bool:
     return rank() == 0
 
 
-def launched_by_torchrun() -> bool:
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
-
-
 @contextmanager
-def process_group(device: torch.device) -> Iterator[None]:
+def process_group(device: str) -> Iterator[None]:
     """Join the group that torchrun describes in the environment; nothing without torchrun."""
-    if not launched_by_torchrun():
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
-    backend = "nccl" if device.type == "cuda" else "gloo"
+    backend = "nccl" if device.startswith("cuda") else "gloo"
     dist.init_process_group(backend, timeout=timedelta(minutes=10))
     try:
         yield
     finally:
         dist.destroy_process_group()
-
-
-def local_device(name: str) -> torch.device:
-    """`auto` -> this process's GPU if there is one, else the CPU."""
-    if name != "auto":
-        return torch.device(name)
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
 @contextmanager

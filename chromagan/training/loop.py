@@ -20,13 +20,13 @@ from tqdm import tqdm
 from chromagan.checkpoint.release_file import CheckpointError, save_state
 from chromagan.config import ConfigError, TrainConfig
 from chromagan.files import write_text
+from chromagan.model.device import choose_device
 from chromagan.training import distributed
-from chromagan.training.data import Batch, Batches, PhotoSet
-from chromagan.training.data.augment import Crop
+from chromagan.training.batches import Batch, Batches, Crop
 from chromagan.training.objective import find_objective
+from chromagan.training.photos import PhotoSet
 from chromagan.training.schedule import phases_of, place_of, rate_factor
 from chromagan.training.seeding import torch_seed
-from chromagan.training.sheet import Sheet
 from chromagan.training.state import (
     TrainingState,
     changed_settings,
@@ -34,7 +34,7 @@ from chromagan.training.state import (
     read_state,
     set_rates,
 )
-from chromagan.training.validation import Validation, write_png
+from chromagan.training.validation import Sheet, Validation, write_png
 
 MEASURE_STEPS = 20
 """Batches that an objective may look at for facts of the data, before the first step."""
@@ -51,7 +51,7 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, *, allow_changes: bool = False) -> None:
         self.config = config
-        self.device = distributed.local_device(config.device)
+        self.device = torch.device(choose_device(config.device, mps=False))
         self.run = Path(config.out)
         self.state_path = self.run / "state.pt"
         self.resumed = self.state_path.exists()

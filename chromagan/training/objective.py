@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from chromagan.config import ConfigError, Preset, TrainConfig
-from chromagan.training.data import Batch
+from chromagan.training.batches import Batch
 
 METHODS = {
     "chromagan": "chromagan.training.chromagan:ChromaGAN",

@@ -1,4 +1,4 @@
-"""What a run says of itself on photographs it never trains on: figures, and a grid to look at.
+"""What a run says of itself on photographs it never trains on: figures, and pictures to look at.
 
 Two kinds of figures, which must not be mixed. Mean PSNR averages logarithms over pictures, as the
 paper does; pictures with little colour rule it. The pooled error is one mean over all pixels of all
@@ -7,7 +7,7 @@ pictures; it tells whether colours are too strong or too weak.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +18,18 @@ from torch import Tensor
 
 from chromagan.color import decode_ab, decode_l, lab_to_rgb, lab_to_rgb_in_gamut
 from chromagan.files import write_atomically
-from chromagan.training.data import PhotoSet
-from chromagan.training.data.batches import encode_squares
+from chromagan.images import read_image
+from chromagan.images.resizing import squash
+from chromagan.samples import sample_paths
+from chromagan.training.batches import encode_squares
+from chromagan.training.photos import PhotoSet
 
 LIMIT = 200
 GRID = 8
 CHUNK = 20
+SHEET_PHOTOS = 16
+SHEET_SIDE = 224
+SHEET_COLUMNS = 7
 FACTORS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)
 """Chroma factors among which the best for mean PSNR is looked for."""
 
@@ -39,7 +45,7 @@ class Validation:
 
     def __init__(self, sources: tuple[str, ...], side: int, device: torch.device) -> None:
         self.device = device
-        self.sets = {source: _squares(source, side) for source in sources}
+        self.sets = {source: _squares(source, side, LIMIT) for source in sources}
 
     def __call__(self, predict: Predict) -> dict[str, float]:
         """Figures of all sets, see `figures`."""
@@ -63,11 +69,30 @@ class Validation:
         source, squares = next(iter(self.sets.items()))
         first = next(self._predictions(predict, source, squares[:CHUNK]))
         luminance, ab, ab_hat = (codes[:GRID] for codes in first)
-        rows = [torch.zeros_like(ab), ab_hat, ab]
-        pictures = [lab_to_rgb_in_gamut(torch.cat((luminance, row), dim=1)) for row in rows]
-        grid = torch.cat([torch.cat(list(p), dim=2) for p in pictures], dim=1)
-        pixels: NDArray[np.uint8] = (grid * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-        return pixels
+        rows = [_pictures(luminance, row) for row in (torch.zeros_like(ab), ab_hat, ab)]
+        return _tiled([picture for row in rows for picture in row], len(ab))
+
+
+class Sheet:
+    """The same pictures for every kept checkpoint, for a choice by eye, squashed.
+
+    Sixteen photographs of the first validation set, then the historic samples.
+    """
+
+    def __init__(self, validation: tuple[str, ...]) -> None:
+        self.squares = [squash(read_image(path), SHEET_SIDE) for path in sample_paths("historic")]
+        if validation:
+            self.squares[:0] = _squares(validation[0], SHEET_SIDE, SHEET_PHOTOS)
+
+    @torch.no_grad()
+    def draw(self, predict: Predict, device: torch.device) -> NDArray[np.uint8]:
+        """uint8 RGB, `SHEET_COLUMNS` pictures a row, as `predict` colours them."""
+        tiles: list[NDArray[np.uint8]] = []
+        for number, square in enumerate(self.squares):
+            l_B1HW, _ = encode_squares(square[None], device)
+            ab = decode_ab(predict(l_B1HW, ("sheet", number)))
+            tiles += list(_pictures(decode_l(l_B1HW), ab))
+        return _tiled(tiles, SHEET_COLUMNS)
 
 
 @torch.no_grad()
@@ -123,13 +148,21 @@ def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
     write_atomically(path, lambda file: Image.fromarray(pixels).save(file, "PNG"))
 
 
-def _squares(source: str, side: int) -> NDArray[np.uint8]:
-    """Up to `LIMIT` photographs, evenly chosen, `(N, side, side, 3)`."""
+def _squares(source: str, side: int, limit: int) -> NDArray[np.uint8]:
+    """Up to `limit` photographs, evenly chosen, `(N, side, side, 3)`."""
     photos = PhotoSet((source,), shortest=2 * side, cache_gib=0, flag="--validation")
-    numbers = np.linspace(0, len(photos) - 1, min(LIMIT, len(photos))).astype(int)
-    return np.stack([_squash(photos[int(number)], side) for number in numbers])
+    numbers = np.linspace(0, len(photos) - 1, min(limit, len(photos))).astype(int)
+    return np.stack([squash(photos[int(number)], side) for number in numbers])
 
 
-def _squash(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    image = Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC)
-    return np.asarray(image)
+def _pictures(luminance: Tensor, ab: Tensor) -> NDArray[np.uint8]:
+    """L `(B, 1, H, W)` and ab `(B, 2, H, W)` in CIE units -> uint8 RGB `(B, H, W, 3)`."""
+    rgb = lab_to_rgb_in_gamut(torch.cat((luminance, ab), dim=1))
+    pixels: NDArray[np.uint8] = (rgb * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    return pixels
+
+
+def _tiled(pictures: Sequence[NDArray[np.uint8]], columns: int) -> NDArray[np.uint8]:
+    """Rows of `columns` pictures of one size; the last is filled up with white."""
+    tiles = [*pictures, *[np.full_like(pictures[0], 255)] * (-len(pictures) % columns)]
+    return np.vstack([np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)])

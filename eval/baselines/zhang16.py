@@ -16,12 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from chromagan.images.resizing import squash
 from chromagan.inference.recolour import check_image
 from eval.baselines.bins import COUNT, bin_centres
 from eval.baselines.networks import convolutions, install, scaled
 from eval.baselines.pictures import join_lab, lightness, resize_bilinear
 from eval.baselines.weight_files import LoadedWeights, load_weights
-from eval.measures.quality import squash
 
 SIZE = 256
 AB_RANGE = 110.0

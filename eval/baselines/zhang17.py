@@ -16,12 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from chromagan.images.resizing import squash
 from chromagan.inference.recolour import check_image
 from eval.baselines.networks import convolutions, install, scaled
 from eval.baselines.pictures import join_lab, lightness, resize_bilinear
 from eval.baselines.weight_files import load_weights
 from eval.baselines.zhang16 import AB_RANGE, SIZE, LabMethod
-from eval.measures.quality import squash
 
 CLASSES = 529  # a 23×23 grid of (a, b)
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from chromagan.color import Floats, Rgb8, delta_e_2000, grey8, rgb8_to_lab
+from chromagan.images.resizing import squash
 from eval.measures import quality
 from eval.measures.calibration import chroma_products, psnr_at_factors
 from eval.measures.quality import rebalancing_weights
@@ -70,8 +71,8 @@ def measure(truth: Rgb8, output: Rgb8, luminance: Luminance = "true") -> dict[st
     """
     if truth.shape != output.shape:
         raise ValueError(f"the truth is {truth.shape}, the output {output.shape}")
-    small = Pair(quality.squash(truth, 224), quality.squash(output, 224), luminance)
-    middle = Pair(quality.squash(truth, 256), quality.squash(output, 256), luminance)
+    small = Pair(squash(truth, 224), squash(output, 224), luminance)
+    middle = Pair(squash(truth, 256), squash(output, 256), luminance)
     full = small if small.truth is truth else Pair(truth, output, luminance)
     truth_ab, ab = small.truth_lab[1:], small.lab[1:]
     chroma = quality.mean_chroma(truth_ab)
@@ -101,7 +102,7 @@ def measure(truth: Rgb8, output: Rgb8, luminance: Luminance = "true") -> dict[st
 
 def measure_gain(truth: Rgb8, output: Rgb8) -> float:
     """psnr224 of an output over that of no colour at all, in dB."""
-    pair = Pair(quality.squash(truth, 224), quality.squash(output, 224), "true")
+    pair = Pair(squash(truth, 224), squash(output, 224), "true")
     grey = grey8(pair.truth_lab[0])
     return _capped_psnr(pair.truth, pair.picture) - _capped_psnr(pair.truth, grey)
 

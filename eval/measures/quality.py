@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from chromagan.color import Floats, Rgb8, lab_to_rgb8
@@ -24,13 +23,6 @@ from chromagan.color import Floats, Rgb8, lab_to_rgb8
 PSNR_CAP = 10 * math.log10(255**2 * 12)
 AB_PEAK = 255.0
 AUC_LIMIT = 150.0
-
-
-def squash(image: Rgb8, side: int) -> Rgb8:
-    """Resize to `side`² without keeping the aspect: Pillow's antialiased bicubic, 8-bit result."""
-    if image.shape[:2] == (side, side):
-        return image
-    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))
 
 
 def rebuild(truth_lab: Floats, ab: Floats) -> Rgb8:

@@ -12,10 +12,11 @@ from chromagan.checkpoint.description import read_release
 from chromagan.checkpoint.source import available_checkpoints, find_checkpoint
 from chromagan.color import Rgb8, rgb8_to_lab
 from chromagan.files import write_text
+from chromagan.images.resizing import squash
 from chromagan.inference.colorizer import load_colorizer
 from eval.measures import perceptual
 from eval.measures.protocol import Luminance
-from eval.measures.quality import rebuild, squash
+from eval.measures.quality import rebuild
 from eval.measures.regions import is_skin
 from eval.measures.scenes import kind_of, kind_probabilities
 from eval.run.entries import Entry

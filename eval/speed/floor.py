@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from chromagan.model.cost import count_flops, matmul_rate
+from chromagan.model.device import count_flops, matmul_rate
 from eval.speed.candidates import Candidate
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
