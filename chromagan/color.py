@@ -9,8 +9,8 @@ device and gradients are kept). Channels lie on `axis`: -3 for `(..., 3, H, W)`,
     code  what the networks see and predict, in [0, 1]: l = L / 100, ab = (ab + 128) / 255
 
 `code` is the official implementation's "OpenCV 8-bit Lab divided by 255" without its rounding:
-OpenCV stores L * 255 / 100 and ab + 128 in bytes. `quantize_code` adds the rounding where
-bit-faithfulness is wanted. The paper's loss weights refer to ab in this unit interval.
+OpenCV stores L * 255 / 100 and ab + 128 in bytes. The paper's loss weights refer to ab in this
+unit interval.
 
 8-bit pictures, uint8 `(H, W, 3)`, have functions of their own (`rgb8_to_lab`, `lab_to_rgb8`,
 `grey8`): NumPy only, through a table and in blocks that stay in the processor's cache.
@@ -127,12 +127,6 @@ def encode_ab(ab: Array) -> Array:
 def decode_ab(code: Array) -> Array:
     """The networks' output in [0, 1] -> ab in CIE units."""
     return code * AB_SCALE - AB_OFFSET
-
-
-def quantize_code(code: Array) -> Array:
-    """Round a code to the 256 levels of OpenCV's 8-bit Lab, as the official data reader does."""
-    rounded: Array = array_namespace(code).round(code * 255)
-    return rounded / 255
 
 
 def rgb8_to_lab(rgb: Rgb8) -> Floats:

@@ -13,8 +13,7 @@ from skimage.color import rgb2lab, rgb2xyz
 
 from chromagan.images import read_photo, write_image
 from chromagan.images.samples import to_bytes
-from chromagan.inference.deep import deep_luminance, recolour_deep
-from chromagan.inference.recolour import recolour
+from chromagan.inference.recolour import deep_luminance, recolour, recolour_deep
 
 ALL_LEVELS = np.arange(65536, dtype=np.uint16).reshape(256, 256)
 RNG = np.random.default_rng(0)

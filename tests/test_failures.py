@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from chromagan.color import rgb8_to_lab
-from chromagan.inference.labels import IMAGENET_LABELS
+from chromagan.images.resizing import squash
+from chromagan.inference.prediction import imagenet_labels
 from chromagan.samples import sample_paths
 from eval.measures.calibration import FACTORS, calibrate, chroma_products, psnr_at_factors
 from eval.measures.protocol import measure, measure_gain
-from eval.measures.quality import psnr, rebuild, squash
+from eval.measures.quality import psnr, rebuild
 from eval.measures.regions import COLOURS, HUES, RegionSums, colour_index, is_skin, region_sums
 from eval.measures.scenes import KINDS, kind_of, kind_probabilities, scenes
 from eval.report.failures import analyse, sections
@@ -168,9 +169,9 @@ def test_no_colour_has_no_factor() -> None:
 
 
 def test_every_class_has_a_kind_and_every_listed_name_is_a_class() -> None:
-    assert len(scenes()) == len(IMAGENET_LABELS)
+    assert len(scenes()) == len(imagenet_labels())
     assert set(scenes()) == set(KINDS)
-    kinds = dict(zip(IMAGENET_LABELS, scenes(), strict=True))
+    kinds = dict(zip(imagenet_labels(), scenes(), strict=True))
     examples = {
         "tench": "animal",
         "Siamese cat": "animal",
@@ -189,13 +190,13 @@ def test_every_class_has_a_kind_and_every_listed_name_is_a_class() -> None:
 def test_the_likeliest_kind_wins_and_skin_speaks_for_people() -> None:
     classes = np.zeros(1000)
     for name, p in {"tench": 0.3, "alp": 0.25, "valley": 0.25, "jersey": 0.1, "pizza": 0.1}.items():
-        classes[IMAGENET_LABELS.index(name)] = p
+        classes[imagenet_labels().index(name)] = p
     probabilities = kind_probabilities(classes)
     assert sum(probabilities.values()) == pytest.approx(1)
     assert probabilities["outdoor"] == pytest.approx(0.5)
     assert kind_of(probabilities, skin=0.0) == "outdoor"
     assert kind_of(probabilities, skin=0.2) == "people"
-    classes[IMAGENET_LABELS.index("jersey")] = 0.3
+    classes[imagenet_labels().index("jersey")] = 0.3
     assert kind_of(kind_probabilities(classes), skin=0.0) == "people"
 
 

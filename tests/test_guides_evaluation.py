@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from chromagan.images import read_image
+from chromagan.images.resizing import squash
 from chromagan.inference.propagation import Field, centred
 from chromagan.samples import sample_paths
 from eval.baselines.zhang17 import UserGuided, load
 from eval.guides import REFERENCE, main
 from eval.measures.hints import WAYS, along_edges, official_psnr, random_points, truth_on
-from eval.measures.quality import squash
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,7 @@ from chromagan.checkpoint.source import DEFAULT_CHECKPOINT, available_checkpoint
 from chromagan.images import read_image
 from chromagan.inference.colorizer import WINDOWS_AT_ONCE, ChromaGANColorizer
 from chromagan.inference.engines.engine import Answer
-from chromagan.inference.framing import FITS
-from chromagan.inference.panorama import LONGEST, MOST_WINDOWS, windows_of
+from chromagan.inference.framing import FITS, LONGEST, MOST_WINDOWS, windows_of
 from chromagan.samples import sample_paths
 
 SIDES = st.integers(1, 20_000)
@@ -89,9 +88,9 @@ def test_panoramas_and_others_keep_their_order_in_a_batch() -> None:
     photo = read_image(sample_paths("color")[0])
     wide = np.concatenate([photo] * 4, axis=1)
     photos = [wide, photo, np.ascontiguousarray(wide.transpose(1, 0, 2)), photo[:90]]
-    together = colorizer.predict_ab_batch(photos)
-    for ab, alone in zip(together, photos, strict=True):
-        np.testing.assert_allclose(ab, colorizer.predict_ab(alone), atol=1e-3)
+    together = colorizer.predict_batch(photos)
+    for one, alone in zip(together, photos, strict=True):
+        np.testing.assert_allclose(one.ab, colorizer.predict_ab(alone), atol=1e-3)
 
 
 @pytest.mark.skipif(DEFAULT_CHECKPOINT not in available_checkpoints(), reason="no checkpoint here")

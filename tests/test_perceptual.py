@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
+from chromagan.images.resizing import squash
 from chromagan.samples import sample_paths
 from eval.measures.perceptual import ExtraError, lpips_vgg
-from eval.measures.quality import squash
 from eval.psnr import main
 from eval.run.photos import decode
 

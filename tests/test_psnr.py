@@ -29,11 +29,12 @@ from chromagan.checkpoint.release_file import save_release
 from chromagan.color import rgb8_to_lab
 from chromagan.config import ModelConfig
 from chromagan.files import sha256_of
+from chromagan.images.resizing import squash
 from chromagan.model import build_generator
 from chromagan.samples import sample_paths
 from eval.ablation import main as eval_ablation
 from eval.measures.protocol import METRICS
-from eval.measures.quality import PSNR_CAP, psnr, rebuild, squash
+from eval.measures.quality import PSNR_CAP, psnr, rebuild
 from eval.psnr import main
 from eval.run.entries import EntryError, available, network
 from eval.run.photos import open_photos

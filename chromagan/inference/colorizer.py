@@ -27,10 +27,18 @@ from chromagan.checkpoint.source import (
 from chromagan.config import ModelConfig
 from chromagan.inference.engines.choice import select_engine
 from chromagan.inference.engines.engine import Answer, Engine
-from chromagan.inference.framing import FITS, Fit, Frame, cut_out, lay_out, plan_frame
+from chromagan.inference.framing import (
+    FITS,
+    Fit,
+    Frame,
+    Windows,
+    cut_out,
+    lay_out,
+    plan_frame,
+    windows_of,
+)
 from chromagan.inference.guidance import apply_guides, picture_samples
 from chromagan.inference.guides import Guides
-from chromagan.inference.panorama import Windows, windows_of
 from chromagan.inference.prediction import Prediction
 from chromagan.inference.propagation import Samples
 from chromagan.inference.recolour import DEFAULT_UPSAMPLING, check_image, recolour
@@ -154,10 +162,6 @@ class ChromaGANColorizer:
     def learn(self, photo: Image) -> Samples:
         """A photograph in colour, uint8 RGB `(H, W, 3)`, for `Guides.references` or `frame`."""
         return picture_samples(self.predict(photo), photo)
-
-    def predict_ab_batch(self, images: Sequence[Image]) -> list[NDArray[np.float32]]:
-        """`predict_ab` of several photographs."""
-        return [prediction.ab for prediction in self.predict_batch(images)]
 
     def _prediction(
         self, code: NDArray[np.float32], answer: Answer, row: int, frame: Frame

@@ -3,11 +3,16 @@
 `square` squashes it, as the paper does; `aspect` keeps its proportions with the same number of
 pixels (sides rounded to the network's stride, extreme shapes cut to `MAX_ASPECT`); `letterbox`
 keeps them inside a square and repeats the border pixels into the rest.
+
+Squashed into one square, a panorama loses its colours: a sky's b of -22 at 1.8:1 is +19 at 20:1.
+So it is cut along its long side into windows of about 3:2 that overlap by half; each place is the
+mean of two windows, weighted by its distance to their ends, so that no seam can be seen.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -21,6 +26,11 @@ Fit = Literal["square", "aspect", "letterbox"]
 FITS: tuple[str, ...] = get_args(Fit)
 MAX_ASPECT = 3.0
 """Panoramas beyond this are squashed to it: the network never saw longer ones."""
+LONGEST = 2.0
+"""Photographs up to this aspect are seen whole."""
+WINDOW_ASPECT = 1.5
+MOST_WINDOWS = 64
+"""Beyond (50:1) the windows grow instead: time and memory stay bounded."""
 
 
 @dataclass(frozen=True)
@@ -66,3 +76,45 @@ def cut_out(answer: NDArray[np.float32], frame: Frame) -> NDArray[np.float32]:
 
 def _multiple(length: float, step: int) -> int:
     return max(step, round(length / step) * step)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Where a photograph is cut: `size` pixels from each of `starts` along `axis` (0 rows)."""
+
+    axis: int
+    length: int
+    size: int
+    starts: tuple[int, ...]
+
+    def cut(self, image: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+        """The parts of uint8 RGB `(H, W, 3)`, views."""
+        pieces = [slice(start, start + self.size) for start in self.starts]
+        return [image[piece] if self.axis == 0 else image[:, piece] for piece in pieces]
+
+    def join(self, maps: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Maps `(h, w, C)` of the windows, all of one size -> the map of the whole photograph."""
+        parts = [np.moveaxis(part, self.axis, 0) for part in maps]
+        steps = len(parts[0])
+        scale = steps / self.size
+        shape = (round(self.length * scale), *parts[0].shape[1:])
+        total, weights = np.zeros(shape, np.float32), np.zeros(shape[0], np.float32)
+        places = (np.arange(steps, dtype=np.float32) + np.float32(0.5)) / np.float32(steps)
+        weight = np.minimum(places, 1 - places)
+        for start, part in zip(self.starts, parts, strict=True):
+            first = min(round(start * scale), shape[0] - steps)
+            total[first : first + steps] += part * weight[:, None, None]
+            weights[first : first + steps] += weight
+        np.divide(total, weights[:, None, None], out=total)
+        return np.moveaxis(total, 0, self.axis)
+
+
+def windows_of(height: int, width: int) -> Windows | None:
+    """The windows of a photograph of `height` x `width` pixels; None for one that is seen whole."""
+    short, long = sorted((height, width))
+    if long <= LONGEST * short:
+        return None
+    count = min(math.ceil(2 * long / (WINDOW_ASPECT * short) - 1), MOST_WINDOWS)
+    size = min(long, math.ceil(2 * long / (count + 1)))  # `count` windows that overlap by half
+    starts = tuple(round(i * (long - size) / (count - 1)) for i in range(count))
+    return Windows(0 if height > width else 1, long, size, starts)

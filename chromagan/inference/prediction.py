@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chromagan.inference.labels import IMAGENET_LABELS
-
 TOP_CLASSES = 5
+
+
+@cache
+def imagenet_labels() -> tuple[str, ...]:
+    """English names of the 1000 ImageNet classes, in the order of the class head."""
+    path = Path(__file__).with_name("imagenet_labels.txt")
+    return tuple(path.read_text(encoding="utf-8").splitlines())
 
 
 @dataclass(frozen=True)
@@ -30,12 +37,10 @@ class Prediction:
         """The likeliest ImageNet classes with their probabilities; empty without a class head."""
         if self.probabilities is None:
             return []
-        named = len(IMAGENET_LABELS) == len(self.probabilities)
+        names = imagenet_labels()
+        named = len(names) == len(self.probabilities)
         order = np.argsort(-self.probabilities, kind="stable")[:count]
-        return [
-            (IMAGENET_LABELS[i] if named else f"class {i}", float(self.probabilities[i]))
-            for i in order
-        ]
+        return [(names[i] if named else f"class {i}", float(self.probabilities[i])) for i in order]
 
     @property
     def classes(self) -> list[tuple[str, float]]:

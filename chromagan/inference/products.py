@@ -20,9 +20,8 @@ from chromagan.files import part_of, write_atomically
 from chromagan.images import ImageError, Metadata, Provenance
 from chromagan.images.provenance import now
 from chromagan.images.results import Style, write_result
-from chromagan.inference.deep import recolour_deep
 from chromagan.inference.jobs import Job
-from chromagan.inference.recolour import recolour
+from chromagan.inference.recolour import recolour, recolour_deep
 
 if TYPE_CHECKING:
     from chromagan.inference.colorizer import ChromaGANColorizer

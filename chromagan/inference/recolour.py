@@ -2,12 +2,14 @@
 
 The colour mathematics of `chromagan.color` (which owns it), arranged for 8-bit photographs of
 any size: bands of rows that fit the cache, tables for the sRGB curve and the cube
-root, one thread per core. Tests hold both within one 8-bit step of each other.
+root, one thread per core. Tests hold both within one 8-bit step of each other. Sixteen bits go
+through that mathematics itself, in 64-bit floats: slower, exact to the rounding of 16 bits.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, NamedTuple
@@ -16,11 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chromagan import color
+from chromagan.images.resizing import shrink
 from chromagan.inference.upsampling import ChromaUpsampler, Floats, Upsampling
 
 DEFAULT_UPSAMPLING: Upsampling = "guided"
 """The best of `python -m chromagan.trials upsampling`, with true and with predicted colours."""
+Deep = NDArray[np.uint16]
 _BAND_PIXELS = 1 << 15
+_DEEP_BAND_PIXELS = 1 << 17
+_WHITE = 65535
 _STEPS = 1 << 16
 _DELTA = 6 / 29
 _SLOPE = 841 / 108
@@ -64,6 +70,13 @@ def luminance(image: NDArray[np.uint8]) -> Floats:
     return _lab_root(image, _tables()) * np.float32(116) - np.float32(16)
 
 
+def deep_luminance(image: Deep) -> NDArray[np.float64]:
+    """CIE L in [0, 100] of uint16 RGB `(H, W, 3)` -> float64 `(H, W)`."""
+    planes = np.moveaxis(image.astype(np.float64) / _WHITE, -1, 0)
+    lightness: NDArray[np.float64] = color.rgb_to_lab(planes, axis=0)[0]
+    return lightness
+
+
 def recolour(
     image: NDArray[np.uint8],
     ab: NDArray[np.float32],
@@ -91,16 +104,53 @@ def recolour(
         bottom = min(height, top + rows)
         _paint(image[top:bottom], out[top:bottom], upsampler, top, tables)
 
+    _in_bands(paint, height, rows, worth=8)
+    return out
+
+
+def recolour_deep(
+    image: Deep,
+    ab: Floats,
+    eight_bits: NDArray[np.uint8],
+    *,
+    saturation: float = 1.0,
+    temperature: float = 0.0,
+    upsampling: Upsampling = DEFAULT_UPSAMPLING,
+    out: Deep | None = None,
+) -> Deep:
+    """`recolour` for uint16 RGB `(H, W, 3)`.
+
+    `eight_bits` is the same picture at 8 bits, the guide of the colours' edges.
+    """
+    if image.dtype != np.uint16 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ValueError(f"the image must be uint16 (H, W, 3), got {image.dtype} {image.shape}")
+    height, width, _ = image.shape
+    result = np.empty_like(image, order="C") if out is None else out
+    upsampler = _upsampler(eight_bits, adjusted(ab, saturation, temperature), upsampling)
+    rows = max(1, _DEEP_BAND_PIXELS // width)
+
+    def paint(top: int) -> None:
+        band = slice(top, min(height, top + rows))
+        lightness = deep_luminance(image[band])
+        chroma = upsampler.rows(band.start, band.stop, lightness.astype(np.float32))
+        lab = np.concatenate((lightness[None], chroma))
+        rgb = color.lab_to_rgb_in_gamut(lab, axis=0)
+        result[band] = np.moveaxis(rgb * _WHITE + 0.5, 0, -1).clip(0, _WHITE)
+
+    _in_bands(paint, height, rows, worth=1)
+    return result
+
+
+def _in_bands(paint: Callable[[int], None], height: int, rows: int, *, worth: int) -> None:
+    """Call `paint` with the top of every band, in as many threads as have `worth` bands each."""
     tops = range(0, height, rows)
-    threads = min(os.cpu_count() or 1, 8, len(tops) // 8)
+    threads = min(os.cpu_count() or 1, 8, len(tops) // worth)
     if threads < 2:
         for top in tops:
             paint(top)
     else:
         with ThreadPoolExecutor(threads) as pool:
-            for _ in pool.map(paint, tops, chunksize=4):
-                pass
-    return out
+            list(pool.map(paint, tops, chunksize=min(worth, 4)))
 
 
 def adjusted(ab: NDArray[np.float32], saturation: float, temperature: float) -> Floats:
@@ -128,8 +178,6 @@ def check_image(image: Any) -> None:
 def _upsampler(image: NDArray[np.uint8], ab: Floats, method: Upsampling) -> ChromaUpsampler:
     guide = None
     if method == "guided":
-        from chromagan.images.resizing import shrink
-
         guide = luminance(shrink(image, (ab.shape[1], ab.shape[0])))
     return ChromaUpsampler(ab, (image.shape[0], image.shape[1]), method, guide)
 

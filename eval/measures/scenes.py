@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from chromagan.inference.labels import IMAGENET_LABELS
+from chromagan.inference.prediction import imagenet_labels
 
 KINDS = ("people", "animal", "outdoor", "indoor", "object", "food", "plant")
 LEAST_PEOPLE = 0.2
@@ -36,7 +36,7 @@ def scenes() -> tuple[str, ...]:
     }
     return tuple(
         "animal" if index < _ANIMALS else listed.get(name, "object")
-        for index, name in enumerate(IMAGENET_LABELS)
+        for index, name in enumerate(imagenet_labels())
     )
 
 

@@ -22,8 +22,7 @@ from chromagan.demo.pictures.tone import Tone, tone_of
 from chromagan.images import Photo, read_photo
 from chromagan.images.provenance import Provenance, now
 from chromagan.images.reading import glance
-from chromagan.inference.deep import recolour_deep
-from chromagan.inference.recolour import recolour
+from chromagan.inference.recolour import recolour, recolour_deep
 
 Chroma = npt.NDArray[np.float32]
 

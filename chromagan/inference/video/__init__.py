@@ -1,8 +1,7 @@
 """Clips: decoded, coloured frame by frame, encoded with their own times and their sound.
 
     clip       the work itself: `colorize_clip`
-    frames     a decoded frame -> an upright sRGB picture with square pixels
-    packets    what a damaged packet still holds
+    frames     decoded as far as they go -> upright sRGB pictures with square pixels
     sound      audio tracks, copied or re-encoded
     smoothing  steady colours from one frame to the next
 

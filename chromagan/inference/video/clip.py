@@ -11,8 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from chromagan.inference.video.frames import FrameReader, Pixels
-from chromagan.inference.video.packets import decoded, reason_of
+from chromagan.inference.video.frames import FrameReader, Pixels, decoded, reason_of
 from chromagan.inference.video.sound import SoundTrack
 
 Paint = Callable[[Pixels], Pixels]
@@ -173,7 +172,7 @@ class _Work:
         self._reader = FrameReader(self._stream, first, extent.side)
         rate = _plausible_rate(self._stream)
         self._base = time_base(self._stream.time_base)
-        start = _start(self._stream, source.streams.audio, first)
+        start = _start(source.streams.audio, first)
         self._clock = Clock(self._base, start, rate)
         self._video = _video_track(out, rate, self._base, self._reader.size)
         self.state = Clip(expected=self._expected(rate), size=self._reader.size)
@@ -272,7 +271,7 @@ def _plausible_rate(stream: Any) -> Fraction:
     return Fraction(rate) if 0 < rate <= 1000 else _DEFAULT_RATE
 
 
-def _start(video: Any, sounds: Any, first: Any) -> Fraction:
+def _start(sounds: Any, first: Any) -> Fraction:
     """The time that becomes 0: the first frame's, or that of sound which begins long before."""
     begin = Fraction(0) if first.pts is None else Fraction(first.pts * first.time_base)
     known = (sound for sound in sounds if sound.start_time is not None)

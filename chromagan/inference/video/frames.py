@@ -1,4 +1,7 @@
-"""A decoded frame as the picture that a player shows: upright, square pixels, sRGB, no alpha."""
+"""Frames, decoded as far as damaged files go, as the pictures that a player shows.
+
+Upright, square pixels, sRGB, no alpha.
+"""
 
 from __future__ import annotations
 
@@ -176,3 +179,21 @@ def _deinterlacer(stream: Any) -> Any:
     filled.link_to(graph.add("buffersink"))
     graph.configure()
     return graph
+
+
+def decoded(packet: Any) -> list[Any] | None:
+    """The frames of a packet; None where it is damaged."""
+    import av
+
+    try:
+        return list(packet.decode())
+    except av.error.EOFError:
+        return []
+    except av.error.FFmpegError:  # decoders have many words for damaged data
+        return None
+
+
+def reason_of(error: BaseException) -> str:
+    """What went wrong, as the end of a sentence."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return text[:1].lower() + text[1:]

@@ -6,7 +6,7 @@ import contextlib
 from fractions import Fraction
 from typing import Any
 
-from chromagan.inference.video.packets import decoded, reason_of
+from chromagan.inference.video.frames import decoded, reason_of
 
 COPIED = frozenset({"aac", "mp3", "opus", "flac"})
 """Codecs that MP4 holds and browsers play; AC-3 and ALAC fit the first half only."""
