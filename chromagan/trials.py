@@ -14,8 +14,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,30 +25,42 @@ from chromagan.checkpoint.description import CheckpointError
 from chromagan.checkpoint.source import DEFAULT_CHECKPOINT
 from chromagan.color import delta_e_2000, rgb8_to_lab
 from chromagan.inference.colorizer import ChromaGANColorizer, load_colorizer
+from chromagan.inference.engines.parity import psnr
 from chromagan.inference.recolour import recolour
-from chromagan.inference.upsampling import UPSAMPLINGS, ChromaUpsampler
+from chromagan.inference.upsampling import UPSAMPLINGS, ChromaUpsampler, box_mean
 from chromagan.training.photos import DataError, decode, find_photos
 
 EDGE_SHARE = 0.05
 """Share of the pixels, those with the strongest true change of chroma, that count as edges."""
 EDGE_REACH = 4
 """Pixels this near to a colour edge are where colour bleeds."""
-MIRRORED = "square 224 mirrored"
+FITS = (
+    "square 224",
+    "square 192",
+    "square 256",
+    "square 288",
+    "aspect 192",
+    "aspect 224",
+    "aspect 256",
+    "letterbox 256",
+    "square 224 mirrored",
+)
+"""The first is what the others are compared with."""
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+Ways = Mapping[str, Callable[[], Image]]
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One way of doing it, over all photographs."""
 
     name: str
-    psnr: float
-    """Mean of the photographs' PSNR, 8-bit RGB at full size, dB."""
     gain: float
     """Mean difference of PSNR to the first row, dB, and its standard error."""
     gain_error: float
+    psnr: float
+    """Mean of the photographs' PSNR, 8-bit RGB at full size, dB."""
     delta_e: float
     """Mean ΔE2000 over the photographs' pixels."""
     bleeding: float
@@ -56,45 +69,45 @@ class Row:
     """Processor time per photograph."""
 
 
-@dataclass(frozen=True)
-class Score:
-    """One photograph done one way."""
-
-    psnr: float
-    delta_e: float
-    bleeding: float
-    seconds: float
-
-
 def compare_fits(colorizers: dict[str, ChromaGANColorizer], photos: Sequence[Image]) -> list[Row]:
     """One row per colorizer, in turn on every photograph; gains are to the first."""
-    scores: dict[str, list[Score]] = {name: [] for name in colorizers}
-    for photo in photos:
-        near = colour_edges(photo)
-        for name, colorizer in colorizers.items():
-            started = time.process_time()
-            result = colorizer(photo)
-            seconds = time.process_time() - started
-            scores[name].append(_score(photo, result, near, seconds))
-    return _rows(scores)
+    return _compare(lambda photo: {n: partial(c, photo) for n, c in colorizers.items()}, photos)
 
 
 def compare_upsamplings(
     colorizer: ChromaGANColorizer, photos: Sequence[Image], *, true_colours: bool
 ) -> list[Row]:
     """One row per way of enlarging ab to full size."""
-    scores: dict[str, list[Score]] = {name: [] for name in UPSAMPLINGS}
-    for photo in photos:
-        near = colour_edges(photo)
+
+    def ways(photo: Image) -> Ways:
         ab = colorizer.predict_ab(photo)
         if true_colours:
             ab = shrunk_colours(photo, ab.shape[0], ab.shape[1])
-        for name in UPSAMPLINGS:
+        return {n: partial(recolour, photo, ab, upsampling=n) for n in UPSAMPLINGS}  # type: ignore[arg-type]
+
+    return _compare(ways, photos)
+
+
+def _compare(ways: Callable[[Image], Ways], photos: Sequence[Image]) -> list[Row]:
+    scores: dict[str, list[tuple[float, ...]]] = {}
+    for photo in photos:
+        lab, near = rgb8_to_lab(photo), colour_edges(photo)
+        for name, way in ways(photo).items():
             started = time.process_time()
-            result = recolour(photo, ab, upsampling=name)  # type: ignore[arg-type]
+            result = way()
             seconds = time.process_time() - started
-            scores[name].append(_score(photo, result, near, seconds))
-    return _rows(scores)
+            error = delta_e_2000(lab, rgb8_to_lab(result))
+            bleeding = error[near].mean() if near.any() else 0.0
+            score = (psnr(result, photo), error.mean(), bleeding, seconds)
+            scores.setdefault(name, []).append(score)
+    tables = {name: np.array(rows) for name, rows in scores.items()}
+    first = next(iter(tables.values()))[:, 0]
+    rows = []
+    for name, table in tables.items():
+        gains = table[:, 0] - first
+        error = gains.std(ddof=1) / len(gains) ** 0.5 if len(gains) > 1 else np.nan
+        rows.append(Row(name, *map(float, (gains.mean(), error, *table.mean(axis=0)))))
+    return rows
 
 
 def shrunk_colours(photo: Image, height: int, width: int) -> Floats:
@@ -110,40 +123,8 @@ def colour_edges(photo: Image) -> NDArray[np.bool_]:
     down, across = np.gradient(ab, axis=1), np.gradient(ab, axis=2)
     strength = np.sqrt((down**2 + across**2).sum(axis=0))
     edges = strength >= max(np.quantile(strength, 1 - EDGE_SHARE), 1e-6)
-    padded = np.pad(edges, EDGE_REACH)
-    near: NDArray[np.bool_] = np.zeros_like(edges)
-    for dy in range(2 * EDGE_REACH + 1):
-        for dx in range(2 * EDGE_REACH + 1):
-            near |= padded[dy : dy + edges.shape[0], dx : dx + edges.shape[1]]
+    near: NDArray[np.bool_] = box_mean(edges, EDGE_REACH) > 1e-6
     return near
-
-
-def _score(truth: Image, result: Image, near: NDArray[np.bool_], seconds: float) -> Score:
-    error = np.square(truth.astype(np.float32) - result).mean()
-    differences = delta_e_2000(rgb8_to_lab(truth), rgb8_to_lab(result))
-    psnr = 10 * np.log10(255**2 / max(float(error), 1e-9))
-    bleeding = float(differences[near].mean()) if near.any() else 0.0
-    return Score(float(psnr), float(differences.mean()), bleeding, seconds)
-
-
-def _rows(scores: dict[str, list[Score]]) -> list[Row]:
-    first = np.array([score.psnr for score in next(iter(scores.values()))])
-    rows = []
-    for name, items in scores.items():
-        psnr = np.array([score.psnr for score in items])
-        gains = psnr - first
-        rows.append(
-            Row(
-                name,
-                float(psnr.mean()),
-                float(gains.mean()),
-                float(gains.std(ddof=1) / len(gains) ** 0.5) if len(gains) > 1 else float("nan"),
-                float(np.mean([score.delta_e for score in items])),
-                float(np.mean([score.bleeding for score in items])),
-                float(np.mean([score.seconds for score in items])),
-            )
-        )
-    return rows
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -160,29 +141,9 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def _fits(checkpoint: str) -> dict[str, ChromaGANColorizer]:
-    ways: dict[str, ChromaGANColorizer] = {}
-    for fit, size in (
-        ("square", 224),
-        ("square", 192),
-        ("square", 256),
-        ("square", 288),
-        ("aspect", 192),
-        ("aspect", 224),
-        ("aspect", 256),
-        ("letterbox", 256),
-    ):
-        name = f"{fit} {size}"
-        ways[name] = load_colorizer(checkpoint, fit=fit, working_size=size)  # type: ignore[arg-type]
-    ways[MIRRORED] = load_colorizer(checkpoint, fit="square", working_size=224, flip=True)
-    return ways
-
-
-def _photos(sources: Sequence[str], limit: int | None) -> Iterator[Image]:
-    found = find_photos(sources)
-    step = max(1, len(found) // limit) if limit else 1
-    for photo in found[::step][:limit]:
-        yield decode(photo)
+def _fit(checkpoint: str, name: str) -> ChromaGANColorizer:
+    fit, size, *mirrored = name.split()
+    return load_colorizer(checkpoint, fit=fit, working_size=int(size), flip=bool(mirrored))  # type: ignore[arg-type]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -196,10 +157,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--limit", type=int, help="use this many photographs, evenly chosen")
     args = parser.parse_args(argv)
     try:
-        photos = list(_photos(args.data, args.limit))
+        found = find_photos(args.data)
+        step = max(1, len(found) // args.limit) if args.limit else 1
+        photos = [decode(photo) for photo in found[::step][: args.limit]]
         if args.what == "fit":
             print(f"{len(photos)} photographs, checkpoint {args.checkpoint}\n")
-            print(table(compare_fits(_fits(args.checkpoint), photos)))
+            print(table(compare_fits({n: _fit(args.checkpoint, n) for n in FITS}, photos)))
             return 0
         colorizer = load_colorizer(args.checkpoint)
         for true_colours in (True, False):

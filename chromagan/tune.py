@@ -32,7 +32,7 @@ from chromagan.inference.engines.choice import (
     take_turns,
     weights_key,
 )
-from chromagan.inference.engines.engine import Engine, EngineError
+from chromagan.inference.engines.engine import EngineError
 from chromagan.inference.engines.parity import MAX_DELTA_E, MAX_GAIN_CHANGE, Parity, measure_parity
 from chromagan.inference.engines.registry import (
     EngineSpec,
@@ -72,12 +72,20 @@ def tune(
     engines = {spec: build_engine(release, spec.name, spec.precision) for spec in specs}
     calls = {str(spec): runner(release, engine) for spec, engine in engines.items()}
     times = take_turns(calls, seconds=seconds, rounds=50)
-    exact = engines[reference]
-    rows = [_row(s, times[str(s)], _parity(release, engines[s], exact, images)) for s in specs]
-    best = min((row for row in rows if row.allowed), key=lambda row: row.median_ms)
+    exact, size = engines[reference], release.config.image_size
+    rows = [
+        _row(spec, times[str(spec)], measure_parity(engine, exact, images, size=size))
+        for spec, engine in engines.items()
+    ]
+    best = fastest(rows)
     measured = {f"{row.engine}-{row.precision}": row.median_ms for row in rows}
     remember(weights_key(release), Choice(best.engine, best.precision, measured, tuned=True))
     return rows
+
+
+def fastest(rows: Sequence[Row]) -> Row:
+    """The one that is chosen."""
+    return min((row for row in rows if row.allowed), key=lambda row: row.median_ms)
 
 
 def reference_of(specs: Sequence[EngineSpec]) -> EngineSpec:
@@ -86,14 +94,6 @@ def reference_of(specs: Sequence[EngineSpec]) -> EngineSpec:
     if not exact:
         raise EngineError("name one fp32 engine, too: the others are compared with it")
     return next((spec for spec in exact if spec.name == "torch"), exact[0])
-
-
-def _parity(
-    release: Release, engine: Engine, exact: Engine, images: Sequence[NDArray[np.uint8]]
-) -> Parity:
-    if engine is exact:
-        return Parity(len(images), 0.0, 0.0)
-    return measure_parity(engine, exact, images, size=release.config.image_size)
 
 
 def _row(spec: EngineSpec, times: list[float], parity: Parity) -> Row:
@@ -168,7 +168,7 @@ def main(argv: list[str] | None = None) -> int:
         f"offered: mean ΔE2000 to fp32 at most {MAX_DELTA_E['bf16']} (bf16), "
         f"PSNR gain within {MAX_GAIN_CHANGE} dB"
     )
-    best = min((row for row in rows if row.allowed), key=lambda row: row.median_ms)
+    best = fastest(rows)
     print(f"auto now means {best.engine}-{best.precision} for this checkpoint on this machine")
     if args.json:
         write_text(args.json, json.dumps([asdict(row) for row in rows], indent=1) + "\n")

@@ -47,7 +47,7 @@ def measure_parity(
         code, truth = lay_out(image, frame)[None], shrink(image, (size, size))
         first, second = (_coloured(truth, e.run(code).ab[0]) for e in (engine, reference))
         errors.append(float(delta_e_2000(rgb8_to_lab(first), rgb8_to_lab(second)).mean()))
-        gains.append(_psnr(first, truth) - _psnr(second, truth))
+        gains.append(psnr(first, truth) - psnr(second, truth))
     if not errors:
         raise ValueError("parity needs at least one photograph")
     return Parity(len(errors), float(np.mean(errors)), float(np.mean(gains)))
@@ -57,6 +57,7 @@ def _coloured(image: Rgb8, ab_code: NDArray[np.float32]) -> Rgb8:
     return recolour(image, np.moveaxis(decode_ab(ab_code), 0, -1), upsampling="bilinear")
 
 
-def _psnr(picture: Rgb8, truth: Rgb8) -> float:
+def psnr(picture: Rgb8, truth: Rgb8) -> float:
+    """dB over all pixels and channels of two 8-bit pictures of one size."""
     error = float(np.mean((picture - truth.astype(np.float64)) ** 2))
     return float(10 * np.log10(255**2 / max(error, 1e-9)))
