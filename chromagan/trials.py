@@ -105,8 +105,8 @@ def _compare(ways: Callable[[Image], Ways], photos: Sequence[Image]) -> list[Row
     rows = []
     for name, table in tables.items():
         gains = table[:, 0] - first
-        error = gains.std(ddof=1) / len(gains) ** 0.5 if len(gains) > 1 else np.nan
-        rows.append(Row(name, *map(float, (gains.mean(), error, *table.mean(axis=0)))))
+        spread = gains.std(ddof=1) / len(gains) ** 0.5 if len(gains) > 1 else np.nan
+        rows.append(Row(name, *map(float, (gains.mean(), spread, *table.mean(axis=0)))))
     return rows
 
 
