@@ -9,6 +9,8 @@ import typing
 from dataclasses import asdict, fields
 from typing import Any
 
+import torch
+
 from chromagan.checkpoint.release_file import CheckpointError
 from chromagan.config import (
     VARIANTS,
@@ -136,7 +138,7 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     try:
         config = resolve(args)
-        with distributed.process_group(choose_device(config.device, mps=False)):
+        with distributed.process_group(torch.device(choose_device(config.device, mps=False))):
             trainer = Trainer(config, allow_changes=args.allow_changes)
             if args.dry_run:
                 if distributed.is_main():

@@ -29,12 +29,12 @@ def is_main() -> bool:
 
 
 @contextmanager
-def process_group(device: str) -> Iterator[None]:
+def process_group(device: torch.device) -> Iterator[None]:
     """Join the group that torchrun describes in the environment; nothing without torchrun."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
-    backend = "nccl" if device.startswith("cuda") else "gloo"
+    backend = "nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, timeout=timedelta(minutes=10))
     try:
         yield

@@ -80,9 +80,10 @@ class Sheet:
     """
 
     def __init__(self, validation: tuple[str, ...]) -> None:
-        self.squares = [squash(read_image(path), SHEET_SIDE) for path in sample_paths("historic")]
+        squares = [squash(read_image(path), SHEET_SIDE) for path in sample_paths("historic")]
         if validation:
-            self.squares[:0] = _squares(validation[0], SHEET_SIDE, SHEET_PHOTOS)
+            squares[:0] = _squares(validation[0], SHEET_SIDE, SHEET_PHOTOS)
+        self.squares = np.stack(squares)
 
     @torch.no_grad()
     def draw(self, predict: Predict, device: torch.device) -> NDArray[np.uint8]:
