@@ -163,12 +163,16 @@ def test_ssim_says_what_is_too_small() -> None:
 
 
 @quick
-@given(pictures)
-def test_colourfulness_is_the_formula_of_the_paper(image: Rgb) -> None:
+@given(pictures, st.booleans())
+def test_colourfulness_is_the_formula_of_the_paper(image: Rgb, absolute: bool) -> None:
+    """Signed as Hasler and Süsstrunk write it, absolute as NTIRE, DDColor and CT2 compute it."""
     r, g, b = (image[..., i].astype(float).ravel() for i in range(3))
     rg, yb = r - g, 0.5 * (r + g) - b
+    if absolute:
+        rg, yb = np.abs(rg), np.abs(yb)
     expected = np.sqrt(rg.var() + yb.var()) + 0.3 * np.sqrt(rg.mean() ** 2 + yb.mean() ** 2)
-    assert metrics.colourfulness(image) == pytest.approx(float(expected), rel=1e-5)
+    got = metrics.colourfulness(image, absolute=absolute)
+    assert got == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_colourfulness_of_grey_is_zero_and_of_flat_red_has_a_closed_form() -> None:

@@ -1,19 +1,29 @@
-"""LPIPS by VGG-16 on weights at hand, against the `lpips` package on the same weights."""
+"""LPIPS by VGG-16 and FID on weights at hand, against their packages on the same weights."""
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 from safetensors.torch import save_file
 
 from chromagan.images.resizing import squash
 from chromagan.samples import sample_paths
-from eval.measures.perceptual import ExtraError, lpips_vgg
+from eval.measures.perceptual import (
+    ExtraError,
+    fid,
+    frechet_distance,
+    inception_weights,
+    lpips_vgg,
+)
 from eval.psnr import main
 from eval.run.photos import decode
 
@@ -144,6 +154,109 @@ def test_it_stands_in_the_table(
     )
     assert code == 0
     assert "LPIPS VGG" in capsys.readouterr().out
+
+
+@given(st.integers(2, 40), st.integers(2, 40), st.integers(1, 12), st.integers(0, 1000))
+@settings(deadline=None, max_examples=25)
+def test_the_frechet_distance_is_the_formula(n: int, m: int, size: int, seed: int) -> None:
+    """Means and covariances by numpy, the root of their product by its eigenvalues."""
+    random = np.random.default_rng(seed)
+    first = random.normal(1, 2, (n, size))
+    second = random.normal(0, 1, (m, size)) @ random.normal(0, 1, (size, size))
+    shift = first.mean(axis=0) - second.mean(axis=0)
+    one, two = (np.atleast_2d(np.cov(x, rowvar=False)) for x in (first, second))
+    root = np.sqrt(np.linalg.eigvals(one @ two).astype(complex)).real.sum()
+    expected = shift @ shift + np.trace(one) + np.trace(two) - 2 * root
+    scale = np.trace(one) + np.trace(two)
+    assert frechet_distance(first, second) == pytest.approx(expected, abs=1e-5 * scale)
+
+
+def test_the_frechet_distance_of_known_gaussians_has_a_closed_form() -> None:
+    """Independent axes: |μ1 - μ2|² + Σ (σ1 - σ2)²; samples whose moments are exactly those."""
+    random = np.random.default_rng(0)
+    white = random.normal(size=(50, 3))
+    white -= white.mean(axis=0)
+    white @= np.linalg.inv(np.linalg.cholesky(np.cov(white, rowvar=False))).T
+    first, second = white * [1, 2, 3] + [1, 0, 0], white * [2, 2, 0.5] + [0, 0, 2]
+    assert frechet_distance(first, second) == pytest.approx(1 + 4 + 1 + 0 + 2.5**2)
+
+
+@pytest.fixture(scope="module")
+def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A torch cache with seeded weights under the name of FID's Inception."""
+    inception = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
+    home = tmp_path_factory.mktemp("torch")
+    path = home / "hub" / "checkpoints" / inception.URL_INCEPTION_V3.rpartition("/")[2]
+    path.parent.mkdir(parents=True)
+    torch.save({}, path)
+    kind = inception.FeatureExtractorInceptionV3
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kind, "load_state_dict", lambda self, state: None)
+        torch.manual_seed(0)
+        network = kind("seeded", ["2048"], feature_extractor_weights_path=str(path))
+    torch.save(network.state_dict(), path)
+    return home
+
+
+def test_fid_is_the_distance_of_the_packages_features(
+    stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The package reads PNG files and extracts by itself; only the last formula is ours."""
+    fidelity = pytest.importorskip("torch_fidelity.utils")
+    images = pytest.importorskip("torch_fidelity.datasets").ImagesPathDataset
+    monkeypatch.setenv("TORCH_HOME", str(stand_in))
+    network = fidelity.create_feature_extractor(
+        "inception-v3-compat",
+        ["2048"],
+        feature_extractor_weights_path=str(inception_weights()),
+        cuda=False,
+        verbose=False,
+    )
+    pairs = [(photo(i), photo(i + 3)) for i in range(3)]
+    features = []
+    for side in range(2):
+        paths = [str(tmp_path / f"{side}{number}.png") for number in range(len(pairs))]
+        for path, pair in zip(paths, pairs, strict=True):
+            Image.fromarray(pair[side]).save(path)
+        read = images(paths)
+        planes = torch.stack([read[number] for number in range(len(paths))])
+        features.append(network(planes)[0].double().numpy())
+    expected = frechet_distance(features[1], features[0])
+    assert expected > 0
+    assert fid(pairs, "cpu") == pytest.approx(expected, rel=1e-3)
+    assert fid([(a, a) for a, _ in pairs], "cpu") == pytest.approx(0, abs=1e-6 * expected)
+    assert fid(pairs[:1], "cpu") is None
+
+
+def test_fid_stands_in_the_table(
+    stand_in: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(stand_in))
+    out = ["--no-plots", "--device", "cpu", "--out", str(tmp_path / "out")]
+    assert main(["--methods", "grey", "--limit", "2", "--extra", "fid", *out]) == 0
+    assert "FID" in capsys.readouterr().out
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["methods"]["grey"]["fid"] > 0
+
+
+def test_fid_runs_no_pickle(
+    stand_in: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    name = next((stand_in / "hub" / "checkpoints").iterdir()).name
+    path = tmp_path / "hub" / "checkpoints" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no weights")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(SystemExit) as stop:
+        main(["--extra", "fid", "--methods", "grey", "--out", str(tmp_path / "out")])
+    assert stop.value.code == 2
+    assert f"FID: {path} is not https://" in capsys.readouterr().err
 
 
 def test_fid_without_its_weights_is_told_before_anything_runs(

@@ -7,7 +7,6 @@ torch's cache; for VGG-16 a file at hand serves, too. Nothing here is imported u
 from __future__ import annotations
 
 import math
-import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
@@ -19,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from chromagan.color import Rgb8
-from chromagan.images import write_image
 
 SIDE = 256
 VGG_FILE = "vgg16-397923af.pth"
@@ -36,6 +34,7 @@ _VGG_ADVICE = (
 _PACKAGES = {"lpips": "lpips", "lpips_vgg": "lpips", "fid": "torch_fidelity"}
 EXTRAS = tuple(_PACKAGES)
 Distance = Callable[[Rgb8, Rgb8], float]
+Floats = npt.NDArray[np.float64]
 
 
 class ExtraError(ValueError):
@@ -114,7 +113,7 @@ def lpips_vgg(device: str, weights: Path | None = None) -> Distance:
     return distance
 
 
-def inception_weights() -> str:
+def inception_weights() -> Path:
     """FID's Inception weights in torch's cache, downloaded where they are not.
 
     Raises ExtraError; asked before a run, so that no work ends in a failed download.
@@ -129,34 +128,58 @@ def inception_weights() -> str:
             torch.hub.download_url_to_file(URL, str(path), progress=False)
         except OSError as error:
             raise ExtraError(f"FID needs {URL} as {path} ({error})") from None
-    return str(path)
+    try:
+        torch.load(path, map_location="cpu", weights_only=True)  # the package would run any pickle
+    except Exception as error:  # torch raises a dozen types for damaged and refused files
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ExtraError(f"FID: {path} is not {URL} ({reason})") from None
+    return path
 
 
 def fid(pairs: Iterable[tuple[Rgb8, Rgb8]], device: str) -> float | None:
     """FID of all outputs against their truths, torch-fidelity's Inception; pairs (truth, output).
 
     Biased upwards for few images: compare only runs over the same images. Numbers made with
-    torchvision's Inception (DDColor, CT2) are on another scale.
+    torchvision's Inception (DDColor, CT2) are on another scale. None for fewer than two pairs.
     """
-    import torch_fidelity
+    import torch
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-    with tempfile.TemporaryDirectory() as temporary:
-        sides = (Path(temporary, "truth"), Path(temporary, "output"))
-        for side in sides:
-            side.mkdir()
-        for index, pair in enumerate(pairs):
-            for side, picture in zip(sides, pair, strict=True):
-                write_image(side / f"{index:06}.png", picture)
-        found = torch_fidelity.calculate_metrics(
-            input1=str(sides[1]),
-            input2=str(sides[0]),
-            fid=True,
-            feature_extractor_weights_path=inception_weights(),
-            cuda=device.startswith("cuda"),
-            verbose=False,
-        )
-    value = float(found["frechet_inception_distance"])
-    return value if math.isfinite(value) else None
+    path = str(inception_weights())
+    network = FeatureExtractorInceptionV3(
+        "inception", ["2048"], feature_extractor_weights_path=path
+    )
+    network = network.to(device)
+
+    def features(image: Rgb8) -> Floats:
+        planes = torch.from_numpy(_planes(image)).to(device, torch.uint8)
+        with torch.inference_mode():
+            found: Floats = network(planes)[0][0].double().cpu().numpy()
+        return found
+
+    rows = [(features(truth), features(output)) for truth, output in pairs]
+    if len(rows) < 2:
+        return None
+    truths, outputs = (np.stack(side) for side in zip(*rows, strict=True))
+    return frechet_distance(outputs, truths)
+
+
+def frechet_distance(first: Floats, second: Floats) -> float:
+    """|μ1 - μ2|² + tr(Σ1 + Σ2 - 2 (Σ1 Σ2)^½): Heusel et al. 2017, eq. 6, of features (N, D).
+
+    With Σ = RᵀR the trace of the root is the sum of the singular values of R1 R2ᵀ: exact where few
+    pictures make Σ singular, and fast.
+    """
+    one, two = _root_of_covariance(first), _root_of_covariance(second)
+    shift = first.mean(axis=0) - second.mean(axis=0)
+    shared = np.linalg.svd(one @ two.T, compute_uv=False).sum()
+    return max(0.0, float((shift**2).sum() + (one**2).sum() + (two**2).sum() - 2 * shared))
+
+
+def _root_of_covariance(features: Floats) -> Floats:
+    """R, triangular, with RᵀR = Σ."""
+    centred = (features - features.mean(axis=0)) / math.sqrt(len(features) - 1)
+    return np.asarray(np.linalg.qr(centred, mode="r"))  # numpy's stubs know no mode r
 
 
 def _planes(image: Rgb8) -> npt.NDArray[np.float32]:
