@@ -37,7 +37,7 @@ class ModelConfig:
     width: int = 128
     """`lite`: channels of the mid-level path; the decoder halves it twice."""
     divisor: int = 1
-    """`vgg16`: every channel count is divided by this (miniatures for tests)."""
+    """`vgg16`: every channel count is divided by this (`--width 0.25` gives 4)."""
     image_size: int = 224
     """`vgg16`: side of the square input that the linear layers are made for; a multiple of 32."""
     classes: int = 1000
@@ -127,7 +127,9 @@ class TrainConfig:
         "what is trained: chromagan, a compared system (zhang16, zhang17, iizuka, larsson, isola, "
         "mean-ab), or your own objective as package.module:Class",
     )
-    width: float = _option(1.0, "lite: mid-level channels; compared systems: share of the channels")
+    width: float = _option(
+        1.0, "lite: mid-level channels; vgg16 and compared systems: share of the channels"
+    )
     variant: Variant = _option("full", "the paper's ablation: full, no-class, no-gan")
     preset: Preset = _option("fast", "paper: the authors' settings; fast: modern hardware")
     data: tuple[str, ...] = _option((), "image folders, ImageNet trees, tar shards, or globs")

@@ -89,16 +89,27 @@ def resolve(args: argparse.Namespace) -> TrainConfig:
     if method != "chromagan":
         _refuse(args, ("arch", "variant", "lambda_g", "lambda_s", "phases"), method)
         return TrainConfig(**values)
-    values["width"] = width = 128 if args.width is None else args.width
-    if width != int(width):
-        raise ConfigError(f"--width must be a whole number of channels: {width}")
-    model = ModelConfig(architecture=architecture, compat=args.compat, width=int(width))
+    sizes: dict[str, Any] = {} if args.width is None else _sizes(architecture, args.width)
+    model = ModelConfig(architecture=architecture, compat=args.compat, **sizes)
+    values.setdefault("width", model.width)
     weights = VARIANTS[variant]
     weights = LossWeights(
         adversarial=weights.adversarial if args.lambda_g is None else args.lambda_g,
         classes=weights.classes if args.lambda_s is None else args.lambda_s,
     )
     return TrainConfig(model=model, weights=weights, **values)
+
+
+def _sizes(architecture: Architecture, width: float) -> dict[str, int]:
+    """`--width` in the terms of the network: channels of lite, a share of vgg16's."""
+    if architecture == "lite":
+        if width != int(width):
+            raise ConfigError(f"--width must be a whole number of channels for lite: {width}")
+        return {"width": int(width)}
+    shares = {1 / divisor: divisor for divisor in (1, 2, 4, 8, 16, 32)}
+    if width not in shares:
+        raise ConfigError(f"--width must be 1, 0.5, 0.25, … or 0.03125 for vgg16: {width}")
+    return {"divisor": shares[width]}
 
 
 def _refuse(args: argparse.Namespace, names: tuple[str, ...], method: str) -> None:

@@ -20,6 +20,7 @@ from torch import nn
 from eval.baselines import (
     FLOORS,
     PUBLISHED,
+    SMALL,
     Method,
     MethodError,
     iizuka,
@@ -31,14 +32,14 @@ from eval.baselines import (
     zhang16,
     zhang17,
 )
-from eval.baselines.networks import seeded
 from eval.baselines.released import RELEASES, Release
+from eval.baselines.weight_files import seeded
 
 NETWORKS: dict[str, Callable[[float], nn.Module]] = {
     "zhang16": zhang16.Zhang16Network,
     "iizuka": iizuka.IizukaNetwork,
     "larsson": larsson.LarssonNetwork,
-    "isola": isola.UNet256,
+    "isola": isola.UNet,
     "zhang17": zhang17.Zhang17Network,
 }
 WIDTH = 1 / 16
@@ -95,10 +96,10 @@ def test_a_checkpoint_takes_part_without_any_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CHROMAGAN_CHECKPOINTS", str(tmp_path))
-    assert method_names() == (*FLOORS, *PUBLISHED)
+    assert method_names() == (*FLOORS, *PUBLISHED, *SMALL)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "model.safetensors").touch()
-    assert method_names() == ("mine", *FLOORS, *PUBLISHED)
+    assert method_names() == ("mine", *FLOORS, *PUBLISHED, *SMALL)
 
 
 @pytest.mark.parametrize("name", LOADABLE)
@@ -269,14 +270,14 @@ def test_bundled_weights_work_are_small_and_say_what_they_are(
     monkeypatch.setenv("CHROMAGAN_CACHE", str(tmp_path))
     files = sorted(weight_files.BUNDLED.glob("*"))
     assert "mean-ab" in {path.stem for path in files}
-    assert sum(path.stat().st_size for path in files) <= 25e6
+    assert sum(path.stat().st_size for path in files) <= 40e6
     image = random_image(24, 30)
     for path in files:
         assert path.suffix == ".safetensors"
         assert path.stat().st_size <= 8e6
         method = load_method(path.stem, device="cpu")
         assert method(image).shape == image.shape
-        if path.stem in NETWORKS:
+        if path.stem in (*NETWORKS, *SMALL):
             assert "reduced to" in method.weights_label
             assert "says nothing about the published system" in method.weights_label
 
@@ -346,7 +347,7 @@ def test_caffe_hdf5_loads_by_layer_name(tmp_path: Path) -> None:
 
 
 def nested_key(key: str) -> str:
-    """Where pix2pix's PyTorch code keeps the tensor that UNet256 calls `key`."""
+    """Where pix2pix's PyTorch code keeps the tensor that UNet calls `key`."""
     part, level_text, kind = key.split(".")
     level = int(level_text)
     index = {
@@ -358,7 +359,7 @@ def nested_key(key: str) -> str:
 
 
 def test_pix2pix_key_names_are_understood(tmp_path: Path) -> None:
-    state = seeded(lambda: isola.UNet256(WIDTH), 4).state_dict()
+    state = seeded(lambda: isola.UNet(WIDTH), 4).state_dict()
     nested = {nested_key(key): value for key, value in state.items()}
     assert len(nested) == len(state)
     assert "model.model.1.model.3.model.3.model.2.weight" in nested

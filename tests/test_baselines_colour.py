@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from skimage.color import hsv2rgb, lab2rgb, rgb2lab
 
 from chromagan.images.resizing import squash
-from eval.baselines import larsson, larsson_colour, torch7
+from eval.baselines import iizuka, larsson
 from eval.baselines.iizuka import round_to_eight, sigma_to_rgb
 from eval.baselines.pictures import join_lab, lightness, resize_bilinear
 
@@ -72,17 +72,17 @@ def test_torch7_scale_follows_its_definition(h: int, w: int, height: int, width:
 
     rows = np.stack([line(row, width) for row in plane])
     expected = np.stack([line(column, height) for column in rows.T], axis=1)
-    got = torch7.scale(torch.from_numpy(plane)[None], height, width)[0].numpy()
+    got = iizuka.scale(torch.from_numpy(plane)[None], height, width)[0].numpy()
     np.testing.assert_allclose(got, expected, atol=1e-12)
 
 
 def test_yuv_round_trip_is_as_good_as_the_rounded_constants() -> None:
     rgb = torch.rand(3, 5, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    back = torch7.yuv_to_rgb(torch7.rgb_to_yuv(rgb))
+    back = iizuka.yuv_to_rgb(iizuka.rgb_to_yuv(rgb))
     np.testing.assert_allclose(back.numpy(), rgb.numpy(), atol=2e-5)
-    white = torch7.rgb_to_yuv(torch.ones(3, 1, 1, dtype=torch.float64)).flatten()
+    white = iizuka.rgb_to_yuv(torch.ones(3, 1, 1, dtype=torch.float64)).flatten()
     np.testing.assert_allclose(white.numpy(), [1, 0, 0], atol=1e-4)
-    assert torch.equal(torch7.luma(rgb), torch7.rgb_to_yuv(rgb)[:1])
+    assert torch.equal(iizuka.luma(rgb), iizuka.rgb_to_yuv(rgb)[:1])
 
 
 @settings(deadline=None, max_examples=20)
@@ -91,7 +91,7 @@ def test_iizuka_keeps_luma_before_the_final_cut(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     y = torch.rand(1, 3, 4, generator=generator)
     sigma = torch.rand(2, 3, 4, generator=generator)
-    np.testing.assert_allclose(torch7.luma(sigma_to_rgb(sigma, y)).numpy(), y.numpy(), atol=1e-4)
+    np.testing.assert_allclose(iizuka.luma(sigma_to_rgb(sigma, y)).numpy(), y.numpy(), atol=1e-4)
 
 
 def test_iizuka_takes_lightness_from_the_tinted_grey_of_its_script() -> None:
@@ -119,7 +119,7 @@ def test_iizuka_rounds_sides_to_eight(side: int, expected: int) -> None:
 @given(st.integers(0, 255), st.integers(0, 255), st.integers(0, 255))
 def test_hue_and_chroma_are_those_of_hsv(red: int, green: int, blue: int) -> None:
     rgb = torch.tensor([red, green, blue], dtype=torch.float64).view(3, 1, 1) / 255
-    hue, chroma = larsson_colour.hue_and_chroma(rgb)
+    hue, chroma = larsson.hue_and_chroma(rgb)
     expected = colorsys.rgb_to_hsv(red / 255, green / 255, blue / 255)
     assert chroma.item() == pytest.approx(expected[1] * expected[2])
     difference = abs(hue.item() - expected[0])
@@ -131,7 +131,7 @@ def test_hue_and_chroma_are_those_of_hsv(red: int, green: int, blue: int) -> Non
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
 def test_hsv_to_rgb_is_the_usual_one(hue: float, saturation: float, value: float) -> None:
     planes = [torch.tensor([[x]], dtype=torch.float64) for x in (hue, saturation, value)]
-    got = larsson_colour.hsv_to_rgb(*planes).flatten().numpy()
+    got = larsson.hsv_to_rgb(*planes).flatten().numpy()
     np.testing.assert_allclose(got, colorsys.hsv_to_rgb(hue, saturation, value), atol=1e-9)
 
 
@@ -152,7 +152,7 @@ def test_histograms_decode_as_in_autocolorize(seed: int) -> None:
     rgb = hsv2rgb(hsv.clip(0, 1)).clip(0, 1)
     expected = (rgb - rgb.mean(axis=-1, keepdims=True) + grey[..., None]).clip(0, 1)
     planes = torch.from_numpy(np.concatenate(both.transpose(0, 3, 1, 2)))
-    got = larsson_colour.histograms_to_rgb(planes, torch.from_numpy(grey)[None])
+    got = larsson.histograms_to_rgb(planes, torch.from_numpy(grey)[None])
     np.testing.assert_allclose(got.permute(1, 2, 0).numpy(), expected, atol=1e-6)
 
 

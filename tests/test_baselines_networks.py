@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from eval.baselines import iizuka, isola, larsson, zhang16, zhang17
-from eval.baselines.bins import bin_centres
-from eval.baselines.networks import seeded
+from eval.baselines.weight_files import seeded
+from eval.baselines.zhang16 import bin_centres
 
 Array = NDArray[np.float64]
 WIDTH = 1 / 16
@@ -216,7 +216,7 @@ def test_iizuka_matches_a_plain_restatement(fusion: int) -> None:
 
 
 def test_isola_matches_a_plain_restatement() -> None:
-    network, state = random_network(lambda: isola.UNet256(WIDTH))
+    network, state = random_network(lambda: isola.UNet(WIDTH))
     luminance = picture(256, 256)
 
     def own_norm(x: Array, name: str) -> Array:
@@ -308,7 +308,7 @@ def test_larsson_matches_a_plain_restatement(normed: bool) -> None:
         (zhang16.Zhang16Network, 32_236_011),
         (zhang17.Zhang17Network, 34_187_027),
         (larsson.LarssonNetwork, 147_041_024),
-        (isola.UNet256, 54_409_858),
+        (isola.UNet, 54_409_858),
         (iizuka.IizukaNetwork, 43_218_402),
         (lambda: iizuka.IizukaNetwork(fusion=1), 42_169_826),
         (lambda: iizuka.IizukaNetwork(classes=205), 43_218_402 + 184_013),

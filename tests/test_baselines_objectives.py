@@ -13,9 +13,9 @@ from scipy.stats import entropy
 from torch import nn
 
 from eval.baselines import objectives as loss
-from eval.baselines.bins import bin_centres, rebalancing
 from eval.baselines.isola import PatchDiscriminator
-from eval.baselines.networks import seeded
+from eval.baselines.weight_files import seeded
+from eval.baselines.zhang16 import bin_centres, rebalancing
 
 
 def seeded_random(seed: int) -> torch.Generator:
@@ -130,22 +130,22 @@ def test_chroma_confidence(grey: float, expected: float) -> None:
 def test_histogram_kl_by_hand() -> None:
     generator = seeded_random(4)
     rgb = torch.rand(2, 3, 8, 12, generator=generator)
-    hue_logits, chroma_logits = (torch.randn(2, 32, 2, 3, generator=generator) for _ in range(2))
-    samples = torch.tensor([[0, 5, 4, 4], [1, 1, 2, 3]])
+    hue_scores, chroma_scores = (torch.randn(2, 32, 4, generator=generator) for _ in range(2))
+    cells = torch.tensor([[0, 5, 4, 4], [1, 1, 2, 3]])
     hue, chroma = loss.hue_and_chroma(rgb)
     expected = [0.0, 0.0]
     for picture in range(2):
-        for cell in samples[picture].tolist():
+        for place, cell in enumerate(cells[picture].tolist()):
             i, j = divmod(cell, 3)
             y, x = 4 * i + 2, 4 * j + 2
             level = rgb[picture, :, y, x].mean().item()
             weights = (chroma[picture, y, x].item(), 3 * min(level, 1 / 3, 1 - level))
-            for which, (logits, plane) in enumerate(((hue_logits, hue), (chroma_logits, chroma))):
+            for which, (scores, plane) in enumerate(((hue_scores, hue), (chroma_scores, chroma))):
                 window = plane[picture, max(0, y - 3) : y + 4, max(0, x - 3) : x + 4].numpy()
                 target = np.histogram(window, bins=32, range=(0, 1))[0]
-                guess = logits[picture, :, i, j].softmax(dim=0).numpy()
+                guess = scores[picture, :, place].softmax(dim=0).numpy()
                 expected[which] += weights[which] * float(entropy(target, guess)) / 8
-    got = loss.histogram_kl(hue_logits, chroma_logits, rgb, samples)
+    got = loss.histogram_kl(hue_scores, chroma_scores, rgb, cells)
     np.testing.assert_allclose([t.item() for t in got], expected, rtol=1e-4)
 
 

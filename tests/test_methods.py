@@ -40,7 +40,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(name: str, photos: Path, out: Path, *more: str) -> list[str]:
-    crop = [] if name == "isola" else ["--crop", "32"]
+    crop = ["--crop", "128" if name == "isola" else "32"]
     return [
         "--method",
         name,
@@ -175,13 +175,27 @@ def test_exported_iizuka_is_the_trained_one_without_norms() -> None:
 def test_exported_larsson_is_the_trained_one_without_norms() -> None:
     trained = recipe("larsson")
     shake(trained.network)
-    tensors, _ = trained.tensors(trained.network.eval())
-    plain = LarssonNetwork(0.0625).eval()
+    tensors, metadata = trained.tensors(trained.network.eval())
+    plain = LarssonNetwork(0.0625, dense=float(metadata["dense"])).eval()
     plain.load_state_dict(tensors)
     grey = torch.rand(1, 1, 64, 32)
     with torch.inference_mode():
         for got, expected in zip(plain(grey), trained.network(grey), strict=True):
             torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_larsson_scores_at_cells_are_the_dense_scores_there() -> None:
+    network = recipe("larsson").network.eval()
+    assert isinstance(network, LarssonNetwork)
+    grey = torch.rand(2, 1, 32, 64)
+    cells = torch.tensor([[0, 17, 127], [5, 5, 16]])
+    with torch.inference_mode():
+        dense, sampled = network.scores(grey), network.scores_at(grey, cells)
+        for whole, few in zip(dense, sampled, strict=True):
+            for picture in range(2):
+                for place, cell in enumerate(cells[picture].tolist()):
+                    there = whole[picture, :, cell // 16, cell % 16]
+                    torch.testing.assert_close(few[picture, :, place], there)
 
 
 def test_exported_zhang16_has_the_temperature_inside() -> None:
@@ -232,10 +246,9 @@ def test_the_colours_that_validation_sees_are_those_of_the_method(
     name: str, photos: Path, tmp_path: Path
 ) -> None:
     """Network of the run and exported file, on one square: near, by other ways of resizing."""
-    size = "256" if name == "isola" else "64"
+    size = "128" if name == "isola" else "64"
     arguments = command(name, photos, tmp_path, "--max-steps", "1", "--lr", "0")
-    if name != "isola":
-        arguments[arguments.index("--crop") + 1] = size
+    arguments[arguments.index("--crop") + 1] = size
     trainer = Trainer(train.resolve(train.build_parser().parse_args(arguments)))
     trainer.train()
     ab = trainer.predict(trainer.batches(0).luminance[:1], "one")
@@ -281,11 +294,11 @@ def test_bad_settings_are_one_line(
     assert reason in message
 
 
-def test_isola_takes_its_own_size_only(
+def test_isola_takes_its_own_sizes_only(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert train.main([*command("isola", photos, tmp_path), "--crop", "128"]) == 2
-    assert "isola's network takes 256 px only" in capsys.readouterr().err
+    assert train.main([*command("isola", photos, tmp_path), "--crop", "64"]) == 2
+    assert "isola's network takes 256 or 128 px only" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -16,11 +16,13 @@ class Critic(nn.Module):
     `(B, 1, H, W)` and `(B, 2, H, W)`, both in [0, 1] -> `(B, 1, H/8, W/8)`, unbounded.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, divisor: int = 1) -> None:
+        """`divisor`: that of the generator it opposes."""
         super().__init__()
         layers: list[nn.Module] = []
         channels = 3
-        for outputs, stride in ((64, 2), (128, 2), (256, 2), (512, 1)):
+        for wide, stride in ((64, 2), (128, 2), (256, 2), (512, 1)):
+            outputs = wide // divisor
             layers += [SamePadConv2d(channels, outputs, 4, stride), nn.LeakyReLU(LEAK)]
             channels = outputs
         self.layers = nn.Sequential(*layers, SamePadConv2d(channels, 1, 4))

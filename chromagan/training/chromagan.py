@@ -63,7 +63,7 @@ class ChromaGAN(Objective):
         self.side = self.model.image_size if self.model.architecture == "vgg16" else 224
         self.network = build_generator(self.model)
         load_start(self.network, config)
-        self.opponent = Critic() if config.weights.adversarial else None
+        self.opponent = Critic(self.model.divisor) if config.weights.adversarial else None
         self.frozen = self._frozen_parts()
         if self.network.class_head is not None and not config.weights.classes:
             self.frozen.append(self.network.class_head)

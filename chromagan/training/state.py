@@ -161,9 +161,14 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 def changed_settings(state: dict[str, Any], config: TrainConfig) -> dict[str, list[Any]]:
-    """Settings in which a state differs from a configuration so that the run is another one."""
+    """Settings in which a state differs from a configuration so that the run is another one.
+
+    At a constant rate no step depends on how many follow: such a run may be made longer.
+    """
     old, new = (json.loads(json.dumps(c)) for c in (state["config"], asdict(config)))
-    names = [name for name in {**old, **new} if name not in FREE]
+    constant = old.get("schedule") == new.get("schedule") == "constant"
+    free = FREE | {"max_steps", "epochs"} if constant else FREE
+    names = [name for name in {**old, **new} if name not in free]
     return {n: [old.get(n), new.get(n)] for n in names if old.get(n) != new.get(n)}
 
 

@@ -1,7 +1,7 @@
 """Isola, Zhu, Zhou, Efros: Image-to-Image Translation (pix2pix, CVPR 2017), colorization mode.
 
 Input  L / 50 - 1 of the picture squashed to 256×256; output tanh, ab / 110.
-The authors publish 256×256 results only; here ab is resized bilinearly and joined with the
+The authors publish results of that size only; here ab is resized bilinearly and joined with the
 picture's own L, out-of-gamut colours cut per channel, the rule of the other Lab systems.
 As in the authors' test script, batch norm uses the statistics of the picture itself and dropout
 stays on; its noise comes from a fixed seed, so that a picture always gets the same colours.
@@ -17,15 +17,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from eval.baselines.method import MethodError
-from eval.baselines.networks import install, scaled
-from eval.baselines.weight_files import LoadedWeights, load_weights
-from eval.baselines.zhang16 import AB_RANGE, SIZE, LabMethod
+from eval.baselines import MethodError
+from eval.baselines.pictures import LabMethod
+from eval.baselines.weight_files import LoadedWeights, install, load_weights, scaled
+from eval.baselines.zhang16 import AB_RANGE
 
+DEPTHS = {256: 8, 128: 7}
+"""Side of the square -> halvings until one pixel is left: the authors' unet_256 and unet_128."""
 DEPTH = 8
 DROPOUT_SEED = 0
 _CHANNELS = (64, 128, 256, 512, 512, 512, 512, 512)
-_DROPOUT_LEVELS = (6, 5, 4)  # the three decoder steps after the innermost
 
 
 class BatchStatistics(nn.Module):
@@ -43,55 +44,56 @@ class BatchStatistics(nn.Module):
         return (x - mean) * scale + self.bias[:, None, None]
 
 
-class UNet256(nn.Module):
-    """L in [0, 100], (B, 1, 256, 256) -> ab in CIE units, (B, 2, 256, 256).
+class UNet(nn.Module):
+    """L in [0, 100], (B, 1, S, S) -> ab in CIE units, (B, 2, S, S), where S is 2 to the `depth`.
 
     Level i halves the size for the i-th time; its decoder step undoes that. While training,
     dropout draws from torch's global generator, otherwise from `DROPOUT_SEED`.
     """
 
-    def __init__(self, width: float = 1.0) -> None:
+    def __init__(self, width: float = 1.0, *, depth: int = DEPTH) -> None:
         super().__init__()
-        c = [scaled(channels, width) for channels in _CHANNELS]
+        self.depth = depth
+        c = [scaled(channels, width) for channels in _CHANNELS[:depth]]
         self.down = nn.ModuleList(
             nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=False)
             for inputs, outputs in pairwise([1, *c])
         )
         self.down_norm = nn.ModuleList(
-            BatchStatistics(c[level]) if 0 < level < DEPTH - 1 else nn.Identity()
-            for level in range(DEPTH)
+            BatchStatistics(c[level]) if 0 < level < depth - 1 else nn.Identity()
+            for level in range(depth)
         )
         outputs = [2, *c[:-1]]
         self.up = nn.ModuleList(
             nn.ConvTranspose2d(
-                c[level] if level == DEPTH - 1 else 2 * c[level],
+                c[level] if level == depth - 1 else 2 * c[level],
                 outputs[level],
                 4,
                 stride=2,
                 padding=1,
                 bias=level == 0,
             )
-            for level in range(DEPTH)
+            for level in range(depth)
         )
         self.up_norm = nn.ModuleList(
-            BatchStatistics(outputs[level]) if level else nn.Identity() for level in range(DEPTH)
+            BatchStatistics(outputs[level]) if level else nn.Identity() for level in range(depth)
         )
 
     def forward(self, luminance: Tensor) -> Tensor:
         return self.normalised(luminance / 50 - 1) * AB_RANGE
 
     def normalised(self, x: Tensor) -> Tensor:
-        """L / 50 - 1 -> ab / 110, both (B, ·, 256, 256) in [-1, 1]."""
+        """L / 50 - 1 -> ab / 110, both (B, ·, S, S) in [-1, 1]."""
         noise = None if self.training else torch.Generator().manual_seed(DROPOUT_SEED)
         skips: list[Tensor] = []
-        for level in range(DEPTH):
+        for level in range(self.depth):
             x = x if level == 0 else F.leaky_relu(x, 0.2)
             x = self.down_norm[level](self.down[level](x))
             skips.append(x)
-        for level in reversed(range(DEPTH)):
-            x = x if level == DEPTH - 1 else torch.cat((skips[level], x), dim=1)
+        for level in reversed(range(self.depth)):
+            x = x if level == self.depth - 1 else torch.cat((skips[level], x), dim=1)
             x = self.up_norm[level](self.up[level](F.relu(x)))
-            if level in _DROPOUT_LEVELS:
+            if 4 <= level < self.depth - 1:  # the decoder steps after the innermost
                 x = _dropout(x, noise)
         return x.tanh()
 
@@ -133,7 +135,7 @@ _INNERMOST = {"1": "down", "3": "up", "4": "up_norm"}
 
 
 def from_nested_keys(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Key names of `junyanz/pytorch-CycleGAN-and-pix2pix` (`netG`, unet_256) -> those of UNet256.
+    """Key names of `junyanz/pytorch-CycleGAN-and-pix2pix` (`netG`, unet_256) -> those of UNet.
 
     There every level is nested in the one above. Running statistics are dropped: the method uses
     those of the picture. Other keys are returned as they are.
@@ -161,5 +163,6 @@ def load(name: str, weights: Path | str | None, device: str) -> LabMethod:
         loaded = LoadedWeights(
             loaded.method, from_nested_keys(loaded.tensors), loaded.label, loaded.path
         )
-    network = install(UNet256, loaded, device)
-    return LabMethod(name, "Isola et al. 2017 (pix2pix)", loaded, network, SIZE)
+    depth = int(loaded.number("depth", DEPTH, low=min(DEPTHS.values()), high=DEPTH))
+    network = install(lambda width: UNet(width, depth=depth), loaded, device)
+    return LabMethod(name, "Isola et al. 2017 (pix2pix)", loaded, network, 2**depth)

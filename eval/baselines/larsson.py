@@ -5,12 +5,14 @@ side at most 500 (bilinear without prefilter, as scikit-image did then), zero-pa
 Output a VGG-16 with fc6 and fc7 as convolutions; all its layers at a quarter of the size form a
 hypercolumn, from which one hidden layer predicts histograms of hue and chroma (32 bins each).
 Full size, as in the authors' `autocolorize`: the histograms are enlarged bilinearly, then turned
-into colour (`eval.baselines.larsson_colour`); the mean of R', G', B' stays that of the picture.
+into colour; the mean of R', G', B' stays that of the picture.
+Hue is that of HSV as a share of the circle; chroma is max(R, G, B) - min(R, G, B).
 Layer names are Caffe's, so that the released `.caffemodel.h5` loads strictly.
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +22,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from chromagan.inference.recolour import check_image
-from eval.baselines.larsson_colour import BINS, histograms_to_rgb
-from eval.baselines.networks import install, scaled
 from eval.baselines.pictures import resize_bilinear, to_bytes, to_unit
-from eval.baselines.weight_files import LoadedWeights, load_weights
+from eval.baselines.weight_files import LoadedWeights, install, load_weights, scaled
 
+BINS = 32
+FADING = 0.03  # below this mean hue vector the hue is uncertain, and chroma fades
 CANVAS = 512
 SHORT_SIDE = 256
 LONG_SIDE = 500
 _BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels, convolutions
 _BAND_PIXELS = 1 << 17
-_STEP = 4  # the hypercolumn's grid, in pixels
+GRID_STEP = 4  # the hypercolumn's grid, in pixels
 
 
 class LarssonNetwork(nn.Module):
@@ -38,9 +40,12 @@ class LarssonNetwork(nn.Module):
 
     Two tensors (B, 32, H/4, W/4), each summing to one over the bins. `norm` adds the batch norm
     (without scale and shift) that the authors train with and merge into the weights afterwards.
+    `dense` is the share of fc6 and fc7, four fifths of the parameters, where it is not `width`.
     """
 
-    def __init__(self, width: float = 1.0, *, norm: bool = False) -> None:
+    def __init__(
+        self, width: float = 1.0, *, dense: float | None = None, norm: bool = False
+    ) -> None:
         super().__init__()
         channels, features = 1, 1
         self.steps: list[tuple[str, int]] = []  # layer name, its stride in pixels
@@ -50,10 +55,11 @@ class LarssonNetwork(nn.Module):
                 self.steps.append((f"conv{block}_{number}", 2 ** (block - 1)))
                 channels = scaled(outputs, width)
                 features += channels
+        wide = scaled(4096, width if dense is None else dense)
         for name, kernel in (("fc6", 7), ("fc7", 1)):
-            self._add(name, channels, scaled(4096, width), kernel, norm)
+            self._add(name, channels, wide, kernel, norm)
             self.steps.append((name, 32))
-            channels = scaled(4096, width)
+            channels = wide
             features += channels
         hidden = scaled(1024, width)
         self.h_fc1 = nn.Conv2d(features, hidden, 1)
@@ -82,8 +88,19 @@ class LarssonNetwork(nn.Module):
 
     def scores(self, grey: Tensor) -> tuple[Tensor, Tensor]:
         """Hue and chroma scores before the softmax, (B, 32, H/4, W/4) each."""
-        column = torch.cat([_to_grid(x, stride) for x, stride in self.layers(grey)], dim=1)
-        hidden = F.relu(self.h_fc1(column))
+        return self._classify([_to_grid(x, stride) for x, stride in self.layers(grey)])
+
+    def scores_at(self, grey: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """`scores` at n cells of the grid alone, (B, n) by number -> (B, 32, n) each.
+
+        The hidden layer is most of the work, and training needs it at few places.
+        """
+        column = [_to_grid(x, stride) for x, stride in self.layers(grey)]
+        hue, chroma = self._classify([pick(x, cells)[..., None] for x in column])
+        return hue[..., 0], chroma[..., 0]
+
+    def _classify(self, column: list[Tensor]) -> tuple[Tensor, Tensor]:
+        hidden = F.relu(self.h_fc1(torch.cat(column, dim=1)))
         return self.prediction_h(hidden), self.prediction_c(hidden)
 
     def forward(self, grey: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,9 +110,9 @@ class LarssonNetwork(nn.Module):
 
 def _to_grid(x: Tensor, stride: int) -> Tensor:
     """Bring a layer to the hypercolumn's grid: averages where finer, `enlarge` where coarser."""
-    if stride < _STEP:
-        return F.avg_pool2d(x, _STEP // stride)
-    return x if stride == _STEP else enlarge(x, stride // _STEP)
+    if stride < GRID_STEP:
+        return F.avg_pool2d(x, GRID_STEP // stride)
+    return x if stride == GRID_STEP else enlarge(x, stride // GRID_STEP)
 
 
 def enlarge(x: Tensor, factor: int) -> Tensor:
@@ -110,12 +127,72 @@ def enlarge(x: Tensor, factor: int) -> Tensor:
     return wide[..., factor:-factor, factor:-factor]
 
 
+def pick(planes: Tensor, cells: Tensor) -> Tensor:
+    """(B, C, h, w) at cells (B, n), numbered row by row -> (B, C, n)."""
+    index = cells[:, None].expand(-1, planes.shape[1], -1)
+    return planes.flatten(2).gather(2, index)
+
+
 def working_size(height: int, width: int) -> tuple[int, int]:
     """The size at which the network sees a picture: never larger than the picture itself."""
     shrink = min(SHORT_SIDE / min(height, width), 1.0)
     if max(height, width) * shrink >= LONG_SIDE:
         shrink = LONG_SIDE / max(height, width)
     return max(1, round(height * shrink)), max(1, round(width * shrink))
+
+
+def hue_and_chroma(rgb: Tensor) -> tuple[Tensor, Tensor]:
+    """R'G'B' (..., 3, H, W) in [0, 1] -> hue in [0, 1), chroma in [0, 1], each (..., H, W).
+
+    Hue is 0 where chroma is 0.
+    """
+    red, green, blue = rgb.unbind(-3)
+    value, brightest = rgb.max(dim=-3)
+    chroma = value - rgb.amin(dim=-3)
+    safe = torch.where(chroma > 0, chroma, torch.ones_like(chroma))
+    sector = torch.stack((green - blue, blue - red, red - green), dim=-3) / safe.unsqueeze(-3)
+    sector = sector.gather(-3, brightest.unsqueeze(-3)).squeeze(-3) + 2 * brightest
+    return torch.where(chroma > 0, (sector / 6) % 1.0, torch.zeros_like(sector)), chroma
+
+
+def hsv_to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
+    """Planes (H, W) in [0, 1] -> R'G'B' (3, H, W): the usual hexcone."""
+    offsets = torch.tensor([5.0, 3.0, 1.0]).to(hue)[:, None, None]
+    k = (offsets + hue * 6) % 6
+    ramp = torch.minimum(k, 4 - k).clamp(0, 1)
+    return value * (1 - saturation * ramp)
+
+
+def median_chroma(histogram: Tensor) -> Tensor:
+    """(32, H, W) -> (H, W): centre of the bin in which the running sum reaches one half."""
+    below = (histogram.cumsum(dim=0) < 0.5).sum(dim=0)
+    return (below + 0.5) / BINS
+
+
+def expected_hue(histogram: Tensor) -> tuple[Tensor, Tensor]:
+    """(32, H, W) -> hue in [0, 1) of the mean vector on the circle, and the fading factor.
+
+    The factor is min(|Σ p e^{iθ}| / 32 / 0.03, 1): the authors average over the bins.
+    """
+    angles = (torch.arange(BINS) + 0.5) / BINS * 2 * math.pi
+    angles = angles.to(histogram)[:, None, None]
+    x, y = (histogram * angles.cos()).sum(dim=0), (histogram * angles.sin()).sum(dim=0)
+    hue = (torch.atan2(y, x) / (2 * math.pi)) % 1.0
+    return hue, (torch.hypot(x, y) / BINS / FADING).clamp(max=1)
+
+
+def histograms_to_rgb(histograms: Tensor, grey: Tensor) -> Tensor:
+    """(64, H, W): hue then chroma, and grey (1, H, W) in [0, 1] -> R'G'B' (3, H, W) in [0, 1].
+
+    V = grey + C/2 and S = 2C / (2 grey + C), then all three channels are shifted so that their
+    mean is the grey again, and cut to [0, 1].
+    """
+    hue, fading = expected_hue(histograms[:BINS])
+    chroma = median_chroma(histograms[BINS:]) * fading
+    level = grey[0]
+    saturation = 2 * chroma / (2 * level + chroma).clamp(min=1e-12)
+    rgb = hsv_to_rgb(hue, saturation.clamp(0, 1), (level + chroma / 2).clamp(0, 1))
+    return (rgb - rgb.mean(dim=0, keepdim=True) + grey).clamp(0, 1)
 
 
 class LarssonMethod:
@@ -137,7 +214,7 @@ class LarssonMethod:
         canvas[0, :, top : top + height, left : left + width] = resize_bilinear(grey, height, width)
         device = next(self.network.parameters()).device
         both = torch.cat(self.network(canvas.to(device)), dim=1).float().cpu()
-        return enlarge(both, _STEP)[0, :, top : top + height, left : left + width]
+        return enlarge(both, GRID_STEP)[0, :, top : top + height, left : left + width]
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         check_image(image)
@@ -166,7 +243,9 @@ def _rows_of_enlarged(planes: Tensor, rows: slice, height: int, width: int) -> T
 
 
 def load(name: str, weights: Path | str | None, device: str) -> LarssonMethod:
-    """The method with the authors' `.h5`, this project's `.safetensors`, or random weights."""
+    """The method with the authors' `.h5`, a `.safetensors` (with `dense`), or random weights."""
     del name
     loaded = load_weights("larsson", weights)
-    return LarssonMethod(loaded, install(LarssonNetwork, loaded, device))
+    dense = loaded.number("dense", loaded.width, low=1e-6, high=1)
+    network = install(lambda width: LarssonNetwork(width, dense=dense), loaded, device)
+    return LarssonMethod(loaded, network)

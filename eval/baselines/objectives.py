@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from eval.baselines.bins import COUNT, bin_centres
-from eval.baselines.larsson_colour import BINS, hue_and_chroma
+from eval.baselines.larsson import BINS, GRID_STEP, hue_and_chroma, pick
+from eval.baselines.zhang16 import COUNT, bin_centres
 
 IIZUKA_CLASS_WEIGHT = 1 / 300
 LARSSON_HUE_WEIGHT = 5.0
@@ -89,16 +89,17 @@ def chroma_confidence(grey: Tensor) -> Tensor:
 
 
 def histogram_kl(
-    hue_logits: Tensor, chroma_logits: Tensor, rgb: Tensor, samples: Tensor
+    hue_logits: Tensor, chroma_logits: Tensor, rgb: Tensor, cells: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Larsson et al. 2016: KL to the local histograms of hue and of chroma.
 
-    The logits are (B, 32, H/4, W/4), `rgb` (B, 3, H, W) in [0, 1], `samples` (B, n) numbers of
-    grid cells; the target of a cell is the pixel at its centre. The hue term is weighted by the
-    pixel's chroma, the chroma term by `chroma_confidence`. The objective is 5 · hue + chroma.
+    The logits are (B, 32, n), `rgb` (B, 3, H, W) in [0, 1], `cells` (B, n) their numbers on the
+    grid of every fourth pixel; the target of a cell is the pixel at its centre. The hue
+    term is weighted by the pixel's chroma, the chroma term by `chroma_confidence`. The objective is
+    5 · hue + chroma.
     """
-    step = rgb.shape[-1] // hue_logits.shape[-1]
-    at_centres = (..., slice(step // 2, None, step), slice(step // 2, None, step))
+    centres = slice(GRID_STEP // 2, None, GRID_STEP)
+    at_centres = (..., centres, centres)
     hue, chroma = hue_and_chroma(rgb)
     confidence = chroma_confidence(rgb.mean(dim=1))
     terms = []
@@ -106,17 +107,11 @@ def histogram_kl(
         (hue_logits, hue, chroma),
         (chroma_logits, chroma, confidence),
     ):
-        target = _pick(local_histograms(values)[at_centres], samples)
-        scores = _pick(logits, samples).log_softmax(dim=1)
+        target = pick(local_histograms(values)[at_centres], cells)
+        scores = logits.log_softmax(dim=1)
         divergence = F.kl_div(scores, target, reduction="none").sum(dim=1)
-        terms.append((divergence * _pick(weight[:, None][at_centres], samples)[:, 0]).mean())
+        terms.append((divergence * pick(weight[:, None][at_centres], cells)[:, 0]).mean())
     return terms[0], terms[1]
-
-
-def _pick(planes: Tensor, samples: Tensor) -> Tensor:
-    """(B, C, h, w) at cells (B, n) -> (B, C, n)."""
-    index = samples[:, None].expand(-1, planes.shape[1], -1)
-    return planes.flatten(2).gather(2, index)
 
 
 def cgan_generator(fake_scores: Tensor, ab_hat: Tensor, ab: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Between uint8 pictures and the tensors of the compared systems."""
+"""Between uint8 pictures and tensors, and the method that most systems are: L in, ab out."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from chromagan.color import lab_to_rgb8, rgb8_to_lab
+from chromagan.images.resizing import squash
+from chromagan.inference.recolour import check_image
+from eval.baselines.weight_files import LoadedWeights
 
 
 def to_unit(image: NDArray[np.uint8]) -> Tensor:
@@ -45,3 +48,30 @@ def resize_bilinear(planes: Tensor, height: int, width: int) -> Tensor:
         return planes
     resized = F.interpolate(planes[None], (height, width), mode="bilinear", align_corners=False)
     return resized[0]
+
+
+class LabMethod:
+    """Networks that map the L of a squashed square to ab, joined with the full-size L."""
+
+    def __init__(
+        self, name: str, description: str, loaded: LoadedWeights, network: nn.Module, size: int
+    ) -> None:
+        self.name = name
+        self.description = description
+        self.weights_label = loaded.label
+        self.weights_file = loaded.file
+        self.network = network
+        self.size = size
+
+    @torch.inference_mode()
+    def predict_ab(self, image: NDArray[np.uint8]) -> Tensor:
+        """uint8 H×W×3 -> float32 (2, size, size): ab in CIE units."""
+        check_image(image)
+        device = next(self.network.parameters()).device
+        small = lightness(squash(image, self.size))
+        ab: Tensor = self.network(small[None].to(device))[0].float().cpu()
+        return ab
+
+    def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        ab = resize_bilinear(self.predict_ab(image), *image.shape[:2])
+        return join_lab(lightness(image), ab)

@@ -26,14 +26,11 @@ from chromagan.model.pretrained import LITE_TEACHER, load_teacher
 from chromagan.training.batches import Batch
 from chromagan.training.objective import Facts, Objective, Source
 from eval.baselines import objectives
-from eval.baselines.bins import COUNT, rebalancing
-from eval.baselines.iizuka import GLOBAL_SIZE, IizukaNetwork
-from eval.baselines.isola import PatchDiscriminator, UNet256
-from eval.baselines.larsson import LarssonNetwork, enlarge
-from eval.baselines.larsson_colour import histograms_to_rgb
-from eval.baselines.torch7 import luma
+from eval.baselines.iizuka import GLOBAL_SIZE, IizukaNetwork, luma
+from eval.baselines.isola import DEPTHS, PatchDiscriminator, UNet
+from eval.baselines.larsson import GRID_STEP, LarssonNetwork, enlarge, histograms_to_rgb
 from eval.baselines.weight_files import write_weights
-from eval.baselines.zhang16 import AB_RANGE, Zhang16Network
+from eval.baselines.zhang16 import AB_RANGE, COUNT, Zhang16Network, rebalancing
 from eval.baselines.zhang17 import Zhang17Network
 
 TEMPERATURE = 0.38  # of Zhang 2016's annealed mean
@@ -88,7 +85,9 @@ class Recipe(Objective):
         if not 0 < config.width <= 1:
             raise ConfigError(f"--width must be above 0 and at most 1: {config.width}")
         self.width = config.width
-        self.network = self.build(config.width).to(device)
+        layout = torch.channels_last if config.channels_last else torch.contiguous_format
+        self.network = self.build(config.width)
+        self.network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
 
     def build(self, width: float) -> nn.Module:
         raise NotImplementedError
@@ -290,7 +289,11 @@ def _luma(rgb_B3HW: Tensor) -> Tensor:
 
 
 class LarssonRecipe(Recipe):
-    """KL to local histograms of hue and chroma at random pixels; grey input without mean shift."""
+    """KL to local histograms of hue and chroma at random pixels; grey input without mean shift.
+
+    Of a reduced network, fc6 and fc7 shrink with the square of the width: they hold four fifths of
+    the parameters.
+    """
 
     name = "larsson"
     published: ClassVar = {
@@ -302,24 +305,24 @@ class LarssonRecipe(Recipe):
     }
 
     def build(self, width: float) -> nn.Module:
-        return LarssonNetwork(width, norm=True)
+        return LarssonNetwork(width, dense=width**2, norm=True)
 
-    def predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def predict(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Scores at random cells, and which they are."""
         assert isinstance(self.network, LarssonNetwork)
+        grey = Pictures(batch).rgb.mean(dim=1, keepdim=True)
+        count = grey[0, 0].numel() // GRID_STEP**2
+        # the global generator: the loop seeds it for every step
+        cells = torch.randint(count, (len(grey), LARSSON_SAMPLES)).to(grey.device)
         with self.autocast():
-            hue, chroma = self.network.scores(Pictures(batch).rgb.mean(dim=1, keepdim=True))
-        return hue.float(), chroma.float()
+            hue, chroma = self.network.scores_at(grey, cells)
+        return hue.float(), chroma.float(), cells
 
     def terms(
-        self, output: tuple[Tensor, Tensor], batch: Batch, *, opposed: bool
+        self, output: tuple[Tensor, Tensor, Tensor], batch: Batch, *, opposed: bool
     ) -> dict[str, Tensor]:
-        hue_logits, chroma_logits = output
-        cells = hue_logits.shape[-1] * hue_logits.shape[-2]
-        # the global generator: the loop seeds it for every step
-        samples = torch.randint(cells, (len(hue_logits), LARSSON_SAMPLES))
-        hue, chroma = objectives.histogram_kl(
-            hue_logits, chroma_logits, Pictures(batch).rgb, samples.to(hue_logits.device)
-        )
+        hue_scores, chroma_scores, cells = output
+        hue, chroma = objectives.histogram_kl(hue_scores, chroma_scores, Pictures(batch).rgb, cells)
         total = objectives.LARSSON_HUE_WEIGHT * hue + chroma
         return {"hue": hue, "chroma": chroma, "total": total}
 
@@ -332,8 +335,7 @@ class LarssonRecipe(Recipe):
 
     def tensors(self, network: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
         assert isinstance(network, LarssonNetwork)
-        wanted = set(LarssonNetwork(self.width).state_dict())
-        tensors = {key: value for key, value in network.state_dict().items() if key in wanted}
+        tensors = {k: v for k, v in network.state_dict().items() if not k.startswith("batch_")}
         for name, _ in network.steps:
             conv, norm = network.get_submodule(name), network.get_submodule(f"batch_{name}")
             assert isinstance(conv, nn.Conv2d)
@@ -342,14 +344,13 @@ class LarssonRecipe(Recipe):
             assert fused.bias is not None
             tensors[f"{name}.weight"] = fused.weight.detach()
             tensors[f"{name}.bias"] = fused.bias.detach()
-        return tensors, {}
+        return tensors, {"dense": repr(self.width**2)}
 
 
 class IsolaRecipe(Recipe):
     """Conditional GAN on 70×70 patches plus 100 · L1."""
 
     name = "isola"
-    side = 256  # eight halvings leave one pixel
     published: ClassVar = {
         "optimizer": "adam",
         "lr": 2e-4,
@@ -361,8 +362,9 @@ class IsolaRecipe(Recipe):
     fast: ClassVar = {"crop": 256, "batch": 4, "lr": 2e-4, "critic_lr": 2e-4, "betas": (0.5, 0.999)}
 
     def __init__(self, config: TrainConfig, device: torch.device, facts: Facts) -> None:
-        if config.crop != 256:
-            raise ConfigError(f"--crop {config.crop}: isola's network takes 256 px only")
+        if config.crop not in DEPTHS:
+            raise ConfigError(f"--crop {config.crop}: isola's network takes 256 or 128 px only")
+        self.side = config.crop
         super().__init__(config, device, facts)
         self.discriminator = PatchDiscriminator(config.width).to(device)
         self.opponent = self.discriminator
@@ -370,7 +372,7 @@ class IsolaRecipe(Recipe):
             module.apply(_normal_start)
 
     def build(self, width: float) -> nn.Module:
-        return UNet256(width)
+        return UNet(width, depth=DEPTHS[self.side])
 
     def predict(self, batch: Batch) -> Tensor:
         with self.autocast():
@@ -379,7 +381,8 @@ class IsolaRecipe(Recipe):
 
     def terms(self, output: Tensor, batch: Batch, *, opposed: bool) -> dict[str, Tensor]:
         pictures = Pictures(batch)
-        scores = self.discriminator(pictures.luminance, output)
+        with self.autocast():
+            scores = self.discriminator(pictures.luminance, output).float()
         adversarial, l1 = objectives.cgan_generator(scores, output, pictures.ab)
         total = opposed * adversarial + objectives.ISOLA_L1_WEIGHT * l1
         return {"adversarial": adversarial, "l1": l1, "total": total}
@@ -388,9 +391,13 @@ class IsolaRecipe(Recipe):
         self, output: Tensor, batch: Batch, place: tuple[int, ...]
     ) -> dict[str, Tensor]:
         pictures = Pictures(batch)
-        real = self.discriminator(pictures.luminance, pictures.ab)
-        fake = self.discriminator(pictures.luminance, output.detach())
+        with self.autocast():
+            real = self.discriminator(pictures.luminance, pictures.ab).float()
+            fake = self.discriminator(pictures.luminance, output.detach()).float()
         return {"critic": objectives.cgan_discriminator(real, fake)}
+
+    def tensors(self, network: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
+        return network.state_dict(), {"depth": str(DEPTHS[self.side])}
 
 
 def _normal_start(module: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""Reads weights of the compared systems: the authors' formats and this project's own.
+"""Weights of the compared systems, from the authors' formats and this project's own into networks.
 
 .pth, .pt     PyTorch state dict, read with `weights_only` (no code can run)
 .h5           Caffe's HDF5 snapshot, `data/<layer>/<0 weight | 1 bias>` (needs h5py)
@@ -8,22 +8,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from chromagan.files import cache_folder, sha256_of, write_atomically
-from eval.baselines.method import MethodError
+from chromagan.model.device import choose_device
+from eval.baselines import MethodError
 from eval.baselines.released import RELEASES, cached_release
 
 RANDOM = "random"
 RANDOM_LABEL = "seeded random weights (untrained)"
 BUNDLED = Path(__file__).parent / "weights"
+RANDOM_SEED = 20200301
+
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 _TORCH7 = (
     "is a Torch7 file, and no maintained Python reader of that format exists; convert it with "
@@ -183,3 +188,44 @@ def write_weights(
     }
     small = {key: value.contiguous() for key, value in small.items()}
     write_atomically(path, lambda file: save_file(small, file, {"method": name, **metadata}))
+
+
+def scaled(channels: int, width: float) -> int:
+    """The channel count of a reduced network; width 1 is the published one."""
+    return max(1, round(channels * width))
+
+
+def seeded(build: Callable[[], NetworkT], seed: int = RANDOM_SEED) -> NetworkT:
+    """Build with torch's default initialisation from `seed`; the global generator is untouched."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build()
+
+
+def install(build: Callable[[float], NetworkT], loaded: LoadedWeights, device: str) -> NetworkT:
+    """Network of the width that `loaded` states, filled strictly, in eval mode on `device`.
+
+    Without tensors ("random") the weights stay as seeded. Raises MethodError when a tensor is
+    missing, left over, of another shape or not finite.
+    """
+    network = seeded(lambda: build(loaded.width))
+    if loaded.tensors:
+        tensors = {key: value.float() for key, value in loaded.tensors.items()}
+        for key, value in tensors.items():
+            if not torch.isfinite(value).all():
+                raise MethodError(f"{loaded.path}: {key} holds numbers that are not finite")
+        try:
+            network.load_state_dict(tensors, strict=True)
+        except RuntimeError as error:
+            raise MethodError(
+                f"{loaded.path} does not fit the network of {loaded.method}: {_first_line(error)}"
+            ) from error
+    try:
+        return network.to(choose_device(device)).eval()
+    except ValueError as error:
+        raise MethodError(f"{error}; try --device cpu") from error
+
+
+def _first_line(error: RuntimeError) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[1] if len(lines) > 1 else lines[0]

@@ -9,6 +9,8 @@ sRGB are cut per channel. Key names are those of the authors' PyTorch release
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +18,76 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from chromagan.images.resizing import squash
-from chromagan.inference.recolour import check_image
-from eval.baselines.bins import COUNT, bin_centres
-from eval.baselines.networks import convolutions, install, scaled
-from eval.baselines.pictures import join_lab, lightness, resize_bilinear
-from eval.baselines.weight_files import LoadedWeights, load_weights
+from eval.baselines.pictures import LabMethod
+from eval.baselines.weight_files import install, load_weights, scaled
 
 SIZE = 256
 AB_RANGE = 110.0
+STEP = 10
+COUNT = 313
+# The bins in the published order: a ascending, then b ascending; every value of a has one unbroken
+# range of b. No simple rule reproduces the table exactly ("corners of the occupied 10×10 cells"
+# gives 309 of the 313), so it is written out.
+_ROWS = {
+    -90: (50, 90),
+    -80: (20, 90),
+    -70: (0, 90),
+    -60: (-20, 90),
+    -50: (-30, 100),
+    -40: (-40, 100),
+    -30: (-50, 100),
+    -20: (-50, 100),
+    -10: (-60, 100),
+    0: (-70, 100),
+    10: (-80, 90),
+    20: (-80, 90),
+    30: (-90, 90),
+    40: (-100, 90),
+    50: (-100, 80),
+    60: (-110, 80),
+    70: (-110, 80),
+    80: (-110, 70),
+    90: (-110, 70),
+    100: (-90, 0),
+}
+
+
+def bin_centres() -> NDArray[np.float32]:
+    """(313, 2) float32: the (a, b) centre of every bin, in CIE units."""
+    points = [(a, b) for a, (first, last) in _ROWS.items() for b in range(first, last + STEP, STEP)]
+    return np.array(points, dtype=np.float32)
+
+
+def rebalancing(prior: NDArray[np.float64], *, uniform: float = 0.5) -> NDArray[np.float64]:
+    """(313,) share of each bin -> (313,) loss weights with expectation one under `prior`.
+
+    Zhang et al. 2016, eq. 4: w ∝ ((1-λ)p + λ/Q)⁻¹ with λ = `uniform`.
+    """
+    mixed = (1 - uniform) * prior + uniform / len(prior)
+    weights: NDArray[np.float64] = 1 / mixed
+    return weights / float((prior * weights).sum())
+
+
+def convolutions(
+    channels: Sequence[int],
+    *,
+    last_stride: int = 1,
+    dilation: int = 1,
+    relu_first: bool = False,
+    norm: bool = True,
+) -> nn.Sequential:
+    """3×3 convolutions, each followed by ReLU, then one batch norm: Zhang's building block."""
+    layers: list[nn.Module] = [nn.ReLU()] if relu_first else []
+    steps = list(pairwise(channels))
+    for position, (inputs, outputs) in enumerate(steps, start=1):
+        stride = last_stride if position == len(steps) else 1
+        layers.append(
+            nn.Conv2d(inputs, outputs, 3, stride=stride, padding=dilation, dilation=dilation)
+        )
+        layers.append(nn.ReLU())
+    if norm:
+        layers.append(nn.BatchNorm2d(channels[-1]))
+    return nn.Sequential(*layers)
 
 
 class Zhang16Network(nn.Module):
@@ -71,33 +134,6 @@ class Zhang16Network(nn.Module):
         mean = self.model_out(self.logits(luminance).softmax(dim=1))
         full = nn.functional.interpolate(mean, scale_factor=4, mode="bilinear", align_corners=False)
         return full * AB_RANGE
-
-
-class LabMethod:
-    """Networks that map the L of a squashed square to ab, joined with the full-size L."""
-
-    def __init__(
-        self, name: str, description: str, loaded: LoadedWeights, network: nn.Module, size: int
-    ) -> None:
-        self.name = name
-        self.description = description
-        self.weights_label = loaded.label
-        self.weights_file = loaded.file
-        self.network = network
-        self.size = size
-
-    @torch.inference_mode()
-    def predict_ab(self, image: NDArray[np.uint8]) -> Tensor:
-        """uint8 H×W×3 -> float32 (2, size, size): ab in CIE units."""
-        check_image(image)
-        device = next(self.network.parameters()).device
-        small = lightness(squash(image, self.size))
-        ab: Tensor = self.network(small[None].to(device))[0].float().cpu()
-        return ab
-
-    def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        ab = resize_bilinear(self.predict_ab(image), *image.shape[:2])
-        return join_lab(lightness(image), ab)
 
 
 def load(name: str, weights: Path | str | None, device: str) -> LabMethod:

@@ -18,10 +18,9 @@ from torch import Tensor, nn
 
 from chromagan.images.resizing import squash
 from chromagan.inference.recolour import check_image
-from eval.baselines.networks import convolutions, install, scaled
-from eval.baselines.pictures import join_lab, lightness, resize_bilinear
-from eval.baselines.weight_files import load_weights
-from eval.baselines.zhang16 import AB_RANGE, SIZE, LabMethod
+from eval.baselines.pictures import LabMethod, join_lab, lightness, resize_bilinear
+from eval.baselines.weight_files import install, load_weights, scaled
+from eval.baselines.zhang16 import AB_RANGE, SIZE, convolutions
 
 CLASSES = 529  # a 23×23 grid of (a, b)
 

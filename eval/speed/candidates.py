@@ -23,7 +23,7 @@ from chromagan.inference.engines.engine import Answer, Engine
 from chromagan.inference.engines.torch_engine import TorchEngine
 from chromagan.model import Generator, build_generator
 from eval.baselines import PUBLISHED, load_method
-from eval.baselines.networks import seeded
+from eval.baselines.weight_files import seeded
 
 Pixels = NDArray[np.uint8]
 Codes = NDArray[np.float32]
