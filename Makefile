@@ -9,8 +9,9 @@ PORT ?= 7860
 demo: install-demo  ## the web page, on http://127.0.0.1:$(PORT)
 	PORT=$(PORT) $(BIN)/python app.py
 
-test: check  ## lint, format check, types, import contracts, tests
-	$(BIN)/python -m pytest
+test: install-dev  ## lint, format check, types, import contracts, tests: a worker on every core
+	$(MAKE) --jobs=2 --output-sync check
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 test-slow: install-dev  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

@@ -1,4 +1,4 @@
-"""For every test: what is measured and cached on this machine stays out of the user's own cache."""
+"""For every test: one thread of mathematics a process, and a cache apart from the user's own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,26 @@ import os
 from collections.abc import Iterator
 
 import pytest
+
+# tiny networks are slower on several threads, and `make test` runs a worker on every core;
+# set before anything imports torch or numpy, and inherited by what the tests start
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+LONGEST_FIRST = (
+    "test_demo_browser.py",
+    "test_distributed_training.py",
+    "test_demo_site.py",
+    "test_study_browser.py",
+    "test_batches.py",
+    "test_study_server.py",
+    "test_trainer.py",
+)
+"""Files that take longest; begun last, one of them would keep a single worker busy at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 @pytest.fixture(scope="session", autouse=True)

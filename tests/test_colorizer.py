@@ -69,7 +69,7 @@ def test_extreme_shapes(generator: Generator, fit: str, shape: tuple[int, int]) 
 def test_result_does_not_depend_on_the_batch(
     generator: Generator, photos: list[np.ndarray], fit: str
 ) -> None:
-    colorizer = colorizer_of(generator, fit=fit, working_size=96)
+    colorizer = colorizer_of(generator, fit=fit, working_size=64)
     together = colorizer.predict_batch(photos)
     reversed_ = colorizer.predict_batch(photos[::-1])[::-1]
     for photo, one, other in zip(photos, together, reversed_, strict=True):

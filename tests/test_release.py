@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -39,12 +40,18 @@ RECORD = {
 }
 
 
-@pytest.fixture
-def release(tmp_path: Path) -> Path:
-    path = tmp_path / "mine" / "model.safetensors"
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A release with its graph, made once: the export takes longest."""
+    path = tmp_path_factory.mktemp("release") / "mine" / "model.safetensors"
     save_release(path, seeded_generator(width=8), name="mine", record=RECORD, graph=True)
     path.with_name("README.md").write_text(model_card(read_release(path), licence="cc0-1.0"))
     return path
+
+
+@pytest.fixture
+def release(exported: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(exported.parent, tmp_path / "mine")) / exported.name
 
 
 def test_the_chroma_factor_of_a_release_is_applied_by_every_engine(release: Path) -> None:

@@ -443,8 +443,8 @@ def test_phases_train_what_they_say_and_resume_exactly(photos: Path, tmp_path: P
         "validation": (str(photos),),
         "validate_every": 100,
     }
-    whole = configuration(photos, tmp_path / "whole", **options)
-    parts = configuration(photos, tmp_path / "parts", **options)
+    whole = configuration(photos, tmp_path / "whole", "vgg16", **options)
+    parts = configuration(photos, tmp_path / "parts", "vgg16", **options)
     trainer = Trainer(whole)
     seen = []
     for step in range(6):

@@ -126,6 +126,8 @@ def _newton(wins: Floats, start: Floats) -> Floats:
         hessian += 1e-9 * np.eye(methods)
         step = np.linalg.solve(hessian, slope[:, :, None])[:, :, 0]
         theta = theta + np.clip(step, -2.0, 2.0)
+        if np.abs(step).max() < 1e-9:
+            break
     return theta
 
 
