@@ -1,0 +1,1 @@
+"""Numbers: every method of colorization measured on the same photographs, in the same way."""

@@ -7,21 +7,16 @@ writes `guides.json` (rows of method, points, gain_db, low, high), `guides.md`, 
 
 from __future__ import annotations
 
-import os
-import sys
-
-if __name__ == "__main__" and not __package__:
-    # see eval/psnr.py: the folder above holds `eval` and `chromagan`
-    _here = os.path.dirname(os.path.realpath(__file__))
-    _others = [path for path in sys.path if os.path.realpath(path) != _here]
-    sys.path[:] = [os.path.dirname(_here), *_others]
-
 import argparse
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+if not __package__:  # `python eval/guides.py`: find the packages, not the modules beside this file
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import numpy as np
 

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
-
-if __name__ == "__main__" and not __package__:
-    # Run as a script, Python searches this folder first, where this package's modules would shadow
-    # other people's; the folder above, which holds `eval` and `chromagan`, takes its place.
-    _here = os.path.dirname(os.path.realpath(__file__))
-    _others = [path for path in sys.path if os.path.realpath(path) != _here]
-    sys.path[:] = [os.path.dirname(_here), *_others]
-
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
+
+if not __package__:  # `python eval/psnr.py`: find the packages, not the modules beside this file
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from chromagan.model.device import choose_device
 from chromagan.samples import sample_paths

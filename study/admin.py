@@ -12,7 +12,8 @@ from datetime import UTC, date, datetime
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from study.store.database import Database, StorageError
+from study.settings import StudyError
+from study.store.database import Database, StorageError, reason_of
 from study.store.erasure import (
     erase_participant,
     erase_study,
@@ -20,7 +21,7 @@ from study.store.erasure import (
     retention_ends,
 )
 from study.store.registry import set_closed, study_status
-from study.store.vote_log import VoteLog, VoteLogError, open_log
+from study.store.vote_log import VoteLog, open_log
 from study.web.tokens import Tokens
 
 
@@ -111,12 +112,8 @@ def main(argv: list[str] | None = None) -> int:
                     _delete(database, log, arguments.participant)
                 else:
                     _purge(database, log, arguments.today or datetime.now(UTC).date())
-    except (StorageError, VoteLogError) as error:
-        print(f"study.admin: {error}", file=sys.stderr)
-        return 2
-    except SQLAlchemyError as error:
-        detail = str(getattr(error, "orig", None) or error).splitlines()[0]
-        print(f"study.admin: {detail}", file=sys.stderr)
+    except (StudyError, SQLAlchemyError) as error:
+        print(f"study.admin: {reason_of(error)}", file=sys.stderr)
         return 2
     return 0
 

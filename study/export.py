@@ -20,11 +20,11 @@ from chromagan.files import write_text
 from study.analysis.votes import (
     FORMULA_MARKS,
     StudyData,
-    VotesError,
     add_source_arguments,
     read_source,
 )
 from study.records import RECORDS, described
+from study.settings import StudyError
 
 _TIMES = ("started_at", "completed_at", "consented_at", "shown_at", "answered_at")
 
@@ -115,13 +115,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_source_arguments(parser)
     parser.add_argument("-o", "--output", type=Path, default=Path("export"), metavar="DIR")
     arguments = parser.parse_args(argv)
-    from study.store.database import StorageError
-
     try:
         data = read_source(arguments)
         for path in write_export(data, arguments.output):
             print(path)
-    except (VotesError, StorageError, OSError) as error:
+    except (StudyError, OSError) as error:
         print(f"study.export: {error}", file=sys.stderr)
         return 2
     return 0

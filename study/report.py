@@ -33,6 +33,7 @@ from study.reporting.presentation import (
     versus_real_table,
 )
 from study.reporting.wording import headlines
+from study.settings import StudyError, load_config
 
 
 def write_report(
@@ -150,8 +151,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--resamples", type=int, help="of the bootstrap")
     parser.add_argument("--title", default="", help="in place of the study's title")
     arguments = parser.parse_args(argv)
-    from study.settings import ConfigError, load_config
-    from study.store.database import StorageError
 
     try:
         if arguments.stimuli is not None and not arguments.stimuli.is_dir():
@@ -168,7 +167,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             title=arguments.title,
             warnings=[warning] if warning else [],
         )
-    except (VotesError, StorageError, ConfigError, OSError) as error:
+    except (StudyError, OSError) as error:
         print(f"study.report: {error}", file=sys.stderr)
         return 2
     for line in (warning, *analysis.notes, *headlines(analysis)):

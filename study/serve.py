@@ -127,26 +127,14 @@ def main(argv: list[str] | None = None) -> int:
 
     import uvicorn
 
-    from study.settings import ConfigError
-    from study.stimuli.design import DesignError
-    from study.stimuli.stimulus_set import StimulusError
-    from study.store.database import StorageError
-    from study.store.registry import ChangedStudyError
-    from study.store.vote_log import VoteLogError
+    from study.settings import StudyError
     from study.web.app import make_app
     from study.web.survey import open_survey
 
     try:
         options = _options(arguments)
         survey = open_survey(options)
-    except (
-        ChangedStudyError,
-        ConfigError,
-        DesignError,
-        StimulusError,
-        StorageError,
-        VoteLogError,
-    ) as error:
+    except StudyError as error:
         print(f"study.serve: {error}", file=sys.stderr)
         return 2
     _warn(options, arguments.workers)

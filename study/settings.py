@@ -31,7 +31,11 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 HASH_FORMAT = "1"
 
 
-class ConfigError(ValueError):
+class StudyError(Exception):
+    """What whoever runs a study can mend; the text says what is wrong, where, and what to do."""
+
+
+class ConfigError(StudyError, ValueError):
     """The study's configuration cannot be used; the text names the key and what it needs."""
 
 

@@ -11,7 +11,7 @@ from study.records import REAL
 from study.rehearsal.participants import simulate_directly, simulate_over_http
 from study.rehearsal.robot import RobotRefusedError
 from study.rehearsal.simulation import AnswerModel, Effects
-from study.settings import load_config
+from study.settings import StudyError, load_config
 from study.stimuli.stimulus_set import StimulusSet, load_stimuli
 from study.web.survey import DEMO_CONFIG, SurveyOptions, open_survey
 
@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.url:
             return _run_over_http(arguments, stimuli, model)
         return _run_directly(arguments, model)
-    except (ValueError, RuntimeError) as error:
+    except (StudyError, ValueError) as error:
         print(f"study.simulate: {error}", file=sys.stderr)
         return 2
 

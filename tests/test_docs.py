@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import re
@@ -72,8 +73,13 @@ def test_linked_files_exist() -> None:
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
 
 
-def test_the_file_tree_is_the_real_one() -> None:
-    """Every entry of the README's tree exists, and every module of the packages is in it."""
+def tracked() -> list[str]:
+    listed = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True)
+    return [name for name in listed.stdout.splitlines() if (REPOSITORY / name).exists()]
+
+
+def named_in_the_tree() -> set[str]:
+    """Files and folders (with a slash) of the README's tree, as paths from the repository."""
     text = (REPOSITORY / "README.md").read_text()
     tree = re.search(r"## File tree\n.*?```\n(.*?)```", text, re.DOTALL)
     assert tree is not None
@@ -88,10 +94,49 @@ def test_the_file_tree_is_the_real_one() -> None:
             named.add(entry[2])
         else:
             named.update(folder + name for name in re.split(r",? ", line.split("  #")[0].strip()))
-    missing = [name for name in named if not (REPOSITORY / name).exists()]
-    assert not missing
-    tracked = subprocess.run(
-        ["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=False
-    ).stdout.split()
-    top = {path.split("/")[0] for path in tracked if "/" not in path and not path.startswith(".")}
+    return named
+
+
+def test_the_file_tree_is_the_real_one() -> None:
+    named = named_in_the_tree()
+    assert not [name for name in named if not (REPOSITORY / name).exists()]
+    top = {path.split("/")[0] for path in tracked() if "/" not in path and path[0] != "."}
     assert {t for t in top if not t.endswith(".md")} <= named | {"LICENSE"}
+
+
+def test_the_file_tree_holds_every_module() -> None:
+    """A module on a package's floor stands there by name, any other by its room."""
+    named = named_in_the_tree()
+    missing = [
+        path
+        for path in tracked()
+        if path.startswith(("chromagan/", "eval/", "study/")) and path.endswith(".py")
+        if not path.endswith("/__init__.py") or path.count("/") > 1
+        if path not in named and "/".join(path.split("/")[:2]) + "/" not in named
+    ]
+    assert not missing
+
+
+def test_every_room_says_what_it_is_for() -> None:
+    rooms = [path for path in tracked() if path.endswith("/__init__.py")]
+    silent = [room for room in rooms if not ast.get_docstring(ast.parse(_text(room)))]
+    assert len(rooms) > 15 and silent == []
+
+
+def _text(name: str) -> str:
+    return (REPOSITORY / name).read_text(encoding="utf-8")
+
+
+def test_the_map_of_the_house_names_what_is_there() -> None:
+    """Every path in CONTRIBUTING.md exists, from the repository, its package or the room before."""
+    lost = []
+    for paragraph in re.split(r"\n(?=\n|- )", _text("CONTRIBUTING.md")):
+        places = [REPOSITORY]
+        for path in re.findall(r"`([\w./-]+(?:\.py|/))`", paragraph):
+            found = [place / path for place in places if (place / path).exists()]
+            if not found:
+                lost.append(path)
+                continue
+            here = found[-1] if found[-1].is_dir() else found[-1].parent
+            places += [folder for folder in (*here.parents, here) if REPOSITORY in folder.parents]
+    assert lost == ["utils.py"]  # named as what there shall not be

@@ -155,7 +155,11 @@ def compare_pairs(
     cell = won[:, 0] * len(names) + won[:, 1]
     model = _Model(cell, len(names), people, images, min(resamples, RESAMPLES), seed)
     reference = REAL if REAL in codes else names[0]
-    order = names if model.fit is None else sorted(names, key=lambda n: -model.strength(codes[n]))
+    order = (
+        names
+        if model.fit is None
+        else [names[code] for code in np.argsort(-model.fit, kind="stable")]
+    )
     tested = [
         StrengthContrast(a, b, *model.difference(codes[a], codes[b]))
         for a, b in contrasts
@@ -209,15 +213,11 @@ class _Model:
         assert self.fit is not None
         return refit(self._matrix(sums), self.fit)
 
-    def strength(self, method: int) -> float:
-        assert self.fit is not None
-        return float(self.fit[method])
-
     def difference(self, a: int, b: int) -> tuple[Estimate, float | None]:
         """s_a − s_b with its 95 % interval, and the p-value of "none"."""
         if self.fit is None:
             return Estimate(None, note=self.note), None
-        value = self.strength(a) - self.strength(b)
+        value = float(self.fit[a] - self.fit[b])
         if a == b:
             return Estimate(0.0, note="the reference"), None
         if self.clusters < 2:
@@ -253,9 +253,8 @@ def _shares(
     for a, b in sorted(set(zip(first, second, strict=True))):
         chosen = (first == a) & (second == b)
         prefers = (answer == (data["method"] == a).to_numpy())[chosen]
-        modelled = None
-        if model.fit is not None:
-            modelled = float(expit(model.strength(codes[a]) - model.strength(codes[b])))
+        difference, _ = model.difference(codes[a], codes[b])
+        modelled = None if difference.value is None else float(expit(difference.value))
         share = share_interval(prefers, people[chosen], images[chosen])
         found.append(PairShare(a, b, int(prefers.sum()), len(prefers), share, modelled))
     return found

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from study.records import KINDS, NEEDED, ParticipantRecord, VoteRecord, described
+from study.settings import StudyError
 
 _COLUMNS = described(VoteRecord)
 REQUIRED = tuple(entry.name for entry in _COLUMNS if entry.column.assumed is NEEDED)
@@ -23,7 +24,7 @@ FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r", "'")
 _TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no"}
 
 
-class VotesError(ValueError):
+class VotesError(StudyError):
     """Answers that cannot be analysed; the text names the file, the row and what to do."""
 
 

@@ -7,6 +7,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -103,29 +104,26 @@ def gallery(
         licences = dict(zip(stimuli["stimulus"], stimuli["licence"], strict=True))
         real = stimuli[stimuli["method"] == REAL]
         originals = dict(zip(real["base_image"], real["stimulus"], strict=True))
+
+    def shown(row: Any) -> GalleryPicture:
+        scene, stimulus = row.base_image, row.stimulus
+        original = originals.get(scene, "") if row.method != REAL else ""
+        return GalleryPicture(
+            scene,
+            stimulus,
+            row.yes,
+            row.votes,
+            thumbnails(stimulus),
+            thumbnails(original) if original else "",
+            licences.get(stimulus, ""),
+        )
+
     rows = []
     for entry in results.methods:
         table = results.pictures[results.pictures["method"] == entry.method]
         count = min(each, len(table) // 2) if len(table) > 1 else len(table)
         best = table.sort_values(["low", "base_image"], ascending=[False, True])[:count]
-        rest = table.drop(index=best.index)
-        worst = rest.sort_values(["high", "base_image"])[:count]
-
-        def shown(chosen: pd.DataFrame, real: bool = entry.is_real) -> tuple[GalleryPicture, ...]:
-            return tuple(
-                GalleryPicture(
-                    row["base_image"],
-                    row["stimulus"],
-                    row["yes"],
-                    row["votes"],
-                    thumbnails(row["stimulus"]),
-                    ""
-                    if real or row["base_image"] not in originals
-                    else thumbnails(originals[row["base_image"]]),
-                    licences.get(row["stimulus"], ""),
-                )
-                for row in chosen.to_dict("records")
-            )
-
-        rows.append(GalleryRow(entry.method, shown(best), shown(worst)))
+        worst = table.drop(index=best.index).sort_values(["high", "base_image"])[:count]
+        most, least = (tuple(map(shown, part.itertuples())) for part in (best, worst))
+        rows.append(GalleryRow(entry.method, most, least))
     return tuple(rows)

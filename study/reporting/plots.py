@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -45,11 +45,8 @@ def shares_figure(methods: Sequence[MethodResult]) -> str:
 
     def draw(axes: Axes) -> None:
         for row, entry in enumerate(methods):
-            colour = REAL_COLOUR if entry.is_real else METHOD_COLOUR
             axes.plot([100 * end for end in entry.naive], [row + 0.22] * 2, color=PALE, lw=4)
-            _dot_and_line(axes, entry.share, row, colour)
-        _name_rows(axes, [entry.method for entry in methods])
-        axes.set_xlim(-2, 102)
+        _draw_shares(axes, {entry.method: entry.share for entry in methods})
         axes.set_xlabel("answers “realistic”, %")
 
     label = "Share of answers realistic per method with 95 % intervals: " + "; ".join(
@@ -60,38 +57,43 @@ def shares_figure(methods: Sequence[MethodResult]) -> str:
 
 def strengths_figure(results: PairResults) -> str:
     """How often each method would be preferred to the reference, with 95 % intervals."""
-    entries = results.strengths
+    shares = {entry.method: entry.preferred for entry in results.strengths}
 
     def draw(axes: Axes) -> None:
         axes.axvline(50.0, color=MUTED, lw=1)
-        for row, entry in enumerate(entries):
-            colour = REAL_COLOUR if entry.method == REAL else METHOD_COLOUR
-            _dot_and_line(axes, entry.preferred, row, colour)
-        _name_rows(axes, [entry.method for entry in entries])
-        axes.set_xlim(-2, 102)
+        _draw_shares(axes, shares)
         axes.set_xlabel(f"preferred to {shown_name(results.reference)}, %")
 
     label = "How often each method would be preferred: " + "; ".join(
-        f"{entry.method} {_percent(entry.preferred.value)}" for entry in entries
+        f"{method} {_percent(share.value)}" for method, share in shares.items()
     )
-    return _svg(draw, 7.4, 0.62 * len(entries) + 1.1, label)
+    return _svg(draw, 7.4, 0.62 * len(shares) + 1.1, label)
 
 
-def _dot_and_line(axes: Axes, share: Estimate, row: float, colour: str) -> None:
-    if share.low is not None and share.high is not None:
-        ends = [100 * share.low, 100 * share.high]
+def _draw_shares(axes: Axes, shares: Mapping[str, Estimate]) -> None:
+    """A row for each method: its share in per cent, written above it, and the interval."""
+    for row, (method, share) in enumerate(shares.items()):
+        _dot_and_line(axes, share, row, REAL_COLOUR if method == REAL else METHOD_COLOUR)
+        if share.value is not None:
+            axes.annotate(
+                f"{100 * share.value:.1f} %",
+                (100 * share.value, row),
+                (0, 9),
+                color=INK,
+                fontsize=9,
+                textcoords="offset points",
+                ha="center",
+            )
+    _name_rows(axes, list(shares))
+    axes.set_xlim(-2, 102)
+
+
+def _dot_and_line(axes: Axes, estimate: Estimate, row: float, colour: str) -> None:
+    if estimate.low is not None and estimate.high is not None:
+        ends = [100 * estimate.low, 100 * estimate.high]
         axes.plot(ends, [row, row], color=colour, lw=2.5, solid_capstyle="round")
-    if share.value is not None:
-        axes.plot(100 * share.value, row, "o", color=colour, ms=8)
-        axes.annotate(
-            f"{100 * share.value:.1f} %",
-            (100 * share.value, row),
-            (0, 9),
-            color=INK,
-            fontsize=9,
-            textcoords="offset points",
-            ha="center",
-        )
+    if estimate.value is not None:
+        axes.plot(100 * estimate.value, row, "o", color=colour, ms=7)
 
 
 def contrasts_figure(contrasts: Sequence[Comparison]) -> str:
@@ -100,15 +102,8 @@ def contrasts_figure(contrasts: Sequence[Comparison]) -> str:
     def draw(axes: Axes) -> None:
         axes.axvline(0.0, color=MUTED, lw=1)
         for row, entry in enumerate(contrasts):
-            for shift, estimate, colour in (
-                (-0.13, entry.paired, METHOD_COLOUR),
-                (0.17, entry.clustered, SECOND_COLOUR),
-            ):
-                if estimate.low is not None and estimate.high is not None:
-                    ends = [100 * estimate.low, 100 * estimate.high]
-                    axes.plot(ends, [row + shift] * 2, color=colour, lw=2.2)
-                if estimate.value is not None:
-                    axes.plot(100 * estimate.value, row + shift, "o", color=colour, ms=6)
+            _dot_and_line(axes, entry.paired, row - 0.13, METHOD_COLOUR)
+            _dot_and_line(axes, entry.clustered, row + 0.17, SECOND_COLOUR)
         _name_rows(axes, [f"{entry.method} − {entry.against}" for entry in contrasts])
         reach = max(5.0, 1.08 * max(abs(end) for end in axes.get_xlim()))
         axes.set_xlim(-reach, reach)

@@ -25,6 +25,7 @@ from PIL import Image
 
 from chromagan.images import ImageError, find_images, read_image
 from study.records import REAL, Kind, Stimulus
+from study.settings import StudyError
 from study.stimuli.manipulations import MANIPULATIONS
 from study.stimuli.stimulus_set import write_manifest
 
@@ -36,7 +37,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
 _EXTENSIONS = {"png": ".png", "jpeg": ".jpg"}
 
 
-class BuildError(ValueError):
+class BuildError(StudyError):
     """The set cannot be built as asked; the text names the folder, file or flag."""
 
 

@@ -19,12 +19,13 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from study.records import DATA, REAL, Kind, Stimulus
+from study.settings import StudyError
 
 _IMPOSSIBLE = 1e9
 ATTENTION = "attention"
 
 
-class DesignError(ValueError):
+class DesignError(StudyError):
     """The stimulus set cannot fill the planned trials."""
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from study.records import KINDS, Stimulus
+from study.settings import StudyError
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -30,7 +31,7 @@ _PAD_LEAST = 16
 _JPEG_COMMENT = 65_533
 
 
-class StimulusError(ValueError):
+class StimulusError(StudyError):
     """A stimulus set that cannot be used; the text names the folder or file."""
 
 
@@ -150,8 +151,6 @@ def load_stimuli(folder: Path) -> StimulusSet:
         stimuli = tuple(_stimulus(entry) for entry in content["stimuli"])
         settings = dict(content["settings"])
     except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, StimulusError):
-            raise
         raise StimulusError(f"{path}: is not a stimulus manifest ({error!r})") from error
     twice = [name for name, n in Counter(e.stimulus for e in stimuli).items() if n > 1]
     if twice:

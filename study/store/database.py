@@ -28,6 +28,7 @@ from sqlalchemy.exc import (
 )
 
 from study.records import ParticipantRecord, Stimulus, StudyRecords, VoteRecord, described
+from study.settings import StudyError
 from study.store import tables
 
 T = TypeVar("T")
@@ -37,8 +38,13 @@ _POSTGRES_SCHEMA_LOCK = 726_130_001
 _POSTGRES_LANES = 8
 
 
-class StorageError(RuntimeError):
+class StorageError(StudyError):
     """The database cannot be used as asked; the text says what to do."""
+
+
+def reason_of(error: Exception) -> str:
+    """One line: what the database said, not how it was asked."""
+    return (str(getattr(error, "orig", None) or error).strip() or repr(error)).splitlines()[0]
 
 
 class RefusedStepError(Exception):
@@ -106,8 +112,9 @@ class Database:
                 tables.metadata.create_all(connection)
                 tables.add_missing_columns(connection)
         except SQLAlchemyError as error:
-            reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-            raise StorageError(f"cannot open the database {self.display}: {reason}") from error
+            raise StorageError(
+                f"cannot open the database {self.display}: {reason_of(error)}"
+            ) from error
 
     def require(self) -> None:
         """Open what there is, instead of making a new, empty SQLite file.
@@ -277,8 +284,9 @@ def load_records(database_url: str, *, config_hash: str | None = None) -> StudyR
         with database.read() as connection:
             return _load(connection, config_hash)
     except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise StorageError(f"cannot read a study from {database.display}: {reason}") from error
+        raise StorageError(
+            f"cannot read a study from {database.display}: {reason_of(error)}"
+        ) from error
     finally:
         database.close()
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select, update
 from sqlalchemy.exc import IntegrityError
 
-from study.settings import StudyConfig, hash_study
+from study.settings import StudyConfig, StudyError, hash_study
 from study.stimuli.stimulus_set import StimulusSet
 from study.store import tables
 from study.store.database import Database, StorageError, current_study
@@ -20,7 +20,7 @@ from study.store.queries import votes_per_method
 people, votes = tables.participants, tables.votes
 
 
-class ChangedStudyError(RuntimeError):
+class ChangedStudyError(StudyError):
     """The database runs another configuration or stimulus set than the one given."""
 
 

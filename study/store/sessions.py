@@ -68,6 +68,18 @@ def _together(
     return submitted
 
 
+def _soon(
+    step: Callable[Concatenate[Sessions, Connection, P], T],
+) -> Callable[Concatenate[Sessions, P], Future[T]]:
+    """The same without waiting."""
+
+    @functools.wraps(step)
+    def submitted(self: Sessions, /, *args: P.args, **options: P.kwargs) -> Future[T]:
+        return self.database.submit(lambda connection: step(self, connection, *args, **options))
+
+    return submitted
+
+
 class Sessions:
     """Participants of one version of a study in one database."""
 
@@ -116,11 +128,8 @@ class Sessions:
 
     def find_recruit(self, external_hash: str) -> str | None:
         """The participant that a recruiter's hashed id already has here."""
-        query = select(people.c.participant).where(
-            people.c.config_hash == self.config_hash, people.c.external_hash == external_hash
-        )
         with self.database.read() as connection:
-            return connection.execute(query).scalar_one_or_none()
+            return self._recruit(connection, external_hash)
 
     def admission(self) -> str | None:
         """Why nobody new is accepted now ("closed", "full"), or None."""
@@ -156,7 +165,7 @@ class Sessions:
         refused = admission(connection, self.config, self.config_hash, now)
         if refused is not None:
             raise Refusal(refused)
-        if external_hash is not None and self._is_taken(connection, external_hash):
+        if external_hash is not None and self._recruit(connection, external_hash) is not None:
             raise Refusal("taken")
         row = {
             "participant": participant,
@@ -185,14 +194,12 @@ class Sessions:
             Refusal: "step" when the plates are not open.
         """
         plates = self.config.plates
-        failed = plates.screen_out and correct < plates.needed
         self._require_stage(connection, participant, "plates")
-        values: dict[str, Any] = {"plates_shown": plates.count, "plates_correct": correct}
-        if failed:
-            values |= {"stage": "screened", "outcome": "screened-out"}
-        else:
-            values |= {"stage": "instructions"}
-        self._update(connection, participant, **values)
+        result = {"stage": "instructions"}
+        if plates.screen_out and correct < plates.needed:
+            result = {"stage": "screened", "outcome": "screened-out"}
+        seen = {"plates_shown": plates.count, "plates_correct": correct}
+        self._update(connection, participant, **seen, **result)
 
     @_together
     def start_trials(self, connection: Connection, participant: str) -> None:
@@ -216,27 +223,31 @@ class Sessions:
             self.log.append(participant, [{"event": "plan", "rows": planned}])
         self._update(connection, participant, stage="trials")
 
-    def open_trial(self, participant: str) -> OpenTrial | None:
+    @_soon
+    def open_trial_soon(self, connection: Connection, participant: str) -> OpenTrial | None:
         """The trial to answer now, opened if it was not; None after the last.
 
         Raises:
             Refusal: "step" when trials are not open to this participant.
         """
+        lock_participant(connection, participant)
+        found = progress(connection, self.config_hash, participant)
+        if found is None or found[0] not in _VOTING:
+            raise Refusal("step")
+        return self._open(connection, participant, *found)
+
+    def open_trial(self, participant: str) -> OpenTrial | None:
+        """`open_trial_soon`, waited for."""
         return self.open_trial_soon(participant).result()
 
-    def open_trial_soon(self, participant: str) -> Future[OpenTrial | None]:
-        """The same, without waiting."""
-
-        def step(connection: Connection) -> OpenTrial | None:
-            lock_participant(connection, participant)
-            found = progress(connection, self.config_hash, participant)
-            if found is None or found[0] not in _VOTING:
-                raise Refusal("step")
-            return self._open(connection, participant, *found)
-
-        return self.database.submit(step)
-
     def vote(self, participant: str, ballot: Ballot) -> tuple[bool | None, OpenTrial | None]:
+        """`vote_soon`, waited for."""
+        return self.vote_soon(participant, ballot).result()
+
+    @_soon
+    def vote_soon(
+        self, connection: Connection, participant: str, ballot: Ballot
+    ) -> tuple[bool | None, OpenTrial | None]:
         """Store an answer once and open the next trial.
 
         The same ballot again is acknowledged again and changes nothing.
@@ -248,26 +259,13 @@ class Sessions:
             Refusal: "step" (no trials now), "trial" (another trial is open, or it has been
                 answered already), "ballot" (the ballot's id was used for something else).
         """
-        return self.vote_soon(participant, ballot).result()
-
-    def vote_soon(
-        self, participant: str, ballot: Ballot
-    ) -> Future[tuple[bool | None, OpenTrial | None]]:
-        """The same, without waiting."""
-        return self.database.submit(lambda connection: self._vote(connection, participant, ballot))
-
-    def _vote(
-        self, connection: Connection, participant: str, ballot: Ballot
-    ) -> tuple[bool | None, OpenTrial | None]:
         lock_participant(connection, participant)
         state = ballot_state(connection, self.config_hash, participant, ballot)
         if state is None or state.stage not in _VOTING:
             raise Refusal("step")
+        known = (state.known_participant, state.known_trial)
         is_new = state.known_trial is None
-        if not is_new and (state.known_participant, state.known_trial) != (
-            participant,
-            ballot.trial,
-        ):
+        if not is_new and known != (participant, ballot.trial):
             raise Refusal("ballot")
         # pairs: the page says left or right, what is stored says which of the two methods
         answer = ballot.answer == (state.method_on_left is not False)
@@ -327,9 +325,9 @@ class Sessions:
         )
         return connection.execute(query.with_for_update() if lock else query).one_or_none()
 
-    def _require_stage(self, connection: Connection, participant: str, *stages: str) -> Any:
+    def _require_stage(self, connection: Connection, participant: str, stage: str) -> Any:
         row = self._row(connection, participant, lock=True)
-        if row is None or row.stage not in stages:
+        if row is None or row.stage != stage:
             raise Refusal("step")
         return row
 
@@ -339,11 +337,11 @@ class Sessions:
         )
         return bool(connection.execute(query).scalar_one())
 
-    def _is_taken(self, connection: Connection, external_hash: str) -> bool:
+    def _recruit(self, connection: Connection, external_hash: str) -> str | None:
         query = select(people.c.participant).where(
             people.c.config_hash == self.config_hash, people.c.external_hash == external_hash
         )
-        return connection.execute(query).first() is not None
+        return connection.execute(query).scalar_one_or_none()
 
     def _update(self, connection: Connection, participant: str, **values: Any) -> None:
         connection.execute(

@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from chromagan.files import complete_file
+from study.settings import StudyError
 
 Event = Mapping[str, Any]
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-class VoteLogError(RuntimeError):
+class VoteLogError(StudyError):
     """The log cannot be written or read; nothing was acknowledged."""
 
 

@@ -14,6 +14,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from study.store.database import reason_of
 from study.store.vote_log import VoteLogError
 from study.web.admin import admin_routes
 from study.web.guard import Guard
@@ -37,8 +38,7 @@ def make_app(survey: Survey) -> Starlette:
         survey.close()
 
     def not_saved(request: Request, error: Exception) -> Response:
-        detail = str(getattr(error, "orig", None) or error).splitlines()
-        print(f"study: not saved: {detail[0] if detail else error!r}", file=sys.stderr)
+        print(f"study: not saved: {reason_of(error)}", file=sys.stderr)
         headers = {"retry-after": "1"}
         if request.url.path.startswith("/api/"):
             return JSONResponse({"error": "not-saved"}, 503, headers)

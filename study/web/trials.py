@@ -19,28 +19,6 @@ from study.web.tokens import TokenError
 from study.web.visitor import Visit, page_route
 
 _UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
-PAGE_TEXTS = (
-    "loading",
-    "saving_failed",
-    "loading_failed",
-    "saved_again",
-    "feedback_right",
-    "feedback_wrong",
-    "feedback_real",
-    "feedback_fake",
-    "break_text",
-    "progress",
-    "practice_progress",
-    "picture_alt",
-    "practice_alt",
-    "left_alt",
-    "right_alt",
-    "finished",
-    "stopped",
-    "break_heading",
-    "practice_done_heading",
-    "practice_done_text",
-)
 ANSWERS = {"single": ("realistic", "not-realistic"), "pairs": ("left", "right")}
 """What the page sends; the first is True."""
 
@@ -71,7 +49,7 @@ def trial_routes(survey: Survey) -> list[Route]:
     first, second = ANSWERS[config.task]
 
     def page(visit: Visit) -> Response:
-        person, phrases = visit.person, visit.phrases
+        person = visit.person
         if person is None or person.stage != "trials":
             return visit.redirect(visit.here)
         labels = [(first, "answer_real"), (second, "answer_fake")]
@@ -86,7 +64,6 @@ def trial_routes(survey: Survey) -> list[Route]:
                 "blank-ms": config.blank_ms,
                 "feedback": int(config.practice.feedback),
             },
-            texts={name.replace("_", "-"): phrases(name) for name in PAGE_TEXTS},
         )
 
     async def current(request: Request) -> JSONResponse:
