@@ -86,13 +86,18 @@ def _runs(process: int) -> bool:
     return True
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically (UTF-8)."""
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically."""
 
     def write(file: Path) -> None:
-        file.write_text(text, encoding="utf-8")
+        file.write_bytes(content)
 
     write_atomically(path, write)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically (UTF-8)."""
+    write_bytes(path, text.encode())
 
 
 def sha256_of(path: Path) -> str:
@@ -112,34 +117,20 @@ def cache_folder() -> Path:
         return Path(os.devnull) / "chromagan"
 
 
-def keep(name: str, content: bytes) -> None:
-    """Store `content` under `name` if the folder can be written."""
-
-    def write(file: Path) -> None:
-        file.write_bytes(content)
-
-    with contextlib.suppress(OSError):
-        write_atomically(cache_folder() / name, write)
-
-
-def kept(name: str) -> bytes | None:
-    """What was stored under `name`, or None."""
-    try:
-        return (cache_folder() / name).read_bytes()
-    except OSError:
-        return None
-
-
 def kept_table(name: str) -> dict[str, Any]:
-    """A stored JSON object; empty where there is none or it is damaged."""
+    """A JSON object in the cache folder; empty where there is none or it is damaged."""
     try:
-        table = json.loads(kept(name) or b"{}")
-    except ValueError:
+        table = json.loads((cache_folder() / name).read_bytes())
+    except (OSError, ValueError):
         return {}
     return table if isinstance(table, dict) else {}
 
 
 def keep_in_table(name: str, key: str, value: Any) -> None:
-    """Set one entry of a stored JSON object; the last of two writers wins, neither breaks it."""
-    table = kept_table(name) | {key: value}
-    keep(name, json.dumps(table, indent=1, sort_keys=True).encode())
+    """Set an entry of such an object if the folder can be written.
+
+    The last of two writers wins, neither breaks it.
+    """
+    text = json.dumps(kept_table(name) | {key: value}, indent=1, sort_keys=True)
+    with contextlib.suppress(OSError):
+        write_text(cache_folder() / name, text)

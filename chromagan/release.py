@@ -11,14 +11,15 @@ import json
 import platform
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import ModelCard, ModelCardData
 
-from chromagan import __version__
-from chromagan.checkpoint.card import model_card
-from chromagan.checkpoint.description import CheckpointError, read_release
+from chromagan import __version__, checkpoint
+from chromagan.checkpoint.description import CheckpointError, Release, read_release
 from chromagan.checkpoint.graph import GraphError
 from chromagan.checkpoint.release_file import describe_release, load_state, save_release
 from chromagan.checkpoint.source import FILE_NAME
@@ -26,6 +27,10 @@ from chromagan.config import ConfigError, ModelConfig
 from chromagan.files import write_text
 from chromagan.model import build_generator
 
+NETWORKS = {
+    "vgg16": "the paper's network (VGG-16 trunk to conv4_3, 224 x 224 input)",
+    "lite": "ChromaGAN-lite (EfficientNet-Lite2 trunk, lateral connections, any size)",
+}
 PATHS = ("data", "validation", "init", "trunk_weights")
 RUN_FACTS = ("photos", "unreadable", "changes")
 """What the state says beside its settings; `changes` are settings that were changed on the way."""
@@ -105,6 +110,35 @@ def export(
     return path
 
 
+def model_card(release: Release, *, notes: str = "", licence: str | None = None) -> str:
+    """Markdown with front matter for a model hub, of what the release itself knows.
+
+    `notes` adds what it cannot know: metrics measured after training, where photographs are from.
+    """
+    about = ModelCardData(
+        license=licence,
+        library_name="chromagan",
+        pipeline_tag="image-to-image",
+        tags=["image-colorization"],
+    )
+    card = ModelCard.from_template(
+        about,
+        template_path=str(Path(checkpoint.__file__).with_name("model_card.md.jinja")),
+        release=release,
+        record=release.record,
+        training=release.record["training"],
+        settings=asdict(release.config),
+        networks=NETWORKS,
+        notes=notes.strip(),
+        megabytes=_megabytes,
+    )
+    return f"{card.content}\n"
+
+
+def _megabytes(path: Path) -> str:
+    return f"{path.stat().st_size / 1e6:.1f} MB"
+
+
 def release_in(path: Path) -> Path | None:
     """The release file that `path` is or holds; None for a training run."""
     inside = path / FILE_NAME if path.is_dir() else path
@@ -173,7 +207,7 @@ def main(argv: list[str] | None = None) -> int:
     except (CheckpointError, ConfigError, GraphError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    print(f"{path}: {_megabytes(path)}")
     return 0
 
 

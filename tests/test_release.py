@@ -11,11 +11,10 @@ import pytest
 from seeded_network import seeded_generator
 
 from chromagan import load_colorizer
-from chromagan.checkpoint.card import model_card
 from chromagan.checkpoint.description import read_release
 from chromagan.checkpoint.release_file import save_release
 from chromagan.files import sha256_of
-from chromagan.release import main
+from chromagan.release import main, model_card
 
 RECORD = {
     "variant": "no-gan",

@@ -26,7 +26,7 @@ from chromagan.checkpoint.description import (
 )
 from chromagan.checkpoint.graph import export_graph
 from chromagan.config import for_release
-from chromagan.files import sha256_of, write_atomically, write_text
+from chromagan.files import sha256_of, write_atomically, write_bytes, write_text
 from chromagan.model.folding import fold_linear
 from chromagan.model.generator import Generator, build_generator
 
@@ -98,12 +98,8 @@ def describe_release(path: Path, **changes: str | float | None) -> None:
 
 
 def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    content = save(tensors, metadata)  # `save_file` would leave a file for its owner's eyes alone
-
-    def write(file: Path) -> None:
-        file.write_bytes(content)
-
-    write_atomically(path, write)
+    # `save_file` would leave a file for its owner's eyes alone
+    write_bytes(path, save(tensors, metadata))
 
 
 def attach_graph(path: Path) -> Path:
