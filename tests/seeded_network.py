@@ -8,7 +8,7 @@ import torch
 
 from chromagan.config import ModelConfig
 from chromagan.inference.colorizer import ChromaGANColorizer
-from chromagan.inference.engines.torch_engine import TorchEngine
+from chromagan.inference.engines.engine import TorchEngine
 from chromagan.model import Generator, build_generator
 
 

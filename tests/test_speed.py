@@ -16,7 +16,7 @@ from torch import nn
 
 from chromagan.config import ModelConfig
 from chromagan.images import read_image
-from chromagan.inference.engines.torch_engine import TorchEngine
+from chromagan.inference.engines.engine import TorchEngine
 from chromagan.model import build_generator
 from chromagan.model.device import count_flops
 from eval.baselines import PUBLISHED

@@ -19,8 +19,7 @@ from chromagan.checkpoint.source import available_checkpoints, find_checkpoint
 from chromagan.config import ARCHITECTURES, ModelConfig, for_release
 from chromagan.inference.colorizer import ChromaGANColorizer
 from chromagan.inference.engines import registry
-from chromagan.inference.engines.engine import Answer, Engine
-from chromagan.inference.engines.torch_engine import TorchEngine
+from chromagan.inference.engines.engine import Answer, Engine, TorchEngine
 from chromagan.model import Generator, build_generator
 from eval.baselines import PUBLISHED, load_method
 from eval.baselines.weight_files import seeded

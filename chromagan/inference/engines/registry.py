@@ -17,11 +17,18 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from chromagan.checkpoint.description import Release
-from chromagan.inference.engines.engine import Engine, EngineError
+from chromagan.inference.engines.engine import (
+    Engine,
+    EngineError,
+    OnnxRuntimeEngine,
+    OpenVinoEngine,
+    TorchEngine,
+    onnxruntime_has_cuda,
+    openvino_has,
+)
 
 ENGINES = ("onnxruntime", "openvino", "torch")
 PRECISIONS = ("fp32", "bf16", "fp16")
-_HOW_TO_INSTALL = {"onnxruntime": "onnxruntime", "openvino": "openvino", "torch": "torch"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,7 @@ class EngineSpec:
 def installed(name: str) -> bool:
     """Whether an engine's package is there (nothing is imported)."""
     try:
-        return find_spec(_HOW_TO_INSTALL[name]) is not None
+        return find_spec(name) is not None
     except (ImportError, ValueError):  # something keeps it from being imported
         return False
 
@@ -65,8 +72,9 @@ def missing_reason(spec: EngineSpec, release: Release, device: str = "cpu") -> s
     spec.check_names()
     if not installed(spec.name):
         needs = f"{release.name} has no ONNX graph and " if release.graph is None else ""
-        package = _HOW_TO_INSTALL[spec.name]
-        return f"{needs}needs the engine {spec.name}, which is not installed: pip install {package}"
+        return (
+            f"{needs}needs the engine {spec.name}, which is not installed: pip install {spec.name}"
+        )
     if spec.name != "torch" and release.graph is None:
         return (
             f"engine {spec.name} runs ONNX graphs, and {release.name} has none: "
@@ -87,8 +95,6 @@ def _missing_on_accelerator(spec: EngineSpec, device: str) -> str | None:
     if spec.name == "onnxruntime":
         if spec.precision != "fp32":
             return f"engine onnxruntime runs fp32 only on {device}"
-        from chromagan.inference.engines.onnx_engines import onnxruntime_has_cuda
-
         if not device.startswith("cuda") or not onnxruntime_has_cuda():
             return f"the installed onnxruntime cannot use {device}: pip install onnxruntime-gpu"
     return None
@@ -96,8 +102,6 @@ def _missing_on_accelerator(spec: EngineSpec, device: str) -> str | None:
 
 def _has_bf16(name: str) -> bool:
     if name == "openvino":
-        from chromagan.inference.engines.onnx_engines import openvino_has
-
         return openvino_has("BF16")
     if name == "onnxruntime":
         return False  # its CPU kernels are fp32
@@ -122,11 +126,8 @@ def build_engine(
         raise EngineError(reason)
     if name == "torch":
         from chromagan.checkpoint.release_file import load_release
-        from chromagan.inference.engines.torch_engine import TorchEngine
 
         return TorchEngine(load_release(release.path)[0], device=device, precision=precision)
-    from chromagan.inference.engines.onnx_engines import OnnxRuntimeEngine, OpenVinoEngine
-
     assert release.graph is not None
     if name == "openvino":
         return OpenVinoEngine(release.graph, precision, threads=usable_cpus())
