@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from chromagan.model.generator import Generator, build_generator
-from chromagan.model.vgg import VggGlobalBranch
+from chromagan.model.vgg import GlobalBranch
 
 
 def fold_linear(generator: Generator) -> Generator:
@@ -20,7 +20,7 @@ def fold_linear(generator: Generator) -> Generator:
         return copy.deepcopy(generator)
     folded = build_generator(replace(generator.config, folded=True))
     branch = generator.global_branch
-    assert isinstance(branch, VggGlobalBranch)
+    assert isinstance(branch, GlobalBranch)
     state = {
         name: tensor
         for name, tensor in generator.state_dict().items()

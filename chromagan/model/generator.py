@@ -31,25 +31,16 @@ class Generator(nn.Module):
 
     stride = 32
 
-    def __init__(
-        self,
-        config: ModelConfig,
-        *,
-        trunk: nn.Module,
-        global_branch: nn.Module,
-        class_head: nn.Module | None,
-        mid_level: nn.Module,
-        fusion: nn.Module,
-        decoder: nn.Module,
-    ) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        parts = vgg if config.architecture == "vgg16" else lite
         self.config = config
-        self.trunk = trunk
-        self.global_branch = global_branch
-        self.class_head = class_head
-        self.mid_level = mid_level
-        self.fusion = fusion
-        self.decoder = decoder
+        self.trunk: nn.Module = parts.Trunk(config)
+        self.global_branch: nn.Module = parts.GlobalBranch(config)
+        self.class_head = parts.ClassHead(config) if config.class_head else None
+        self.mid_level: nn.Module = parts.MidLevel(config)
+        self.fusion: nn.Module = parts.Fusion(config)
+        self.decoder: nn.Module = parts.Decoder(config)
 
     def forward(
         self, l_B1HW: Tensor, *, classes: bool = True, features: list[Tensor] | None = None
@@ -75,25 +66,7 @@ class Generator(nn.Module):
 
 def build_generator(config: ModelConfig) -> Generator:
     """A generator with fresh random weights; call `torch.manual_seed` first to reproduce it."""
-    if config.architecture == "vgg16":
-        return Generator(
-            config,
-            trunk=vgg.VggTrunk(config),
-            global_branch=vgg.VggGlobalBranch(config),
-            class_head=vgg.VggClassHead(config) if config.class_head else None,
-            mid_level=vgg.VggMidLevel(config),
-            fusion=vgg.VggFusion(config),
-            decoder=vgg.VggDecoder(config),
-        )
-    return Generator(
-        config,
-        trunk=lite.LiteTrunk(config),
-        global_branch=lite.LiteGlobalBranch(config),
-        class_head=lite.LiteClassHead(config) if config.class_head else None,
-        mid_level=lite.LiteMidLevel(config),
-        fusion=lite.LiteFusion(config),
-        decoder=lite.LiteDecoder(config),
-    )
+    return Generator(config)
 
 
 def enlarge_ab(ab_B2hw: Tensor, size: tuple[int, int], config: ModelConfig) -> Tensor:

@@ -77,7 +77,7 @@ class InvertedResidual(nn.Module):
         return x + y if self.residual else y
 
 
-class LiteTrunk(nn.Module):
+class Trunk(nn.Module):
     """Luminance code `(B, 1, H, W)` -> maps at strides 2, 4, 8, 16, 32 and the 1280-channel top."""
 
     def __init__(self, config: ModelConfig) -> None:
@@ -138,7 +138,7 @@ class LiteTrunk(nn.Module):
         return [self.stem, *self.stages[:stages]] if stages else []
 
 
-class LiteGlobalBranch(nn.Module):
+class GlobalBranch(nn.Module):
     """Mean of the top map -> global vector (as wide as the mid-level path)."""
 
     def __init__(self, config: ModelConfig) -> None:
@@ -150,7 +150,7 @@ class LiteGlobalBranch(nn.Module):
         return self.linear(pooled), pooled
 
 
-class LiteClassHead(nn.Module):
+class ClassHead(nn.Module):
     """The classifier's own last layer: pooled top features -> 1000 logits."""
 
     def __init__(self, config: ModelConfig) -> None:
@@ -174,7 +174,7 @@ def _enlarge(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
-class LiteMidLevel(nn.Module):
+class MidLevel(nn.Module):
     """The path at stride 8, enriched from strides 16 and 32 through lateral connections."""
 
     def __init__(self, config: ModelConfig) -> None:
@@ -194,7 +194,7 @@ class LiteMidLevel(nn.Module):
         return mid
 
 
-class LiteFusion(nn.Module):
+class Fusion(nn.Module):
     """Concatenate the global vector at every position, then a 1x1 convolution."""
 
     def __init__(self, config: ModelConfig) -> None:
@@ -206,7 +206,7 @@ class LiteFusion(nn.Module):
         return fused
 
 
-class LiteDecoder(nn.Module):
+class Decoder(nn.Module):
     """Two x2 enlargements with skips from strides 4 and 2; ab code in [0, 1] at half size.
 
     The shallow maps keep colour edges where the photograph has edges.

@@ -43,7 +43,7 @@ class GreyInput(nn.Module):
         return (l_B1HW - self.mean) / self.std
 
 
-class VggTrunk(nn.Module):
+class Trunk(nn.Module):
     """VGG-16 conv1_1 … conv4_3: luminance code -> one map at stride 8 (512 channels).
 
     `features` carries torchvision's indices, so torchvision's VGG-16 state dict fits by name.
@@ -86,7 +86,7 @@ class VggTrunk(nn.Module):
         return [self.features[: ends[stages - 1]]] if stages else []
 
 
-class VggGlobalBranch(nn.Module):
+class GlobalBranch(nn.Module):
     """Four strided convolutions, then linear maps 25088 -> 1024 -> 512 -> 256.
 
     The paper names no activation between the linear maps and the official code has none, so a
@@ -128,7 +128,7 @@ class VggGlobalBranch(nn.Module):
         return folded
 
 
-class VggClassHead(nn.Module):
+class ClassHead(nn.Module):
     """The grey branch: 25088 -> 4096 -> 4096 -> 1000 logits; no activation, as in the release."""
 
     def __init__(self, config: ModelConfig) -> None:
@@ -144,7 +144,7 @@ class VggClassHead(nn.Module):
         return logits
 
 
-class VggMidLevel(nn.Module):
+class MidLevel(nn.Module):
     """The purple branch: two Conv-BN-ReLU modules on the trunk's map."""
 
     def __init__(self, config: ModelConfig) -> None:
@@ -159,7 +159,7 @@ class VggMidLevel(nn.Module):
         return mid
 
 
-class VggFusion(nn.Module):
+class Fusion(nn.Module):
     """Concatenate the global vector at every position, then a 1x1 convolution."""
 
     def __init__(self, config: ModelConfig) -> None:
@@ -171,7 +171,7 @@ class VggFusion(nn.Module):
         return fused
 
 
-class VggDecoder(nn.Module):
+class Decoder(nn.Module):
     """Six convolutions with two x2 enlargements; ab code in [0, 1] at half the input's size."""
 
     def __init__(self, config: ModelConfig) -> None:

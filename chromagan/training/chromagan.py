@@ -13,16 +13,14 @@ from torch import Tensor, nn
 
 from chromagan.checkpoint.release_file import CheckpointError, load_release, load_state
 from chromagan.config import Preset, TrainConfig, preset_settings
-from chromagan.model import Critic, Generator, build_generator, enlarge_ab
+from chromagan.model import Critic, Generator, build_generator, enlarge_ab, lite, vgg
 from chromagan.model.device import cpu_multiplies_bf16
-from chromagan.model.lite import LiteTrunk
 from chromagan.model.pretrained import (
     load_efficientnet,
     load_teacher,
     load_torchvision_vgg_trunk,
     load_vgg_trunk,
 )
-from chromagan.model.vgg import VggTrunk
 from chromagan.training.batches import Batch
 from chromagan.training.feature_cache import FeatureCache, pack, unpack, weights_digest
 from chromagan.training.losses import (
@@ -81,9 +79,9 @@ class ChromaGAN(Objective):
         self.caches = self._open_caches() if config.cache_views else {}
 
     @property
-    def trunk(self) -> LiteTrunk | VggTrunk:
+    def trunk(self) -> lite.Trunk | vgg.Trunk:
         trunk = self.network.trunk
-        assert isinstance(trunk, LiteTrunk | VggTrunk)
+        assert isinstance(trunk, lite.Trunk | vgg.Trunk)
         return trunk
 
     def _frozen_parts(self) -> list[nn.Module]:
