@@ -23,7 +23,7 @@ from study.analysis.evaluation import analyse
 from study.analysis.plan import Plan, plan_from_config, read_contrasts
 from study.analysis.results import Analysis, Results
 from study.analysis.votes import StudyData, VotesError, add_source_arguments, read_source
-from study.reporting.page import render, report_context, versions
+from study.reporting.page import report_context, versions
 from study.reporting.paper import in_latex, latex_table
 from study.reporting.presentation import (
     contrasts_table,
@@ -32,7 +32,7 @@ from study.reporting.presentation import (
     rates_table,
     versus_real_table,
 )
-from study.reporting.wording import headlines
+from study.reporting.wording import headlines, render
 from study.settings import StudyError, load_config
 
 

@@ -21,10 +21,9 @@ from study.analysis.votes import StudyData, checked_votes
 from study.rehearsal.simulation import Effects
 from study.report import main, write_report
 from study.reporting.gallery import Thumbnails, gallery
-from study.reporting.page import exit_answers, tidy_markdown, unbroken
-from study.reporting.paper import latex
+from study.reporting.page import exit_answers
 from study.reporting.presentation import interval, number, p_value, percent
-from study.reporting.wording import contrast_sentence
+from study.reporting.wording import contrast_sentence, latex, tidy_markdown, unbroken
 
 CHROMIUM = Path("/usr/bin/chromium")
 RATES = {"real": 0.87, "full": 0.77, "no-class": 0.71, "no-gan": 0.61}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -28,17 +27,10 @@ from study.reporting.plots import (
 )
 from study.reporting.presentation import (
     english,
-    interval,
     joined_notes,
-    milliseconds,
-    number,
-    p_value,
-    percent,
-    shown_name,
 )
-from study.reporting.wording import headlines, p_equals, sample_statement
+from study.reporting.wording import headlines, sample_statement
 
-TEMPLATES = Path(__file__).parent / "templates"
 _SECTIONS = (
     ("pairs", "Strengths"),
     ("methods", "Shares"),
@@ -53,7 +45,6 @@ _SECTIONS = (
     ("how", "How it is computed"),
     ("configuration", "Configuration"),
 )
-_MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]<>#|~"})
 
 
 def report_context(
@@ -117,53 +108,6 @@ def _absent(main: Results) -> set[str]:
     if main.pairs and not main.methods:
         absent |= {"methods", "versus", "contrasts", "pictures", "quality", "sample"}
     return absent if main.factors else absent | {"factors"}
-
-
-def render(template: str, context: Mapping[str, Any]) -> str:
-    """A template with its context; HTML is escaped, Markdown through its `md` filter."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=template.endswith(".html.j2"),
-        undefined=StrictUndefined,
-        trim_blocks=template.endswith(".md.j2"),
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {
-        "interval": interval,
-        "md": lambda text: " ".join(str(text).split()).translate(_MARKDOWN),
-        "milliseconds": milliseconds,
-        "number": number,
-        "p_equals": p_equals,
-        "p_value": p_value,
-        "percent": percent,
-        "shown_name": shown_name,
-        "unbroken": unbroken,
-    }
-    text = environment.get_template(template).render(context)
-    return tidy_markdown(text) if template.endswith(".md.j2") else text
-
-
-def unbroken(text: str) -> str:
-    """The text with no-break spaces inside figures: “87.8 %”, “p = 0.01”, “[1.0, 2.0]”."""
-    return re.sub(r"(?<=\d) (?=%)|(?<=[p=<]) (?=[=<\d])|(?<=\d,) (?=[\d−])", "\u00a0", text)
-
-
-def tidy_markdown(text: str) -> str:
-    """Blank lines around headings and after tables and lists, never two together."""
-    lines: list[str] = []
-    for line in (raw.rstrip() for raw in text.splitlines()):
-        before = lines[-1] if lines else ""
-        kinds = [
-            entry[:1] if entry[:1] in {"#", "|"} or entry[:2] == "- " else ""
-            for entry in (before, line)
-        ]
-        if before and line and (kinds[0] != kinds[1] or kinds[1] == "#"):
-            lines.append("")
-        if line or before:
-            lines.append(line)
-    return "\n".join(lines).rstrip() + "\n"
 
 
 def period(votes: pd.DataFrame) -> str:

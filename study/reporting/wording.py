@@ -1,12 +1,25 @@
-"""The report's sentences, each made from figures that stand beside it."""
+"""The report's sentences, each made from figures that stand beside it, and its templates."""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from study.analysis.contrasts import Comparison
 from study.analysis.pairs import PairResults
 from study.analysis.results import Analysis, detectable_difference
 from study.records import REAL
-from study.reporting.presentation import interval, number, p_value, percent, shown_name
+from study.reporting.presentation import (
+    MISSING,
+    interval,
+    milliseconds,
+    number,
+    p_value,
+    percent,
+    shown_name,
+)
 
 
 def headlines(analysis: Analysis) -> list[str]:
@@ -113,3 +126,69 @@ def sample_statement(analysis: Analysis) -> list[str]:
                 "will often miss, so “not established” is not “no difference”."
             )
     return said
+
+
+TEMPLATES = Path(__file__).parent / "templates"
+_MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]<>#|~"})
+
+
+def render(template: str, context: Mapping[str, Any]) -> str:
+    """A template with its context; HTML is escaped, Markdown by `md`, LaTeX by `latex`."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=template.endswith(".html.j2"),
+        undefined=StrictUndefined,
+        trim_blocks=not template.endswith(".html.j2"),
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "contrast_sentence": contrast_sentence,
+        "in_percent": lambda value: MISSING if value is None else f"{100 * value:.1f}",
+        "interval": interval,
+        "latex": latex,
+        "md": lambda text: " ".join(str(text).split()).translate(_MARKDOWN),
+        "milliseconds": milliseconds,
+        "number": number,
+        "p_equals": p_equals,
+        "p_value": p_value,
+        "percent": percent,
+        "shown_name": shown_name,
+        "unbroken": unbroken,
+    }
+    text = environment.get_template(template).render(context)
+    return tidy_markdown(text) if template.endswith(".md.j2") else text
+
+
+_LATEX = str.maketrans(
+    {mark: f"\\{mark}" for mark in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"−": "$-$"}
+)
+
+
+def latex(text: str) -> str:
+    """Text on one line with LaTeX's special characters escaped."""
+    return " ".join(text.split()).translate(_LATEX)
+
+
+def unbroken(text: str) -> str:
+    """The text with no-break spaces inside figures: “87.8 %”, “p = 0.01”, “[1.0, 2.0]”."""
+    return re.sub(r"(?<=\d) (?=%)|(?<=[p=<]) (?=[=<\d])|(?<=\d,) (?=[\d−])", "\u00a0", text)
+
+
+def tidy_markdown(text: str) -> str:
+    """Blank lines around headings and after tables and lists, never two together."""
+    lines: list[str] = []
+    for line in (raw.rstrip() for raw in text.splitlines()):
+        before = lines[-1] if lines else ""
+        kinds = [
+            entry[:1] if entry[:1] in {"#", "|"} or entry[:2] == "- " else ""
+            for entry in (before, line)
+        ]
+        if before and line and (kinds[0] != kinds[1] or kinds[1] == "#"):
+            lines.append("")
+        if line or before:
+            lines.append(line)
+    return "\n".join(lines).rstrip() + "\n"
