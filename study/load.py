@@ -23,7 +23,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -224,7 +224,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m study.load", description=__doc__)
     parser.add_argument("--participants", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=120.0)
-    parser.add_argument("--think", type=float, nargs=2, default=(1.0, 3.0), metavar=("MIN", "MAX"))
+    parser.add_argument(
+        "--think", type=float, nargs=2, default=(1.0, 3.0), metavar=("MIN", "MAX"), dest="think_s"
+    )
     parser.add_argument("--votes", type=int, help="end after so many votes instead of a time")
     parser.add_argument("--kills", type=int, default=0, help="SIGKILL the server this often")
     parser.add_argument("--database-url", help="default: a temporary SQLite file")
@@ -252,14 +254,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.url and (arguments.kills or not arguments.database_url):
         print("study.load: --url needs --database-url and no --kills", file=sys.stderr)
         return 2
-    options = LoadOptions(
-        participants=arguments.participants,
-        seconds=arguments.seconds,
-        think_s=(arguments.think[0], arguments.think[1]),
-        kills=arguments.kills,
-        votes=arguments.votes,
-        seed=arguments.seed,
-    )
+    options = LoadOptions(**{f.name: getattr(arguments, f.name) for f in fields(LoadOptions)})
     with tempfile.TemporaryDirectory(prefix="study-load-") as folder:
         database_url = arguments.database_url or f"sqlite:///{folder}/load.sqlite"
         server = None if arguments.url else _server(arguments, database_url)

@@ -238,15 +238,13 @@ def _show(table: pd.DataFrame, question: Question, runs: int) -> None:
         f"{100 * a:.1f} % against {100 * b:.1f} %, {question.conditions} conditions, "
         f"{question.images} scenes, level {question.alpha:.3g}, {runs} simulated studies each"
     )
-    print(
-        f"{'trials':>7}{'participants':>14}{'answers/method':>16}{'power':>16}{'new pictures':>14}"
-    )
-    for row in table.to_dict("records"):
-        power = f"{row['power']:.2f} ± {row['monte_carlo_error']:.2f}"
-        print(
-            f"{row['trials']:>7}{row['participants']:>14}{row['answers_per_method']:>16}"
-            f"{power:>16}{row['power_new_pictures']:>14.2f}"
-        )
+    shown = table.drop(columns="monte_carlo_error")
+    shown["power"] = [
+        f"{power:.2f} ± {error:.2f}"
+        for power, error in zip(table["power"], table["monte_carlo_error"], strict=True)
+    ]
+    shown.columns = [name.replace("_", " ") for name in shown.columns]
+    print(shown.to_string(index=False, float_format="{:.2f}".format))
 
 
 if __name__ == "__main__":

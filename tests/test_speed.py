@@ -28,7 +28,6 @@ from eval.speed.candidates import (
     all_candidates,
     as_candidate,
 )
-from eval.speed.floor import Floor, floors, peak_mb_of
 from eval.speed.measurement import (
     Plan,
     SpeedRecord,
@@ -37,8 +36,9 @@ from eval.speed.measurement import (
     colorize_photo,
     make_photo,
     measure,
+    peak_mb_of,
 )
-from eval.speed.report import markdown, plot
+from eval.speed.report import Floor, floors, markdown, plot
 
 ROOT = Path(__file__).resolve().parents[1]
 MINIATURE = ModelConfig("vgg16", divisor=16, image_size=64, classes=10)

@@ -9,8 +9,7 @@ from playwright.sync_api import Browser, Page, Route, sync_playwright
 from study_site import CHROMIUM, make_study, opened, served
 
 from study.store.database import StudyRecords, load_records
-from study.web.guard import RateLimiter
-from study.web.survey import Survey
+from study.web.survey import RateLimiter, Survey
 
 WAIT_MS = 120_000
 ENABLED = "#answers:not([hidden]) button[aria-disabled=false]"

@@ -17,8 +17,7 @@ from study.rehearsal.simulation import AnswerModel, Effects
 from study.stimuli.stimulus_set import load_stimuli
 from study.store.database import load_records
 from study.store.vote_log import HubVoteLog, VoteLogError, open_log
-from study.web.guard import RateLimiter
-from study.web.survey import DEMO_CONFIG, SurveyOptions, open_survey
+from study.web.survey import DEMO_CONFIG, RateLimiter, SurveyOptions, open_survey
 
 ROOT = Path(__file__).resolve().parents[1]
 

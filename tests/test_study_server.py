@@ -23,8 +23,7 @@ from study.rehearsal.participants import pixel_hash, recognise
 from study.rehearsal.robot import Diary, Reply, Robot, Shown, make_client, make_connector
 from study.store import database as storage
 from study.store.database import load_records
-from study.web.guard import RateLimiter
-from study.web.survey import Survey
+from study.web.survey import RateLimiter, Survey
 from study.web.tokens import LIFETIMES, TokenError, Tokens
 from study.web.visitor import accepted_languages
 

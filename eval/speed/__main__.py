@@ -16,9 +16,8 @@ if not __package__:  # `python eval/speed`: find the packages, not the modules b
 
 from chromagan.files import write_text
 from eval.speed.candidates import all_candidates
-from eval.speed.floor import floors
 from eval.speed.measurement import QUICK, Plan, add_memory, measure, memory_child
-from eval.speed.report import markdown, plot
+from eval.speed.report import floors, markdown, plot
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -12,6 +12,7 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+import torch
 from PIL import Image
 
 from chromagan.checkpoint.source import DEFAULT_CHECKPOINT
@@ -19,9 +20,9 @@ from chromagan.images import read_image, write_image
 from chromagan.inference.colorizer import ChromaGANColorizer
 from chromagan.inference.jobs import Job
 from chromagan.inference.pipeline import Settings, colorize_files
+from chromagan.model.device import peak_gib
 from chromagan.samples import sample_paths
 from eval.speed.candidates import Candidate, Pixels, timed
-from eval.speed.floor import peak_mb_of
 
 SIZES = (0.3, 2.0, 12.0, 24.0)
 BATCHES = (1, 16)
@@ -211,3 +212,20 @@ def memory_child(candidate: Candidate, wanted: Sequence[Sequence[object]]) -> in
                 answers.append((case, peak))
     print(json.dumps(answers))
     return 0
+
+
+def peak_mb_of(call: Callable[[], object]) -> float | None:
+    """Peak resident memory of this process in MB while `call` runs, where the system tells."""
+    try:
+        # Linux: "5" starts the high-water mark again
+        Path("/proc/self/clear_refs").write_text("5")
+        call()
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        call()
+        try:
+            return peak_gib(torch.device("cpu")) * 2**30 / 1e6
+        except ModuleNotFoundError:  # Windows
+            return None
+    line = next(x for x in status.splitlines() if x.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024 / 1e6

@@ -1,20 +1,55 @@
-"""The speed rows as a Markdown table and a bar chart, ratios first."""
+"""The speed rows as a Markdown table and a bar chart, ratios first, and the floor under them."""
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from chromagan.inference.engines.choice import cpu_name
 from chromagan.inference.engines.registry import usable_cpus
+from chromagan.model.device import count_flops, matmul_rate
 from eval.report.plots import new_figure
-from eval.speed.floor import Floor
+from eval.speed.candidates import Candidate
 from eval.speed.measurement import SpeedRecord
 
 _COLOURS = ("#1b9e77", "#7570b3", "#d95f02", "#8c8c8c", "#2b6cb0", "#a6761d", "#e7298a", "#66a61e")
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Floor:
+    """Arithmetic that a candidate cannot avoid, at the machine's own rate."""
+
+    gflop: float
+    rates: dict[str, float]
+    """Measured matrix products, GFLOP/s by precision."""
+
+    def seconds(self, precision: str) -> float | None:
+        rate = self.rates.get(precision)
+        return None if rate is None else self.gflop / rate
+
+
+def floors(candidates: Sequence[Candidate], device: str) -> dict[str, Floor]:
+    """By candidate name, for those whose arithmetic can be counted."""
+    precisions = sorted({c.precision for c in candidates} & _DTYPES.keys())
+    rates = {p: matmul_rate(torch.device(device), _DTYPES[p]) / 1e9 for p in precisions}
+    found: dict[str, Floor] = {}
+    for candidate in candidates:
+        if candidate.graph is not None and candidate.name not in found:
+            network, shape = candidate.graph
+            codes = torch.zeros(shape, device=next(network.parameters()).device)
+            found[candidate.name] = Floor(_forward_flops(network, codes) / 1e9, rates)
+    return found
+
+
+def _forward_flops(network: nn.Module, codes: torch.Tensor) -> int:
+    with torch.no_grad():
+        return count_flops(lambda: network(codes))
 
 
 def markdown(rows: Sequence[SpeedRecord], arithmetic: dict[str, Floor]) -> str:

@@ -153,9 +153,7 @@ def checked_votes(frame: pd.DataFrame, source: str) -> pd.DataFrame:
             votes[name] = votes[name].fillna("").astype(str)
             _refuse((votes[name] == "") & (assumed is NEEDED), name, "empty", source)
         elif entry.type is bool:
-            votes[name] = (_optional_booleans if entry.optional else _booleans)(
-                votes[name], name, source
-            )
+            votes[name] = _booleans(votes[name], name, source, optional=entry.optional)
         else:
             votes[name] = _numbers(votes[name], name, source)
     _refuse(~votes["kind"].isin(KINDS), "kind", f"none of {', '.join(KINDS)}", source)
@@ -181,21 +179,15 @@ def _numbers(values: pd.Series[Any], column: str, source: str) -> pd.Series[floa
     return numbers
 
 
-def _booleans(values: pd.Series[Any], column: str, source: str) -> pd.Series[bool]:
+def _booleans(
+    values: pd.Series[Any], column: str, source: str, *, optional: bool = False
+) -> pd.Series[Any]:
+    """True, False and, if optional, None where nothing stands."""
     text = values.astype(str).str.lower()
-    _refuse(~text.isin(_TRUE | _FALSE), column, "neither true nor false", source)
-    return text.isin(_TRUE)
-
-
-def _optional_booleans(values: pd.Series[Any], column: str, source: str) -> pd.Series[Any]:
-    text = values.astype(str).str.lower()
-    empty = values.isna() | text.isin({"", "none", "nan", "<na>"})
+    empty = (values.isna() | text.isin({"", "none", "nan", "<na>"})) & optional
     _refuse(~empty & ~text.isin(_TRUE | _FALSE), column, "neither true nor false", source)
-    return pd.Series(
-        [None if gap else value in _TRUE for gap, value in zip(empty, text, strict=True)],
-        index=values.index,
-        dtype=object,
-    )
+    true = text.isin(_TRUE)
+    return true.astype(object).mask(empty, None) if optional else true
 
 
 def read_source(arguments: argparse.Namespace) -> StudyData:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from study.store import tables
 from study.store.database import Database
-from study.store.vote_log import EventLog
+from study.store.vote_log import VoteLog
 
 people, trials, votes = tables.participants, tables.trials, tables.votes
 
@@ -19,7 +19,7 @@ def erase_participant(
     connection: Connection,
     participant: str,
     now: float,
-    log: EventLog | None = None,
+    log: VoteLog | None = None,
     *,
     outcome: str = "withdrawn",
 ) -> bool:
@@ -62,7 +62,7 @@ def retention_ends(database: Database) -> dict[str, date]:
 
 
 def erase_study(
-    database: Database, config_hash: str, now: float, log: EventLog | None = None
+    database: Database, config_hash: str, now: float, log: VoteLog | None = None
 ) -> int:
     """Erase every participant of a version of the study; returns how many had answers."""
     query = select(people.c.participant).where(

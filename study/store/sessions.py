@@ -36,7 +36,7 @@ from study.store.queries import (
     open_trial_row,
     progress,
 )
-from study.store.vote_log import EventLog
+from study.store.vote_log import VoteLog
 
 people, trials, votes = tables.participants, tables.trials, tables.votes
 _KNOWN_PLANS = 5000
@@ -89,7 +89,7 @@ class Sessions:
         config: StudyConfig,
         config_hash: str,
         candidates: list[Trial],
-        log: EventLog | None = None,
+        log: VoteLog | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.database = database

@@ -20,7 +20,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from chromagan.files import complete_file
 from study.settings import StudyError
@@ -31,16 +31,6 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 class VoteLogError(StudyError):
     """The log cannot be written or read; nothing was acknowledged."""
-
-
-class EventLog(Protocol):
-    """What sessions need of a vote log."""
-
-    def append(self, participant: str, events: Sequence[Event]) -> None:
-        """Add events durably, or raise."""
-
-    def erase(self, participant: str, tombstone: Event) -> None:
-        """Replace all of a participant's events by one, or raise."""
 
 
 class VoteLog:
