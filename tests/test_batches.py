@@ -28,8 +28,10 @@ REPOSITORY = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("checkpoint") / "random.safetensors"
-    save_release(path, seeded_generator(width=16, class_head=False), name="random")
+    """With its graph: commands start four times as fast as with PyTorch."""
+    path = tmp_path_factory.mktemp("checkpoint") / "model.safetensors"
+    network = seeded_generator(width=16, class_head=False)
+    save_release(path, network, name="random", graph=True)
     return str(path)
 
 
@@ -132,7 +134,7 @@ def killed_and_resumed(folder: Path, checkpoint: str, photos: int, kills: int) -
         "--working-size",
         "32",
         "--engine",
-        "torch",
+        "onnxruntime",
         "-q",
     ]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
@@ -236,7 +238,7 @@ def test_a_watched_folder_is_coloured(tmp_path: Path, checkpoint: str) -> None:
         "--working-size",
         "32",
         "--engine",
-        "torch",
+        "onnxruntime",
     ]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
