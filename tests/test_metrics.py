@@ -16,6 +16,7 @@ from skimage import color as sk_color
 from skimage import metrics as sk_metrics
 
 from chromagan.color import lab_to_rgb8, rgb8_to_lab
+from chromagan.images.resizing import squash
 from chromagan.samples import sample_paths
 from eval import prior
 from eval.measures import protocol
@@ -97,9 +98,7 @@ def test_true_luminance_forgives_brightness_and_own_luminance_does_not() -> None
     truth = photo(5, (120, 90))
     darker = lab_to_rgb8(rgb8_to_lab(truth) * np.array([0.8, 1, 1], np.float32)[:, None, None])
     shared, own = protocol.measure(truth, darker), protocol.measure(truth, darker, "own")
-    assert own["psnr224"] == pytest.approx(
-        metrics.psnr(metrics.squash(truth, 224), metrics.squash(darker, 224))
-    )
+    assert own["psnr224"] == pytest.approx(metrics.psnr(squash(truth, 224), squash(darker, 224)))
     assert shared["psnr224"] > own["psnr224"] + 5
 
 
@@ -110,10 +109,10 @@ def test_measure_refuses_pictures_of_different_size() -> None:
 
 def test_grey_psnr_of_a_row_is_that_of_the_picture_without_chroma() -> None:
     truth = photo(6, (100, 80))
-    grey = sk_color.rgb2lab(metrics.squash(truth, 224))
+    grey = sk_color.rgb2lab(squash(truth, 224))
     grey[..., 1:] = 0
     expected = sk_metrics.peak_signal_noise_ratio(
-        metrics.squash(truth, 224), np.rint(sk_color.lab2rgb(grey) * 255).astype(np.uint8)
+        squash(truth, 224), np.rint(sk_color.lab2rgb(grey) * 255).astype(np.uint8)
     )
     assert protocol.measure(truth, photo(7, (100, 80)))["psnr224_grey"] == pytest.approx(
         expected, abs=5e-3
@@ -217,8 +216,8 @@ def test_pictures_of_different_shape_are_refused(measure: object) -> None:
 def test_squash_is_pillows_bicubic() -> None:
     image = photo(9)
     expected = np.asarray(Image.fromarray(image).resize((224, 224), Image.Resampling.BICUBIC))
-    np.testing.assert_array_equal(metrics.squash(image, 224), expected)
-    assert metrics.squash(expected, 224) is expected
+    np.testing.assert_array_equal(squash(image, 224), expected)
+    assert squash(expected, 224) is expected
 
 
 def test_the_shipped_prior_is_a_distribution_over_real_colours() -> None:

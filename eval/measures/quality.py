@@ -21,7 +21,6 @@ from chromagan.color import Floats, Rgb8, lab_to_rgb8
 # Identical pictures have infinite PSNR, and one would make every mean infinite. Bytes are known
 # only to within rounding, a mean squared error of 1/12: the best that 8-bit pictures can show.
 PSNR_CAP = 10 * math.log10(255**2 * 12)
-AB_PEAK = 255.0
 AUC_LIMIT = 150.0
 
 
@@ -34,23 +33,23 @@ def rebuild(truth_lab: Floats, ab: Floats) -> Rgb8:
     return lab_to_rgb8(np.concatenate((truth_lab[:1], ab)))
 
 
-def psnr(first: Rgb8, second: Rgb8, peak: float = 255.0) -> float:
+def psnr(first: Rgb8, second: Rgb8) -> float:
     """Peak signal-to-noise ratio in dB over all pixels and channels; `inf` for equal pictures.
 
-    10 log10(peak² / MSE). A mean over images is the mean of these values, never the PSNR of the
+    10 log10(255² / MSE). A mean over images is the mean of these values, never the PSNR of the
     pooled error.
     """
     _same_shape(first, second)
-    return _decibel(_mean_square(first.astype(np.float32) - second), peak)
+    return _decibel(_mean_square(first.astype(np.float32) - second))
 
 
-def ab_psnr(truth_ab: Floats, ab: Floats, peak: float = AB_PEAK) -> float:
+def ab_psnr(truth_ab: Floats, ab: Floats) -> float:
     """PSNR of the two chroma planes in CIE units with the peak 255 (8-bit Lab's range).
 
     Five to six dB above the RGB number on the same picture: never compare the two.
     """
     _same_shape(truth_ab, ab)
-    return _decibel(_mean_square(truth_ab - ab), peak)
+    return _decibel(_mean_square(truth_ab - ab))
 
 
 def ssim(first: Rgb8, second: Rgb8) -> float:
@@ -123,8 +122,8 @@ def _mean_square(difference: Floats) -> float:
     return float(np.dot(flat, flat)) / flat.size
 
 
-def _decibel(mean_square: float, peak: float) -> float:
-    return math.inf if mean_square == 0 else 10 * math.log10(peak**2 / mean_square)
+def _decibel(mean_square: float) -> float:
+    return math.inf if mean_square == 0 else 10 * math.log10(255**2 / mean_square)
 
 
 def _same_shape(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> None:

@@ -150,10 +150,10 @@ def outputs(
     )
 
 
-def shortened(names: Sequence[str], most: int = 5) -> str:
+def shortened(names: Sequence[str]) -> str:
     """A readable list: the first few, and how many more."""
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+    rest = len(names) - 5
+    return ", ".join(names[:5]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _fingerprint(*parts: str) -> str:

@@ -57,12 +57,11 @@ def wilson(yes: int, votes: int, confidence: float = 0.95) -> tuple[float, float
     return low, high
 
 
-def clopper_pearson(yes: int, votes: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Exact binomial interval (Clopper and Pearson 1934), by its beta quantiles."""
+def clopper_pearson(yes: int, votes: int) -> tuple[float, float]:
+    """Exact 95 % binomial interval (Clopper and Pearson 1934), by its beta quantiles."""
     _check_counts(yes, votes)
-    tail = (1.0 - confidence) / 2.0
-    low = 0.0 if yes == 0 else float(stats.beta.ppf(tail, yes, votes - yes + 1))
-    high = 1.0 if yes == votes else float(stats.beta.ppf(1.0 - tail, yes + 1, votes - yes))
+    low = 0.0 if yes == 0 else float(stats.beta.ppf(0.025, yes, votes - yes + 1))
+    high = 1.0 if yes == votes else float(stats.beta.ppf(0.975, yes + 1, votes - yes))
     return low, high
 
 

@@ -142,7 +142,7 @@ def _alpha(observed: Floats, total: Floats, positive: Floats) -> Floats:
     return np.asarray(np.where(possible, 1.0 - ratio, np.nan), dtype=np.float64)
 
 
-def agreement(yes: Codes, votes: Codes, *, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
+def agreement(yes: Codes, votes: Codes, *, seed: int = 0) -> Estimate:
     """α with a percentile interval over pictures drawn with replacement; arrays (U,).
 
     Participants are not resampled: a person drawn twice would agree with themself.
@@ -159,12 +159,12 @@ def agreement(yes: Codes, votes: Codes, *, seed: int = 0, resamples: int = RESAM
         return Estimate(point, note="only one picture: the interval cannot be estimated")
     sums = resampled_sums(
         [2.0 * yes * (votes - yes) / (votes - 1.0), votes, yes],
-        resamples,
+        RESAMPLES,
         np.random.default_rng(seed),
     )
     draws = _alpha(*sums)
     draws = draws[~np.isnan(draws)]
-    if len(draws) < 0.9 * resamples:
+    if len(draws) < 0.9 * RESAMPLES:
         return Estimate(point, note="too few differing answers for an interval")
     low, high = (float(end) for end in np.quantile(draws, [0.025, 0.975]))
     return Estimate(point, low, high)

@@ -16,6 +16,8 @@ from study.records import REAL
 
 THUMBNAIL = 240
 """Longest side of a thumbnail in pixels."""
+EACH = 3
+"""Pictures of a method at either end."""
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
@@ -91,7 +93,7 @@ def _data_uri(path: Path) -> str:
 
 
 def gallery(
-    results: Results, thumbnails: Thumbnails, stimuli: pd.DataFrame, each: int = 3
+    results: Results, thumbnails: Thumbnails, stimuli: pd.DataFrame
 ) -> tuple[GalleryRow, ...]:
     """Extremes per method.
 
@@ -121,7 +123,7 @@ def gallery(
     rows = []
     for entry in results.methods:
         table = results.pictures[results.pictures["method"] == entry.method]
-        count = min(each, len(table) // 2) if len(table) > 1 else len(table)
+        count = min(EACH, len(table) // 2) if len(table) > 1 else len(table)
         best = table.sort_values(["low", "base_image"], ascending=[False, True])[:count]
         worst = table.drop(index=best.index).sort_values(["high", "base_image"])[:count]
         most, least = (tuple(map(shown, part.itertuples())) for part in (best, worst))

@@ -344,12 +344,7 @@ def _load_votes(connection: Connection, config_hash: str) -> tuple[VoteRecord, .
     columns = [at[e.column.table].c[e.name] for e in described(VoteRecord) if e.column.table]
     query = (
         select(*columns, trials.c.expected, people.c.completed_at)
-        .join_from(
-            votes,
-            trials,
-            (trials.c.participant == votes.c.participant) & (trials.c.trial == votes.c.trial),
-        )
-        .join(people, people.c.participant == votes.c.participant)
+        .select_from(votes.join(trials).join(people))
         .outerjoin(
             pictures,
             (pictures.c.stimulus == trials.c.stimulus)

@@ -162,14 +162,9 @@ def live_counts(connection: Connection, config_hash: str, cutoff: float) -> dict
     Participants who failed the attention trials or withdrew do not count: their places are
     given again.
     """
-    answered = (votes.c.participant == trials.c.participant) & (votes.c.trial == trials.c.trial)
     query = (
         select(trials.c.stimulus, trials.c.against_stimulus, func.count())
-        .select_from(
-            trials.join(people, people.c.participant == trials.c.participant).outerjoin(
-                votes, answered
-            )
-        )
+        .select_from(trials.join(people).outerjoin(votes))
         .where(
             people.c.config_hash == config_hash,
             people.c.outcome.in_(["in-progress", "completed"]),
@@ -219,12 +214,7 @@ def votes_per_method(connection: Connection, config_hash: str) -> dict[str, int]
     """
     query = (
         select(trials.c.method, trials.c.against, func.count())
-        .select_from(votes)
-        .join(
-            trials,
-            (votes.c.participant == trials.c.participant) & (votes.c.trial == trials.c.trial),
-        )
-        .join(people, people.c.participant == votes.c.participant)
+        .select_from(votes.join(trials).join(people))
         .where(
             people.c.config_hash == config_hash,
             people.c.outcome.in_(["in-progress", "completed"]),

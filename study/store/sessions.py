@@ -400,11 +400,7 @@ class Sessions:
     def _complete(self, connection: Connection, participant: str, **values: Any) -> None:
         wrong = (
             select(func.count())
-            .select_from(votes)
-            .join(
-                trials,
-                (votes.c.participant == trials.c.participant) & (votes.c.trial == trials.c.trial),
-            )
+            .select_from(votes.join(trials))
             .where(
                 trials.c.participant == participant,
                 trials.c.kind == "attention",

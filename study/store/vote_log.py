@@ -169,15 +169,12 @@ def open_log(target: str, api: Any = None) -> VoteLog:
 class HubVoteLog(VoteLog):
     """A folder log that a thread copies to a dataset repository."""
 
-    def __init__(
-        self, api: Any, repository: str, folder: str, every_s: float = UPLOAD_EVERY_S
-    ) -> None:
+    def __init__(self, api: Any, repository: str, folder: str) -> None:
         self._spool = tempfile.TemporaryDirectory(prefix="study-votes-")
         super().__init__(Path(self._spool.name))
         self._api = api
         self._repository = repository
         self._remote = folder
-        self._every_s = every_s
         self._changed: set[str] = set()
         self._turn = threading.Lock()
         self._stop = threading.Event()
@@ -248,7 +245,7 @@ class HubVoteLog(VoteLog):
         return len(names)
 
     def _run(self) -> None:
-        while not self._stop.wait(self._every_s):
+        while not self._stop.wait(UPLOAD_EVERY_S):
             self.upload()
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ from study.store.vote_log import VoteLog, open_log
 from study.web.phrases import Phrases, load_phrases
 from study.web.tokens import Tokens
 
+_MOST_KEYS = 20_000
 DEMO = Path(__file__).parents[1] / "demo"
 DEMO_CONFIG = DEMO / "study.yaml"
 
@@ -32,12 +33,10 @@ class RateLimiter:
         rate: float,
         burst: float,
         clock: Callable[[], float] = time.monotonic,
-        most_keys: int = 20_000,
     ) -> None:
         self.rate = rate
         self.burst = burst
         self._clock = clock
-        self._most_keys = most_keys
         self._buckets: dict[str, tuple[float, float]] = {}
         self._turn = threading.Lock()
 
@@ -45,7 +44,7 @@ class RateLimiter:
         """Take one token of `key`; False when there is none."""
         now = self._clock()
         with self._turn:
-            if len(self._buckets) > self._most_keys:
+            if len(self._buckets) > _MOST_KEYS:
                 self._forget(now)
             tokens, then = self._buckets.get(key, (self.burst, now))
             tokens = min(self.burst, tokens + (now - then) * self.rate)
