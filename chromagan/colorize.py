@@ -53,7 +53,8 @@ def _add_files(add: Callable[..., Any]) -> None:
     add("-o", "--output", required=True, help=text)
     text = "refuse larger images; 200M is 200 megapixels (default: 64M)"
     add("--max-pixels", type=_pixels, metavar="N", help=text)
-    add("--accept-damaged", action="store_true", help="colour what is left of a JPEG that was cut")
+    text = "colour what is left of a file that was cut off: JPEG, PNG, TIFF, GIF, BMP or PNM"
+    add("--accept-damaged", action="store_true", help=text)
     add("--overwrite", action="store_true", help="redo results that exist")
     add("-q", "--quiet", action="store_true", help="no progress, no summary")
 

@@ -124,6 +124,7 @@ def _told(record: dict[str, Any]) -> str:
             f"  original  {says['original']}",
             f"  sha256    {says['original_sha256']}",
             f"  date      {says['date']}",
+            *(f"  note      {note}" for note in says["notes"]),
         ]
     lines += [
         f"  {name:9} {record[key]}"

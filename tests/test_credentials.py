@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from seeded_network import seeded_generator
+from signing_authority import KEYS, make_authority, needs_openssl
 
 from chromagan.checkpoint.release_file import save_release
 from chromagan.colorize import main
-from chromagan.images import ImageError, Metadata, Provenance, read_image
+from chromagan.images import (
+    Extras,
+    ImageError,
+    Metadata,
+    Provenance,
+    read_image,
+    read_photo,
+    write_image,
+)
 from chromagan.images.credentials import CertificateSigner, CredentialsError, verify
 from chromagan.images.results import write_result
+from chromagan.images.xmp import Packet
 from chromagan.inspect import main as inspect
 
 c2pa = pytest.importorskip("c2pa")
-pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
+pytestmark = needs_openssl
 
 SMOOTH = np.stack(
     np.broadcast_arrays(np.arange(48)[:, None] * 4, np.arange(64) * 3, np.full((48, 64), 120)), -1
@@ -30,82 +38,11 @@ MADE = Provenance(
     "lite", "ab" * 32, "1.0", "a.jpg", "cd" * 32, {"saturation": 1.0}, "2026-11-28T10:00:00+00:00"
 )
 TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp", ".tif": "image/tiff"}
-KEYS = {
-    "es256": ("ec", "ec_paramgen_curve:P-256"),
-    "ps256": ("rsa", "rsa_keygen_bits:2048"),
-    "ed25519": ("ed25519", None),
-}
-
-
-def openssl(folder: Path, *arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-
-def make_key(folder: Path, name: str, kind: str) -> None:
-    algorithm, option = KEYS[kind]
-    options = ["-pkeyopt", option] if option else []
-    openssl(folder, "genpkey", "-algorithm", algorithm, *options, "-out", name)
 
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An archive's certificates: `ca.pem`, and for each algorithm `<name>.pem`, `<name>.key`."""
-    folder = tmp_path_factory.mktemp("authority")
-    make_key(folder, "ca.key", "es256")
-    openssl(
-        folder,
-        "req",
-        "-x509",
-        "-new",
-        "-key",
-        "ca.key",
-        "-days",
-        "5",
-        "-out",
-        "ca.pem",
-        "-subj",
-        "/O=Test/CN=Authority",
-        "-addext",
-        "keyUsage=critical,keyCertSign",
-    )
-    (folder / "extensions").write_text(
-        "basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\n"
-        "extendedKeyUsage=emailProtection\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
-    )
-    for name in KEYS:
-        make_key(folder, f"{name}.key", name)
-        openssl(
-            folder,
-            "req",
-            "-new",
-            "-key",
-            f"{name}.key",
-            "-out",
-            "request",
-            "-subj",
-            "/O=City Archive/CN=Signer",
-        )
-        openssl(
-            folder,
-            "x509",
-            "-req",
-            "-in",
-            "request",
-            "-CA",
-            "ca.pem",
-            "-CAkey",
-            "ca.key",
-            "-CAcreateserial",
-            "-days",
-            "4",
-            "-extfile",
-            "extensions",
-            "-out",
-            "leaf.pem",
-        )
-        chain = (folder / "leaf.pem").read_text() + (folder / "ca.pem").read_text()
-        (folder / f"{name}.pem").write_text(chain)
-    return folder
+    return make_authority(tmp_path_factory.mktemp("authority"))
 
 
 def signed(
@@ -248,6 +185,32 @@ def test_the_loss_of_a_manifest_is_said(
     out = ["-o", str(tmp_path / "out.png")]
     assert main([str(tmp_path / "signed-camera.jpg"), *out, *network]) == 0
     assert "Content Credentials are not in the result" in capsys.readouterr().err
+    assert inspect([str(tmp_path / "out.png")]) == 0
+    assert "note      the input's Content Credentials" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("suffix", [*TYPES, ".avif", ".heic"])
+def test_incoming_credentials_are_seen_in_every_format(
+    tmp_path: Path, authority: Path, suffix: str
+) -> None:
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    plain, labelled = tmp_path / f"plain{suffix}", tmp_path / f"camera{suffix}"
+    Image.fromarray(SMOOTH).save(plain)
+    assert not read_photo(plain, with_metadata=True).metadata.manifest
+    signer = CertificateSigner(authority / "es256.pem", authority / "es256.key")
+    signer.sign(plain, labelled, plain, MADE)
+    photo = read_photo(labelled, with_metadata=True)
+    assert photo.metadata.manifest
+
+
+def test_credentials_that_xmp_names_are_seen_and_not_claimed_for_the_result(tmp_path: Path) -> None:
+    packet = Packet()
+    packet.set({"dcterms:provenance": "https://archive.example/manifests/1.c2pa"})
+    write_image(tmp_path / "a.jpg", SMOOTH, extras=Extras(xmp=packet.bytes()))
+    photo = read_photo(tmp_path / "a.jpg", with_metadata=True)
+    assert photo.metadata.manifest
+    write_result(tmp_path / "b.jpg", photo.pixels, photo.metadata, MADE)
+    assert b"archive.example" not in (tmp_path / "b.jpg").read_bytes()
 
 
 def test_inspect_without_signatures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

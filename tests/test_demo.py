@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import re
@@ -24,6 +25,7 @@ from demo_site import ROOT, make_checkpoints
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from signing_authority import make_authority, needs_openssl
 from skimage.metrics import peak_signal_noise_ratio
 
 from chromagan.checkpoint.release_file import save_release
@@ -33,12 +35,15 @@ from chromagan.demo.guard import MAX_BODY_BYTES, Guard, names_an_address
 from chromagan.demo.limits import Limits
 from chromagan.demo.networks import Colors, Networks, NoNetworkError, on_gpu
 from chromagan.demo.page import views
-from chromagan.demo.pictures.batch import Progress, Stop, colorize_all
+from chromagan.demo.pictures.batch import Order, Progress, Stop, colorize_all
 from chromagan.demo.pictures.marks import Form, stamped
 from chromagan.demo.pictures.names import MAX_BYTES, safe_stem, unused
 from chromagan.demo.pictures.photo import Look, LookError, Studio, Upload, psnr, resized
 from chromagan.demo.visitors import folders, history
 from chromagan.images import ImageError
+from chromagan.images.credentials import CertificateSigner
+from chromagan.images.notes import SENTENCES
+from chromagan.images.provenance import Provenance, provenance_of
 from chromagan.inference.prediction import Prediction
 from chromagan.inference.recolour import recolour
 from chromagan.inference.swatches import suggest_colors
@@ -113,7 +118,7 @@ def test_a_photograph_is_read_once(studio: Studio, tmp_path: Path) -> None:
     file.write_bytes(COLOUR.read_bytes())
     picture = studio.colorize(Upload(str(file), "photo.png"))
     file.write_bytes(b"no longer a picture")
-    assert Path(studio.full_result(picture, Look())).is_file(), "from memory"
+    assert Path(studio.full_result(picture, Look()).path).is_file(), "from memory"
     file.unlink()
     with pytest.raises(ImageError):
         studio.full_result(picture, Look())
@@ -124,7 +129,7 @@ def test_memory_for_photographs_is_bounded(networks: Networks, tmp_path: Path) -
     file = tmp_path / "photo.png"
     file.write_bytes(COLOUR.read_bytes())
     picture = studio.colorize(Upload(str(file), "photo.png"))
-    assert Path(studio.full_result(picture, Look())).is_file()
+    assert Path(studio.full_result(picture, Look()).path).is_file()
     file.write_bytes(b"no longer a picture")
     with pytest.raises(ImageError):
         studio.full_result(picture, Look())
@@ -142,6 +147,42 @@ def test_what_the_reader_says_reaches_the_visitor(studio: Studio, tmp_path: Path
         assert texts.Say("de").note(note) != note
     with pytest.raises(ImageError, match="limit of"):
         Studio(studio.networks, Limits(megapixels=0)).colorize(UPLOAD)
+
+
+@needs_openssl
+def test_the_loss_of_credentials_is_said(studio: Studio, tmp_path: Path) -> None:
+    pytest.importorskip("c2pa")
+    authority = make_authority(tmp_path, ["es256"])
+    signer = CertificateSigner(authority / "es256.pem", authority / "es256.key")
+    signer.sign(COLOUR, tmp_path / "signed.jpg", COLOUR, Provenance("", "", ""))
+    signed = Upload(str(tmp_path / "signed.jpg"), "signed.jpg")
+    assert studio.colorize(UPLOAD).notes == ()
+    picture = studio.colorize(signed)
+    assert [note.name for note in picture.notes] == ["credentials"]
+    for language in ("en", "de"):
+        assert "Content Credentials" in views.facts(picture, None, None, texts.Say(language))
+    for form in (Form(), Form("jpeg", keep_metadata=True)):
+        saved = studio.full_result(picture, Look(), form=form)
+        made = provenance_of(Path(saved.path))
+        assert made is not None
+        assert made.notes == picture.notes, "the file says it as well"
+    (caption,) = [name for _, name in run_batch([Path(signed.path)], studio.networks)[-1].results]
+    assert "Content Credentials" in caption
+
+
+def test_what_a_download_loses_is_said(studio: Studio, tmp_path: Path) -> None:
+    scan = tmp_path / "scan.tif"
+    with tifffile.TiffWriter(scan) as pages:
+        for side in (20, 60, 30):
+            pages.write(np.full((side, side), 30_000, np.uint16))
+    picture = studio.colorize(Upload(str(scan), scan.name))
+    (note,) = picture.notes
+    german = texts.Say("de")
+    assert german.note(note) == "Eine Datei mit 3 Seiten: Die größte wird benutzt (Nummer 2)."
+    for kind, lost in (("png", ["eight_bits"]), ("jpeg", ["eight_bits"]), ("tiff", [])):
+        saved = studio.full_result(picture, Look(), form=Form(kind))  # type: ignore[arg-type]
+        assert [note.name for note in saved.notes] == lost
+        assert ("TIFF" in views.remarks(saved.notes, german)) == bool(lost)
 
 
 def test_psnr_against_scikit_image() -> None:
@@ -172,7 +213,7 @@ def test_full_result_is_the_networks_colours_at_full_size(networks: Networks, ca
     studio = Studio(networks, Limits(preview_side=64))
     picture = studio.colorize(UPLOAD)
     assert max(picture.preview.shape) == 64
-    path = Path(studio.full_result(picture, Look(0.7, 5.0)))
+    path = Path(studio.full_result(picture, Look(0.7, 5.0)).path)
     image = np.asarray(Image.open(COLOUR).convert("RGB"))
     expected = recolour(image, picture.colors.ab, saturation=0.7, temperature=5.0)
     with Image.open(path) as result:
@@ -193,7 +234,7 @@ def test_result_carries_nothing_from_the_input(studio: Studio, tmp_path: Path) -
     Image.open(COLOUR).save(source, exif=exif, comment=b"SecretComment")
     assert b"SecretCamera" in source.read_bytes()
     picture = studio.colorize(Upload(str(source), source.name))
-    data = Path(studio.full_result(picture, Look())).read_bytes()
+    data = Path(studio.full_result(picture, Look()).path).read_bytes()
     assert b"Secret" not in data
     assert b"eXIf" not in data
 
@@ -208,7 +249,7 @@ def test_metadata_is_kept_only_where_asked_for(
     source = tmp_path / "photo.jpg"
     Image.open(COLOUR).save(source, exif=exif)
     picture = studio.colorize(Upload(str(source), source.name))
-    path = Path(studio.full_result(picture, Look(), form=Form(kind, keep)))
+    path = Path(studio.full_result(picture, Look(), form=Form(kind, keep)).path)
     assert path.name == ("photo-colorized.jpg" if kind == "jpeg" else "photo-colorized.png")
     assert (b"OwnCa" in path.read_bytes()) == keep
     with Image.open(path) as result, Image.open(COLOUR) as original:
@@ -228,14 +269,14 @@ def test_sixteen_bits_come_back_in_a_tiff(studio: Studio, tmp_path: Path) -> Non
     tifffile.imwrite(source, scan)
     picture = studio.colorize(Upload(str(source), source.name))
     assert picture.deep
-    path = Path(studio.full_result(picture, Look(), form=Form("tiff")))
+    path = Path(studio.full_result(picture, Look(), form=Form("tiff")).path)
     assert path.name == "scan-colorized.tif"
     result = tifffile.imread(path)
     assert (result.dtype, result.shape) == (np.uint16, (96, 128, 3))
     grey = np.repeat(scan[..., None], 3, axis=2)
     assert np.abs(luminance(result) - luminance(grey)).max() < 1, "of 65535"
     assert np.ptp(result.astype(int), axis=2).max() > 1000, "coloured"
-    marked = tifffile.imread(studio.full_result(picture, Look(stamp=True), form=Form("tiff")))
+    marked = tifffile.imread(studio.full_result(picture, Look(stamp=True), form=Form("tiff")).path)
     touched = (marked != result).any(axis=2)
     assert touched.any()
     assert not touched[:48].any(), "the mark leaves the rest alone"
@@ -258,8 +299,8 @@ def test_eight_bits_are_not_called_sixteen(studio: Studio, tmp_path: Path, suffi
 
 def test_visible_mark_stays_in_its_corner(studio: Studio) -> None:
     picture = studio.colorize(UPLOAD)
-    plain = np.asarray(Image.open(studio.full_result(picture, Look())))
-    marked = np.asarray(Image.open(studio.full_result(picture, Look(stamp=True))))
+    plain = np.asarray(Image.open(studio.full_result(picture, Look()).path))
+    marked = np.asarray(Image.open(studio.full_result(picture, Look(stamp=True)).path))
     rows, columns = np.nonzero((plain != marked).any(axis=2))
     height, width = plain.shape[:2]
     assert rows.size > 50
@@ -320,7 +361,8 @@ def test_on_zero_gpu_spaces_comes_first_and_lends_briefly(tmp_path: Path) -> Non
 
 def run_batch(paths: list[Path], networks: Networks, **options: Any) -> list[Progress]:
     studio = Studio(networks, options.pop("limits", LIMITS))
-    return list(colorize_all([Upload(str(p), p.name) for p in paths], studio, SAY, **options))
+    order = Order(networks.default, **options)
+    return list(colorize_all([Upload(str(p), p.name) for p in paths], studio, SAY, order, Stop()))
 
 
 def test_batch_limits_stop_and_failures(networks: Networks, tmp_path: Path) -> None:
@@ -338,7 +380,8 @@ def test_batch_limits_stop_and_failures(networks: Networks, tmp_path: Path) -> N
     assert len(tight.failures) == 2
 
     stop = Stop()
-    running = colorize_all([UPLOAD] * 5, Studio(networks, LIMITS), SAY, stop=stop)
+    order = Order(networks.default)
+    running = colorize_all([UPLOAD] * 5, Studio(networks, LIMITS), SAY, order, stop)
     next(running)
     next(running)
     stop.requested = True
@@ -346,6 +389,40 @@ def test_batch_limits_stop_and_failures(networks: Networks, tmp_path: Path) -> N
     assert final.stopped
     assert len(final.results) == 2
     assert final.zip is not None, "what is done can be downloaded"
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [("jpeg", ".jpg"), ("tiff", ".tif")])
+def test_a_batch_in_other_formats(
+    networks: Networks, tmp_path: Path, kind: Any, suffix: str
+) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "OwnCaption"
+    Image.open(COLOUR).save(tmp_path / "photo.jpg", exif=exif)
+    tifffile.imwrite(tmp_path / "scan.tif", np.full((20, 30), 30_000, np.uint16))
+    paths = [tmp_path / "photo.jpg", tmp_path / "scan.tif"]
+    final = run_batch(paths, networks, form=Form(kind, keep_metadata=True))[-1]
+    assert final.zip is not None
+    with zipfile.ZipFile(final.zip) as archive:
+        assert archive.testzip() is None
+        names = [f"photo-colorized{suffix}", f"scan-colorized{suffix}"]
+        assert archive.namelist() == [*names, "README.txt"]
+        assert b"OwnCaption" in archive.read(names[0])
+        scan = archive.read(names[1])
+        readme = archive.read("README.txt").decode()
+    if kind == "tiff":
+        assert tifffile.imread(io.BytesIO(scan)).dtype == np.uint16
+    assert ("more than 8 bits" in readme) == (kind == "jpeg")
+    assert not list(Path(final.zip).parent.glob(".*")), "nothing unfinished is left"
+
+
+def test_a_batch_that_is_left_leaves_nothing(networks: Networks, cache: Path) -> None:
+    steps = colorize_all(
+        [UPLOAD] * 3, Studio(networks, LIMITS), SAY, Order(networks.default), Stop()
+    )
+    next(steps)
+    next(steps)
+    steps.close()  # type: ignore[attr-defined]  # a generator
+    assert not [path for path in cache.rglob("*") if "zip" in path.name]
 
 
 NAMES = ["祖母婚礼.jpg", "Бабушка.jpg", "الجدة.jpg", "a b.png", "a-b.PNG", "祖" * 80 + ".jpg"]
@@ -469,11 +546,10 @@ def test_every_sentence_is_there_and_used() -> None:
     }
     found["labels"] |= {"historic_examples", "color_examples", "title", "tagline"}
     found["labels"] -= {"masthead"}
-    found["messages"] |= {"note_color", "note_toned"}
+    found["messages"] |= {"note_color", "note_toned", *(f"note_{name}" for name in SENTENCES)}
     found["messages"] -= found["labels"]
     for kind, keys in found.items():
-        there = {key for key in texts.texts("en")[kind] if not key.startswith("note: ")}
-        assert keys == there, kind
+        assert keys == texts.texts("en")[kind].keys(), kind
 
 
 def test_suggested_colors_have_names_in_every_language() -> None:

@@ -18,8 +18,10 @@ import tifffile
 from demo_site import ROOT, Site, make_clip, running_site
 from gradio_client import Client, handle_file
 from PIL import Image
+from signing_authority import make_authority, needs_openssl
 
-from chromagan.images import read_image
+from chromagan.images import Provenance, read_image
+from chromagan.images.credentials import CertificateSigner
 from chromagan.inference.colorizer import load_colorizer
 from chromagan.inference.guides import read_guides
 from chromagan.samples import sample_paths
@@ -372,6 +374,7 @@ def test_batch_with_one_bad_file(browser: Any, site: Site, tmp_path: Path) -> No
         page.locator("#batch-files input[type=file]").set_input_files(
             [str(HISTORIC), str(bad), str(twin), str(COLOUR)]
         )
+        page.locator("#batch-format input[value=jpeg]").check()
         page.locator("#batch-start").click()
         status = page.locator("#batch-status")
         expect(status).to_contain_text("3 of 4 photos colorized")
@@ -387,13 +390,13 @@ def test_batch_with_one_bad_file(browser: Any, site: Site, tmp_path: Path) -> No
             assert sorted(archive.namelist()) == sorted(
                 [
                     "README.txt",
-                    "macaws-colorized.png",
-                    f"{stem}-colorized.png",
-                    f"{stem}-2-colorized.png",
+                    "macaws-colorized.jpg",
+                    f"{stem}-colorized.jpg",
+                    f"{stem}-2-colorized.jpg",
                 ]
             )
             assert "broken.jpg" in archive.read("README.txt").decode()
-            colored = io.BytesIO(archive.read("macaws-colorized.png"))
+            colored = io.BytesIO(archive.read("macaws-colorized.jpg"))
             with Image.open(colored) as image, Image.open(COLOUR) as original:
                 assert image.size == original.size
 
@@ -402,7 +405,7 @@ def test_one_sentence_for_what_is_no_photo(browser: Any, site: Site, tmp_path: P
     wrong = {
         "empty.png": (b"", "empty"),
         "notes.png": (b"Dear diary, this is no picture.\n" * 9, "text file"),
-        "cut.png": (cut_png()[:2000], "damaged or truncated"),
+        "cut.png": (cut_png()[:100], "damaged or truncated"),
         "drawing.png": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
     }
     with visit(browser, site) as page:
@@ -436,6 +439,7 @@ def test_large_16_bit_tiff_comes_back_in_full_and_metadata_on_request(
         assert shown_pixels(page).shape == (960, 1280, 3), "the preview is smaller"
         path, name = saved(page, "#download")
         assert name == "Großmutter-1931-colorized.png"
+        expect(page.locator("#remarks")).to_contain_text("TIFF keeps them")
         with Image.open(path) as image:
             assert image.size == (2000, 1500)
         page.locator("#format input[value=tiff]").check()
@@ -443,6 +447,7 @@ def test_large_16_bit_tiff_comes_back_in_full_and_metadata_on_request(
         assert name == "Großmutter-1931-colorized.tif"
         deep = tifffile.imread(path)
         assert (deep.dtype, deep.shape) == (np.uint16, (1500, 2000, 3))
+        expect(page.locator("#remarks")).to_be_empty()
 
         upload(page, photo)
         wait_for_photo(page, "caption")
@@ -484,7 +489,13 @@ def test_video(browser: Any, site: Site, tmp_path: Path) -> None:
         expect(page.locator("#video-status")).to_contain_text("4 frames of 96 × 64 px")
 
 
-def test_phone_german_dark(browser: Any, site: Site) -> None:
+@needs_openssl
+def test_phone_german_dark(browser: Any, site: Site, tmp_path: Path) -> None:
+    pytest.importorskip("c2pa")
+    authority = make_authority(tmp_path, ["es256"])
+    signer = CertificateSigner(authority / "es256.pem", authority / "es256.key")
+    signed = tmp_path / HISTORIC.name
+    signer.sign(HISTORIC, signed, HISTORIC, Provenance("", "", ""))
     phone = {
         "viewport": {"width": 390, "height": 844},
         "has_touch": True,
@@ -495,9 +506,10 @@ def test_phone_german_dark(browser: Any, site: Site) -> None:
     }
     with visit(browser, site, **phone) as page:
         assert "Alte Fotografien" in page.locator("#title").inner_text()
-        upload(page, HISTORIC)
+        upload(page, signed)
         wait_for_photo(page, HISTORIC.stem)
         expect(page.locator("#facts")).to_contain_text("auf CPU")
+        expect(page.locator("#facts")).to_contain_text("trägt Content Credentials")
         expect(page.locator("#history img")).to_have_count(1)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, "nothing sticks out"
         background = page.evaluate("getComputedStyle(document.body).backgroundColor")

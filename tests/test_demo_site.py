@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+import tifffile
 from demo_site import Site, running_site
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
@@ -18,6 +19,7 @@ from PIL import Image
 
 from chromagan.demo import load
 from chromagan.images import read_image
+from chromagan.images.provenance import provenance_of
 from chromagan.inference.colorizer import load_colorizer
 from chromagan.inference.guides import parse_guides
 from chromagan.inference.recolour import recolour
@@ -74,6 +76,29 @@ def test_colorize_takes_guides(client: Client, site: Site) -> None:
     wrong = guides | {"points": [{"x": 3, "y": 0, "color": "#000000"}]}
     with pytest.raises(AppError, match="point 1: x must be between 0 and 1"):
         client.predict(handle_file(PHOTO), guides=wrong, api_name="/colorize")
+
+
+def test_colorize_gives_other_formats(client: Client, tmp_path: Path) -> None:
+    scan = tmp_path / "scan.tif"
+    tifffile.imwrite(scan, np.full((20, 30), 30_000, np.uint16))
+    path = client.predict(handle_file(scan), file_format="tiff", api_name="/colorize")
+    assert (tifffile.imread(path).dtype, tifffile.imread(path).shape) == (np.uint16, (20, 30, 3))
+    exif = Image.Exif()
+    exif[0x010E] = "OwnCaption"
+    Image.open(PHOTO).save(tmp_path / "photo.jpg", exif=exif)
+    for keep in (False, True):
+        photo = handle_file(tmp_path / "photo.jpg")
+        options = {"file_format": "jpeg", "keep_metadata": keep}
+        path = client.predict(photo, **options, api_name="/colorize")
+        with Image.open(path) as result:
+            assert result.format == "JPEG"
+            assert (result.getexif().get(0x010E) == "OwnCaption") == keep
+    path = client.predict(handle_file(scan), file_format="jpeg", api_name="/colorize")
+    made = provenance_of(Path(path))
+    assert made is not None
+    assert "8 bits per channel" in made.notes[0], "what was lost stands in the file"
+    with pytest.raises(AppError, match="bmp"):
+        client.predict(handle_file(scan), file_format="bmp", api_name="/colorize")
 
 
 def test_classes_and_networks(client: Client) -> None:

@@ -8,11 +8,13 @@ import struct
 import subprocess
 import zlib
 from pathlib import Path
+from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image, ImageCms, ImageOps, PngImagePlugin
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin, features
 
 from chromagan.images import ImageError, image_size, read_image, read_photo
 from chromagan.images.opening import jpeg_scans
@@ -68,7 +70,7 @@ def test_a_cut_jpeg_is_refused_unless_insisted(lost: int, progressive: bool) -> 
         read_image(io.BytesIO(cut))
     assert caught.value.salvageable
     rest = read_photo(io.BytesIO(cut), accept_damaged=True)
-    assert rest.notes == ("the file was cut off; what is missing stays grey",)
+    assert rest.notes == ("the file is damaged; what is missing stays empty",)
     assert rest.pixels.shape == (256, 320, 3)
     top = rest.pixels[:16, :80].astype(int) - SMOOTH[:16]
     assert np.abs(top).mean() < (40 if progressive else 3)
@@ -81,11 +83,64 @@ def test_a_jpeg_without_any_picture_stays_refused() -> None:
             read_image(io.BytesIO(PHOTO[:kept]), accept_damaged=True)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
-def test_other_cut_files_stay_refused(kind: str) -> None:
+LARGE = np.tile(DEEP, (4, 4, 1))
+
+
+def tiff(values: np.ndarray[Any, Any], **options: Any) -> bytes:
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, values, photometric="rgb", **options)
+    return stream.getvalue()
+
+
+def cut_files() -> dict[str, bytes]:
+    """`LARGE` in every format of which something is left when the end is missing."""
+    plain = (LARGE // 257).astype(np.uint8)
+    picture = Image.fromarray(plain)
+    return {
+        "png": encoded(picture, "PNG"),
+        "png16": bytes(imagecodecs.png_encode(LARGE)),
+        "ppm": encoded(picture, "PPM"),
+        "tiff": tiff(plain),
+        "tiff-lzw": tiff(plain, rowsperstrip=8, compression="lzw"),
+        "tiff16": tiff(LARGE),
+        "tiff16-strips": tiff(LARGE, rowsperstrip=8, compression="zlib", predictor=True),
+        "tiff16-tiles": tiff(LARGE, tile=(64, 64), compression="zlib"),
+    }
+
+
+@pytest.mark.parametrize("name", list(cut_files()))
+def test_of_other_cut_files_the_whole_rows_are_kept(name: str) -> None:
+    cut = cut_files()[name]
+    cut = cut[: len(cut) * 7 // 10]
+    with pytest.raises(ImageError, match="truncated") as caught:
+        read_image(io.BytesIO(cut))
+    assert caught.value.salvageable
+    rest = read_photo(io.BytesIO(cut), accept_damaged=True, deep=True, with_metadata=True)
+    assert rest.notes == ("the file is damaged; what is missing stays empty",)
+    truth = LARGE if rest.pixels.dtype == np.uint16 else LARGE // 257
+    assert (rest.pixels.dtype == np.uint16) == name.startswith("tiff16")
+    top, bottom = rest.pixels[:100], rest.pixels[-40:, -40:]
+    rounding = 1 if name == "png16" else 0  # which is read at 8 bits
+    assert np.abs(top.astype(int) - truth[:100]).max() <= rounding
+    assert not bottom.any()
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "JPEG2000", "AVIF"])
+def test_cut_files_of_which_nothing_is_left_stay_refused(kind: str) -> None:
+    if kind == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
     noise = Image.fromarray(RNG.integers(0, 256, (40, 40, 3), dtype=np.uint8))
+    with pytest.raises(ImageError, match="damaged") as caught:
+        read_image(io.BytesIO(encoded(noise, kind)[:-300]))
+    assert not caught.value.salvageable
     with pytest.raises(ImageError, match="damaged"):
         read_image(io.BytesIO(encoded(noise, kind)[:-300]), accept_damaged=True)
+
+
+def test_a_cut_tiff_of_one_deflated_strip_has_no_rest() -> None:
+    cut = tiff(LARGE, compression="zlib", rowsperstrip=len(LARGE))[:-300]
+    with pytest.raises(ImageError, match="truncated"):
+        read_image(io.BytesIO(cut), accept_damaged=True)
 
 
 def test_adobes_inverted_ink() -> None:
@@ -132,8 +187,6 @@ def test_files_of_another_program(tmp_path: Path, name: str, pixels: str) -> Non
 
 
 def test_sixteen_bit_png_of_every_kind(tmp_path: Path) -> None:
-    import imagecodecs
-
     alpha = np.full((*DEEP.shape[:2], 1), 30_000, np.uint16)
     over = (DEEP * (30_000 / 65_535) + 65_535 - 30_000).round()
     for values, expected in (
@@ -150,8 +203,6 @@ def test_sixteen_bit_png_of_every_kind(tmp_path: Path) -> None:
 
 
 def test_a_cut_deep_png_is_damaged(tmp_path: Path) -> None:
-    import imagecodecs
-
     (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(DEEP)[:-500])
     with pytest.raises(ImageError, match="damaged"):
         read_image(tmp_path / "a.png")
@@ -187,8 +238,6 @@ def test_png_gamma(mode: str, deep: bool) -> None:
 
 
 def linear_grey_profile() -> bytes:
-    import imagecodecs
-
     return bytes(imagecodecs.cms_profile("gray", gamma=1.0))
 
 
@@ -209,8 +258,6 @@ def test_grey_profile_counts_in_every_grey_kind(mode: str) -> None:
 
 def test_deep_colours_are_converted_as_eight_bit_ones(tmp_path: Path) -> None:
     """The same picture with the same profile at 8 and at 16 bits, through two libraries' paths."""
-    import imagecodecs
-
     wide = bytes(imagecodecs.cms_profile("adobergb"))
     Image.fromarray(SMOOTH).save(tmp_path / "8.png", icc_profile=wide)
     tags = [(34675, "B", len(wide), wide, True)]

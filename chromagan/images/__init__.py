@@ -4,6 +4,7 @@ from chromagan.images.errors import ImageError
 from chromagan.images.finding import expand, find_images, survey
 from chromagan.images.kinds import IMAGE_SUFFIXES
 from chromagan.images.metadata import Metadata
+from chromagan.images.notes import Note
 from chromagan.images.provenance import Provenance, result_of
 from chromagan.images.reading import DEFAULT_MAX_PIXELS, Photo, image_size, read_image, read_photo
 from chromagan.images.writing import WRITABLE_SUFFIXES, Extras, write_image
@@ -15,6 +16,7 @@ __all__ = [
     "Extras",
     "ImageError",
     "Metadata",
+    "Note",
     "Photo",
     "Provenance",
     "expand",

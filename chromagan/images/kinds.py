@@ -63,6 +63,8 @@ JPEG_2000 = Kind(
 PNM = Kind("PNM", "PIL.PpmImagePlugin", "PpmImageFile", suffixes=(".ppm", ".pgm", ".pbm", ".pnm"))
 
 KINDS = (JPEG, PNG, TIFF, WEBP, GIF, BMP, AVIF, HEIC, JPEG_2000, PNM)
+SALVAGEABLE = (JPEG, PNG, TIFF, GIF, BMP, PNM)
+"""Formats of which something can be decoded when the end is missing."""
 IMAGE_SUFFIXES = frozenset(suffix for kind in KINDS for suffix in kind.suffixes)
 """Names by which photographs are found without opening them (lower case, with the dot)."""
 

@@ -21,7 +21,7 @@ from chromagan.images.exif import (
     parse_exif,
     read_exif,
 )
-from chromagan.images.kinds import PNG
+from chromagan.images.kinds import AVIF, PNG
 from chromagan.images.xmp import Packet
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ _RAW_EXIF, _RAW_IPTC = "Raw profile type exif", "Raw profile type iptc"
 _MAX_TEXT = 100_000
 _MANIFEST_REACH = 1 << 20
 # C2PA's boxes: an APP11 segment in JPEG, a caBX chunk in PNG, a C2PA chunk in RIFF, a tag in TIFF
-_MANIFEST_MARKS = (b"jumbc2pa", b"c2pa.claim", b"c2pa.assertions")
+_MANIFEST_MARKS = (b"jumdc2pa", b"c2pa.claim", b"c2pa.assertions")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Metadata:
     """As found in a file: EXIF, XMP packet, IPTC records, profile.
 
     `dpi`: pixels per inch. `texts`: a PNG's or JPEG's plain texts. `manifest`: the file carries
-    Content Credentials.
+    Content Credentials, or its XMP names some.
     """
 
     exif: Exif | None = None
@@ -72,18 +72,20 @@ def xmp_of(file: Opened) -> bytes | None:
     return found.encode() if isinstance(found, str) else _bytes(found)
 
 
-def read_metadata(file: Opened) -> Metadata:
+def read_metadata(file: Opened, cut: bool = False) -> Metadata:
     """Everything that may be kept, after the pixels were decoded (a PNG may end with it).
 
-    Damaged parts count as missing.
+    Damaged parts count as missing. `cut`: the file has no end.
     """
     if file.page is not None:
         found = _tiff_metadata(file)
     else:
         assert file.image is not None
         info = dict(file.image.info)
-        if file.kind is PNG:
+        if file.kind is PNG and not cut:
             info |= getattr(file.image, "text", {})
+        if file.kind is AVIF:
+            info["exif"] = _boxed_exif(file) or info.get("exif")
         found = Metadata(
             exif=_exif(info),
             xmp=xmp_of(file),
@@ -92,7 +94,7 @@ def read_metadata(file: Opened) -> Metadata:
             dpi=_dpi(info),
             texts=_texts(info),
         )
-    return replace(found, manifest=has_manifest(file))
+    return replace(found, manifest=has_manifest(file) or names_manifest(found.xmp))
 
 
 def has_manifest(file: Opened) -> bool:
@@ -108,6 +110,26 @@ def has_manifest(file: Opened) -> bool:
         data = stream.read(_MANIFEST_REACH)
         found = found or any(mark in data for mark in _MANIFEST_MARKS)
     return found
+
+
+def names_manifest(xmp: bytes | None) -> bool:
+    """Whether XMP says where Content Credentials lie that are kept apart from the file."""
+    return b"provenance" in (xmp or b"") and Packet(xmp).get("dcterms:provenance") is not None
+
+
+def _boxed_exif(file: Opened) -> bytes | None:
+    """An AVIF's EXIF as it stands there.
+
+    Pillow writes it anew where it contradicts the container's rotation, in ASCII: accents are lost.
+    """
+    try:
+        from pillow_heif import open_heif
+
+        file.stream.seek(0)
+        found = open_heif(file.stream).info.get("exif")
+    except Exception:  # the package may be missing or refuse the file
+        return None
+    return found if isinstance(found, bytes) else None
 
 
 def _bytes(value: Any) -> bytes | None:

@@ -78,7 +78,7 @@ def opened(source: Source, max_pixels: int) -> Iterator[Opened]:
             yield _open_header(stream, name, max_pixels)
     else:
         name = str(getattr(source, "name", "") or "image")
-        yield _open_header(_seekable(source, name, _max_bytes(max_pixels)), name, max_pixels)
+        yield _open_header(_seekable(source, _max_bytes(max_pixels)), name, max_pixels)
 
 
 def _open_file(name: str) -> BinaryIO:
@@ -103,7 +103,7 @@ def _max_bytes(max_pixels: int) -> int:
     return 8 * max_pixels + (64 << 20)
 
 
-def _seekable(stream: BinaryIO, name: str, limit: int) -> BinaryIO:
+def _seekable(stream: BinaryIO, limit: int) -> BinaryIO:
     """The stream itself, or what it holds where it cannot seek: read into memory up to the limit.
 
     One byte more than the limit is kept, so that the check of the size sees it.

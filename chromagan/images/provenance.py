@@ -32,7 +32,7 @@ class Provenance:
 
     `network`, `network_sha256`: the checkpoint's name and its file. `settings`: what the user
     chose (saturation, temperature, guides …). `original`, `original_sha256`: name and content of
-    the input file. `date`: ISO 8601 with a zone.
+    the input file. `date`: ISO 8601 with a zone. `notes`: what was lost on the way, in English.
     """
 
     network: str
@@ -42,10 +42,12 @@ class Provenance:
     original_sha256: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     date: str = ""
+    notes: tuple[str, ...] = ()
 
     def fields(self) -> dict[str, str]:
         """The XMP properties by their names."""
-        return {
+        notes = {"chromagan:Notes": json.dumps(self.notes)} if self.notes else {}
+        return notes | {
             "Iptc4xmpExt:DigitalSourceType": SOURCE_TYPE,
             "Iptc4xmpExt:AISystemUsed": f"{SYSTEM} ({self.network})",
             "Iptc4xmpExt:AISystemVersionUsed": f"{self.version}, weights {self.network_sha256}",
@@ -89,10 +91,7 @@ def provenance_in(xmp: bytes | None) -> Provenance | None:
     if packet.get("chromagan:Network") is None:
         return None
     text = {name: packet.get(f"chromagan:{name}") or "" for name in _TEXTS}
-    try:
-        settings = json.loads(packet.get("chromagan:Settings") or "{}")
-    except ValueError:
-        settings = {}
+    settings, notes = (_json(packet.get(f"chromagan:{name}")) for name in ("Settings", "Notes"))
     return Provenance(
         text["Network"],
         text["NetworkSHA256"],
@@ -101,7 +100,15 @@ def provenance_in(xmp: bytes | None) -> Provenance | None:
         text["OriginalSHA256"],
         settings if isinstance(settings, dict) else {},
         text["Date"],
+        tuple(map(str, notes)) if isinstance(notes, list) else (),
     )
+
+
+def _json(text: str | None) -> Any:
+    try:
+        return json.loads(text or "null")
+    except ValueError:
+        return None
 
 
 _TEXTS = ("Network", "NetworkSHA256", "Version", "Original", "OriginalSHA256", "Date")

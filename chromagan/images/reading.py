@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chromagan.images.errors import ImageError, brief
-from chromagan.images.kinds import GIF, JPEG, PNG
+from chromagan.images.kinds import GIF, JPEG, PNG, SALVAGEABLE
 from chromagan.images.metadata import Metadata, read_metadata, xmp_of
+from chromagan.images.notes import Note
 from chromagan.images.opening import Opened, Source, opened, silent_pillow
 from chromagan.images.profiles import band_transform, png_gamma
-from chromagan.images.samples import Samples, Space, to_rgb
+from chromagan.images.samples import Samples, Space, to_bytes, to_rgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -41,13 +42,19 @@ class Photo:
 
     `pixels`: sRGB `(H, W, 3)`, upright; uint16 where the file has more than 8 bits and they were
     asked for, else uint8. `kind`: the file's format. `notes`: what its owner should know.
-    `metadata`: what else the file says.
+    `metadata`: what else the file says. `deep`: the file has more than 8 bits.
     """
 
     pixels: NDArray[Any]
     kind: str
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     metadata: Metadata = field(default_factory=Metadata)
+    deep: bool = False
+
+    @property
+    def eight_bits(self) -> NDArray[np.uint8]:
+        """The pixels as uint8, themselves where they are."""
+        return to_bytes(self.pixels) if self.pixels.dtype == np.uint16 else self.pixels
 
 
 def read_image(
@@ -58,7 +65,8 @@ def read_image(
     EXIF orientation is applied, transparency laid over white, an embedded colour profile (or a
     PNG's gamma) converted to sRGB; 16-bit, float and 1-bit images are scaled to 8 bits; of several
     frames the first counts, of several pages the largest. `max_pixels` is compared with the header
-    before decoding. `accept_damaged` takes a JPEG that was cut off; what is missing is grey.
+    before decoding. `accept_damaged` takes what can be decoded of a file that was cut off; what is
+    missing is black, in a JPEG grey.
 
     Raises `ImageError` for everything that is wrong with the file.
     """
@@ -81,17 +89,17 @@ def read_photo(
         try:
             pixels, orientation, cut = _pixels(file, accept_damaged, deep)
             notes = _notes(file, cut)
-            metadata = read_metadata(file) if with_metadata else Metadata()
+            metadata = read_metadata(file, cut) if with_metadata else Metadata()
         except ImageError:
             raise
         except MemoryError:
             raise ImageError(file.name, "decoding it needs more memory than there is") from None
         except Exception as error:  # decoders raise anything on damaged data
             text = f"the image is damaged or truncated ({brief(error)})"
-            cut = file.kind is JPEG and not accept_damaged
-            raise ImageError(file.name, text, salvageable=cut) from None
+            rest = file.kind in SALVAGEABLE and not accept_damaged
+            raise ImageError(file.name, text, salvageable=rest) from None
     upright = np.ascontiguousarray(_oriented(pixels, orientation))
-    return Photo(upright, file.kind.name, notes, metadata)
+    return Photo(upright, file.kind.name, notes, metadata, deep=_is_deep(file))
 
 
 @dataclass(frozen=True)
@@ -131,28 +139,29 @@ def _pixels(file: Opened, accept_damaged: bool, deep: bool) -> tuple[NDArray[Any
         assert file.page is not None
         from chromagan.images.tiff import read_samples
 
-        return to_rgb(read_samples(file.page, file.name), dtype), file.page.orientation, False
-    if file.kind is PNG and file.head[24] == 16 and file.head[25] in _DEEP_PNG_SPACES:
-        return to_rgb(_deep_png(file), dtype), _orientation(file.image), False
-    cut = _fill_up(file.image) if accept_damaged and file.kind is JPEG else None
-    file.image.load()
+        samples, cut = read_samples(file.page, file.name, accept_damaged)
+        return to_rgb(samples, dtype), file.page.orientation, cut
+    cut = _load(file.image, file.kind is JPEG, accept_damaged)
     with silent_pillow():
         orientation = _orientation(file.image)
-        samples = _deep_samples(file.image)
-        to_bytes = None if samples is not None else _band_converter(file.image)
-    if samples is not None:
-        return to_rgb(samples, dtype), orientation, False
+        deep_samples = _deep_samples(file, cut)
+        to_bytes = None if deep_samples is not None else _band_converter(file.image)
+    if deep_samples is not None:
+        return to_rgb(deep_samples, dtype), orientation, cut
     assert to_bytes is not None
-    return _convert_in_bands(file.image, to_bytes), orientation, bool(cut)
+    return _convert_in_bands(file.image, to_bytes), orientation, cut
 
 
-def _notes(file: Opened, cut: bool) -> tuple[str, ...]:
-    notes = ["the file was cut off; what is missing stays grey"] if cut else []
-    if file.page is not None and file.page.count > 1:
-        which = "below a page" if file.page.index is None else f"number {file.page.index + 1}"
-        notes.append(f"the largest of {file.page.count} pages taken ({which})")
-    elif file.page is None and _frames(file) > 1:
-        notes.append("the first frame taken")
+def _notes(file: Opened, cut: bool) -> tuple[Note, ...]:
+    notes = [Note("cut")] if cut else []
+    page = file.page
+    if page is not None and page.count > 1:
+        if page.index is None:
+            notes.append(Note("page_below", count=page.count))
+        else:
+            notes.append(Note("page", count=page.count, number=page.index + 1))
+    elif page is None and _frames(file) > 1:
+        notes.append(Note("frame"))
     return tuple(notes)
 
 
@@ -161,6 +170,19 @@ def _frames(file: Opened) -> int:
     if file.kind is GIF:
         return 2 if getattr(file.image, "is_animated", False) else 1
     return int(getattr(file.image, "n_frames", 1))
+
+
+def _load(image: Image, jpeg: bool, accept_damaged: bool) -> bool:
+    """Decode; whether the file was cut off, which is an error unless that is accepted."""
+    filled = _fill_up(image) if jpeg and accept_damaged else []
+    try:
+        image.load()
+    except OSError:
+        image.tile = []  # type: ignore[attr-defined]  # keeps what was decoded
+        if not accept_damaged or image.getbbox() is None:
+            raise
+        return True
+    return bool(filled)
 
 
 def _fill_up(image: Image) -> list[bool]:
@@ -201,12 +223,14 @@ def _oriented(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def _deep_png(file: Opened) -> Samples:
-    """16-bit colour and grey with alpha, which Pillow would cut to 8."""
+    """16-bit colour and grey with alpha, which Pillow would cut to 8.
+
+    Pillow has decoded it before: the other decoder does not say what is wrong with a file.
+    """
     import imagecodecs
 
     assert file.image is not None
     space, alpha = _DEEP_PNG_SPACES[file.head[25]]
-    file.image.load()  # Pillow checks the checksums; the other decoder does not say what is wrong
     file.stream.seek(0)
     values = imagecodecs.png_decode(file.stream.read())
     info = file.image.info
@@ -221,8 +245,13 @@ def _deep_png(file: Opened) -> Samples:
     )
 
 
-def _deep_samples(image: Image) -> Samples | None:
-    """Pillow's deep grey modes; None for the 8-bit ones."""
+def _deep_samples(file: Opened, cut: bool) -> Samples | None:
+    """Deep PNGs and Pillow's deep grey modes; None for 8 bits, which is what Pillow keeps of a
+    16-bit PNG in colour that was cut off."""
+    image = file.image
+    assert image is not None
+    if file.kind is PNG and file.head[24] == 16 and file.head[25] in _DEEP_PNG_SPACES:
+        return None if cut else _deep_png(file)
     if not image.mode.startswith("I") and image.mode != "F":
         return None
     white = 65535.0 if image.mode.startswith("I;16") else None

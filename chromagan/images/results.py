@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from chromagan.images.errors import brief
 from chromagan.images.iptc import as_xmp
 from chromagan.images.metadata import Metadata, result_exif, result_packet
+from chromagan.images.notes import Note
 from chromagan.images.profiles import from_srgb, profile_space
 from chromagan.images.provenance import Provenance
 from chromagan.images.writing import DEFAULT_QUALITY, Extras, write_image
@@ -36,22 +37,24 @@ def write_result(
     found: Metadata,
     provenance: Provenance,
     style: Style | None = None,
-) -> tuple[str, ...]:
-    """Write sRGB `(H, W, 3)` with its provenance; returns what the owner should know of losses.
+) -> tuple[Note, ...]:
+    """Write sRGB `(H, W, 3)` with its provenance; returns what is lost in writing.
+
+    The result says it too, behind the notes of `provenance`.
 
     Raises `ImageError` when it cannot be written.
     """
     style = style or Style()
     kept = found if style.keep_metadata else Metadata()
-    notes: list[str] = []
+    notes: list[Note] = []
     icc = None
     if style.keep_profile:
         pixels, icc = _in_own_profile(pixels, found, notes)
     packet = _packet(kept, provenance, notes)
     xmp = packet.bytes()
     if path.suffix.lower() in {".jpg", ".jpeg"} and len(xmp) > _JPEG_XMP_BYTES:
-        xmp = _packet(Metadata(), provenance, []).bytes()
-        notes.append("the XMP packet is too long for a JPEG and was left out")
+        notes.append(Note("xmp_long"))
+        xmp = _packet(Metadata(), provenance, notes).bytes()
     size = (pixels.shape[1], pixels.shape[0])
     exif = result_exif(kept, size, srgb=icc is None) if style.keep_metadata else None
     write_image(
@@ -63,12 +66,12 @@ def write_result(
     return tuple(notes)
 
 
-def _packet(kept: Metadata, provenance: Provenance, notes: list[str]) -> Packet:
+def _packet(kept: Metadata, provenance: Provenance, notes: list[Note]) -> Packet:
     packet = result_packet(kept)
     if kept.xmp and packet.damaged:
-        notes.append("the XMP packet was damaged and was left out")
+        notes.append(Note("xmp_damaged"))
     as_xmp(kept.iptc, kept.texts, packet)
-    provenance.write_into(packet)
+    replace(provenance, notes=(*provenance.notes, *notes)).write_into(packet)
     return packet
 
 
@@ -81,15 +84,15 @@ def _texts(kept: Metadata) -> dict[str, str]:
 
 
 def _in_own_profile(
-    pixels: NDArray[Any], found: Metadata, notes: list[str]
+    pixels: NDArray[Any], found: Metadata, notes: list[Note]
 ) -> tuple[NDArray[Any], bytes | None]:
     if found.icc is None:
         return pixels, None
     if profile_space(found.icc) != "RGB":
-        notes.append("the input has no RGB profile to convert back into; the result is sRGB")
+        notes.append(Note("profile_none"))
         return pixels, None
     try:
         return np.asarray(from_srgb(pixels, found.icc)), found.icc
     except Exception as error:  # a profile without a way back
-        notes.append(f"the input's profile cannot be used ({brief(error)}); the result is sRGB")
+        notes.append(Note("profile_bad", reason=brief(error)))
         return pixels, None

@@ -103,8 +103,11 @@ def _is_plain(page: Any) -> bool:
     return _bits(page) <= 8 and int(page.sampleformat or _UINT) == _UINT
 
 
-def read_samples(page: Page, name: str) -> Samples:
-    """Decode a page that is not plain; `ImageError` says what cannot be read."""
+def read_samples(page: Page, name: str, accept_damaged: bool = False) -> tuple[Samples, bool]:
+    """Decode a page that is not plain: (samples, whether some are missing).
+
+    `ImageError` says what cannot be read.
+    """
     raw = page.raw
     space = _SPACES.get(int(raw.photometric))
     if space is None and int(raw.photometric) == _YCBCR and raw.compression in _JPEG_COMPRESSIONS:
@@ -115,10 +118,10 @@ def read_samples(page: Page, name: str) -> Samples:
     channels = _CHANNELS[space]
     if raw.dtype is None or raw.dtype.kind not in "uif" or raw.samplesperpixel < channels:
         raise ImageError(name, f"TIFF samples of this kind ({_bits(raw)} bits) are not supported")
-    values = _decoded(page, name)
+    values, cut = _decoded(page, name, accept_damaged)
     alpha = _alpha(raw, channels)
     black, white = (0.0, float(2 ** _bits(raw) - 1)) if raw.dtype.kind == "u" else (None, None)
-    return Samples(
+    samples = Samples(
         values[..., : channels + 1] if alpha else values[..., :channels],
         space,
         alpha=alpha,
@@ -128,25 +131,50 @@ def read_samples(page: Page, name: str) -> Samples:
         signed_lab=int(raw.photometric) == _CIELAB,
         icc=page.value(34675),
     )
+    return samples, cut
 
 
-def _decoded(page: Page, name: str) -> np.ndarray[Any, Any]:
-    """`(H, W, C)` in the page's own type; a file that ends early is an error, not zeros."""
-    raw = page.raw
+def _decoded(page: Page, name: str, accept_damaged: bool) -> tuple[np.ndarray[Any, Any], bool]:
+    """`(H, W, C)` in the page's own type; a file that ends early is an error, not zeros, unless
+    that is accepted."""
+    raw, cut = page.raw, False
     size = raw.parent.filehandle.size
-    if any(o + n > size for o, n in zip(raw.dataoffsets, raw.databytecounts, strict=False)):
-        raise ImageError(name, "the image is damaged or truncated (its pixels end too early)")
     try:
+        if any(o + n > size for o, n in zip(raw.dataoffsets, raw.databytecounts, strict=False)):
+            raise ValueError("its pixels end too early")
         values = raw.asarray(maxworkers=1)
     except MemoryError:
         raise
     except Exception as error:  # decoders raise anything on damaged data
-        text = brief(error)
-        raise ImageError(name, f"the image is damaged or truncated ({text})") from None
+        values, cut = _rest(raw) if accept_damaged else None, True
+        if values is None:
+            text = f"the image is damaged or truncated ({brief(error)})"
+            raise ImageError(name, text, salvageable=not accept_damaged) from None
     planes = (raw.samplesperpixel, page.height, page.width)
     if int(raw.planarconfig or 1) == 2 and raw.samplesperpixel > 1:
-        return np.moveaxis(values.reshape(planes), 0, -1)
-    return np.asarray(values).reshape(page.height, page.width, raw.samplesperpixel)
+        return np.moveaxis(values.reshape(planes), 0, -1), cut
+    return np.asarray(values).reshape(page.height, page.width, raw.samplesperpixel), cut
+
+
+def _rest(raw: Any) -> np.ndarray[Any, Any] | None:
+    """The strips or tiles that can be decoded, zeros elsewhere; None where there are none."""
+    values, found = np.zeros(raw.shaped, raw.dtype), False
+    offsets, sizes = raw.dataoffsets, raw.databytecounts
+    for data, index in raw.parent.filehandle.read_segments(offsets, sizes):
+        if data is None or not data:
+            continue
+        if raw.compression == 1:  # of what is not compressed even half a strip counts
+            data = data.ljust(sizes[index], b"\0")
+        try:
+            segment, (plane, depth, top, left, _), shape = raw.decode(data, index)
+        except Exception:  # noqa: S112  # damaged: nothing of this one
+            continue
+        place = values[plane, depth : depth + shape[0], top : top + shape[1], left:][
+            :, :, : shape[2]
+        ]
+        place[...] = segment[: place.shape[0], : place.shape[1], : place.shape[2]]
+        found = True
+    return values if found else None
 
 
 def _alpha(raw: Any, channels: int) -> str | None:

@@ -62,13 +62,16 @@ def write_image(
     Raises `ImageError` when the suffix is none of these or the disk refuses.
     """
     path = Path(path)
-    encode = _ENCODERS.get(path.suffix.lower())
-    if encode is None:
+    suffix, extras = path.suffix.lower(), extras or Extras()
+    if suffix not in WRITABLE_SUFFIXES:
         kinds = " ".join(WRITABLE_SUFFIXES)
         raise ImageError(str(path), f"results are written as one of {kinds}")
     try:
         with complete_file(path) as stream:
-            encode(stream, image, extras or Extras(), quality)
+            if suffix in _LOSSLESS:
+                _LOSSLESS[suffix](stream, image, extras)
+            else:
+                _LOSSY[suffix](stream, image, extras, quality)
     except OSError as error:
         reason = error.strerror or str(error)
         raise ImageError(str(path), f"the result cannot be written ({reason})") from None
@@ -76,7 +79,7 @@ def write_image(
         raise ImageError(str(path), f"the result cannot be written ({brief(error)})") from None
 
 
-def _png(stream: BinaryIO, image: Pixels, extras: Extras, quality: int) -> None:
+def _png(stream: BinaryIO, image: Pixels, extras: Extras) -> None:
     chunks: list[Chunk] = []
     if extras.exif is not None:
         chunks.append((b"eXIf", extras.exif.to_bytes()))
@@ -149,7 +152,7 @@ def _avif(stream: BinaryIO, image: Pixels, extras: Extras, quality: int) -> None
     _pillow(image).save(stream, "AVIF", **options)
 
 
-def _tiff(stream: BinaryIO, image: Pixels, extras: Extras, quality: int) -> None:
+def _tiff(stream: BinaryIO, image: Pixels, extras: Extras) -> None:
     """Deflate with the horizontal predictor; the tags are added in a directory at the end."""
     import tifffile
 
@@ -180,16 +183,17 @@ def _value(data: bytes, kind: int) -> Value:
     return Value(kind, len(data), data)
 
 
-_Encoder = Callable[[BinaryIO, Pixels, Extras, int], None]
-_ENCODERS: dict[str, _Encoder] = {
+_LOSSLESS: dict[str, Callable[[BinaryIO, Pixels, Extras], None]] = {
     ".png": _png,
+    ".tif": _tiff,
+    ".tiff": _tiff,
+}
+_LOSSY: dict[str, Callable[[BinaryIO, Pixels, Extras, int], None]] = {
     ".jpg": _jpeg,
     ".jpeg": _jpeg,
     ".webp": _webp,
-    ".tif": _tiff,
-    ".tiff": _tiff,
     ".avif": _avif,
 }
-WRITABLE_SUFFIXES = tuple(_ENCODERS)
-DEEP_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
+WRITABLE_SUFFIXES = (*_LOSSLESS, *_LOSSY)
+DEEP_SUFFIXES = frozenset(_LOSSLESS)
 """Formats that keep 16 bits."""

@@ -14,6 +14,7 @@ from xml.parsers.expat import ExpatError
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 NAMESPACES = {
     "dc": "http://purl.org/dc/elements/1.1/",
+    "dcterms": "http://purl.org/dc/terms/",
     "exif": "http://ns.adobe.com/exif/1.0/",
     "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
     "photoshop": "http://ns.adobe.com/photoshop/1.0/",
@@ -44,6 +45,7 @@ _STALE = {
     NAMESPACES["xmp"]: {"Thumbnails"},
     NAMESPACES["xmpMM"]: {"InstanceID"},
     NAMESPACES["xmpNote"]: {"HasExtendedXMP"},
+    NAMESPACES["dcterms"]: {"provenance"},  # Content Credentials of the old pixels
 }
 _STALE_NAMESPACES = {  # a video behind the picture, a gain map, a depth map
     "http://ns.google.com/photos/1.0/camera/",

@@ -72,14 +72,13 @@ class Manifest:
         job = outcome.job
         found = provenance_of(job.target) if not (outcome.error or outcome.skipped) else None
         if found is not None:
-            notes = "; ".join(outcome.notes)
-            self._add(self._line(job, found, seconds=outcome.seconds, notes=notes))
+            self._add(self._line(job, found, outcome.seconds))
         else:
             status = "failed" if outcome.error else "skipped"
             reason = outcome.error or outcome.skipped or ""
             self._add(Line(str(job.source), str(job.target), status, error=reason))
 
-    def _line(self, job: Job, found: Provenance, **more: Any) -> Line:
+    def _line(self, job: Job, found: Provenance, seconds: float | None = None) -> Line:
         return Line(
             input=str(job.source),
             output=str(job.target),
@@ -89,8 +88,9 @@ class Manifest:
             network=found.network,
             network_sha256=found.network_sha256,
             settings=found.settings,
+            seconds=seconds,
             date=found.date,
-            **more,
+            notes="; ".join(found.notes),
         )
 
     def _add(self, line: Line) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chromagan.files import sha256_of
-from chromagan.images import DEFAULT_MAX_PIXELS, ImageError, Metadata, read_photo
+from chromagan.images import DEFAULT_MAX_PIXELS, ImageError, Metadata, Note, read_photo
 from chromagan.images.provenance import MARK
 from chromagan.images.reading import glance
 from chromagan.images.samples import to_bytes
@@ -49,7 +49,7 @@ class Outcome:
     job: Job
     error: str | None = None
     skipped: str | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     seconds: float | None = None
     original_sha256: str = ""
     bits: int = 8
@@ -84,7 +84,7 @@ class _Item:
     image: NDArray[np.uint8] | None = None
     deep: NDArray[np.uint16] | None = None
     metadata: Metadata = field(default_factory=Metadata)
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     guides: Guides = field(default_factory=Guides)
     guides_record: dict[str, Any] = field(default_factory=dict)
     ab: NDArray[np.float32] | None = None
@@ -96,7 +96,7 @@ class _State:
 
     decoding: deque[tuple[_Item, Future[None]]] = field(default_factory=deque)
     decoded: list[_Item] = field(default_factory=list)
-    writing: dict[Future[tuple[str, ...]], _Item] = field(default_factory=dict)
+    writing: dict[Future[tuple[Note, ...]], _Item] = field(default_factory=dict)
 
     @property
     def pixels(self) -> int:
@@ -181,6 +181,8 @@ def _read(item: _Item, settings: Settings) -> None:
     else:
         item.image = pixels
     item.metadata, item.notes = photo.metadata, photo.notes
+    if photo.deep and pixels.dtype == np.uint8 and settings.bits == "same":
+        item.notes += (Note("eight_bits"),)
     try:
         item.sha256 = sha256_of(item.job.source)
     except OSError as error:
@@ -245,8 +247,8 @@ def _predict_singly(
 
 def _writer(
     item: _Item, colorizer: ChromaGANColorizer, settings: Settings
-) -> Callable[[], tuple[str, ...]]:
-    def write() -> tuple[str, ...]:
+) -> Callable[[], tuple[Note, ...]]:
+    def write() -> tuple[Note, ...]:
         assert item.image is not None
         assert item.ab is not None
         return finish(
@@ -261,6 +263,7 @@ def _writer(
             saturation=settings.saturation,
             temperature=settings.temperature,
             guides_record=item.guides_record,
+            notes=item.notes,
         )
 
     return write
@@ -277,7 +280,7 @@ def _finish(state: _State, *, block: bool) -> Iterator[Outcome]:
         try:
             yield Outcome(
                 job,
-                notes=item.notes + future.result(),
+                notes=future.result(),
                 seconds=time.perf_counter() - item.started,
                 original_sha256=item.sha256,
                 bits=8 if item.deep is None else 16,

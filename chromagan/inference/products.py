@@ -6,7 +6,6 @@ Everything is written before the result takes its name, so that a result that is
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chromagan import __version__
-from chromagan.files import part_of, write_atomically
-from chromagan.images import ImageError, Metadata, Provenance
+from chromagan.files import write_atomically, write_text
+from chromagan.images import ImageError, Metadata, Note, Provenance
 from chromagan.images.provenance import now
 from chromagan.images.results import Style, write_result
 from chromagan.inference.jobs import Job
@@ -66,11 +65,15 @@ def finish(
     saturation: float = 1.0,
     temperature: float = 0.0,
     guides_record: Mapping[str, Any] | None = None,
-) -> tuple[str, ...]:
-    """Join colours with the photograph and write all products; returns notes on what was lost.
+    notes: tuple[Note, ...] = (),
+) -> tuple[Note, ...]:
+    """Join colours with the photograph and write all products; returns `notes`, of its reading,
+    with what was lost in writing.
 
     `pixels` (uint8 or uint16) are overwritten. `guides_record`: digests of what guided `ab`.
     """
+    if metadata.manifest and products.signer is None:
+        notes = (*notes, Note("credentials"))
     options = {"saturation": saturation, "temperature": temperature}
     method = colorizer.upsampling
     if pixels.dtype == np.uint16:
@@ -85,13 +88,14 @@ def finish(
         original_sha256=sha256,
         settings=options | settings_of(colorizer) | dict(guides_record or {}),
         date=now(),
+        notes=notes,
     )
     job.target.parent.mkdir(parents=True, exist_ok=True)
     if products.layer:
         write_result(job.layer, color_layer(pixels), Metadata(), provenance, products.style)
     if products.sidecar:
         _write_sidecars(job.target, provenance)
-    return _write(job, pixels, metadata, provenance, products)
+    return notes + _write(job, pixels, metadata, provenance, products)
 
 
 def settings_of(colorizer: ChromaGANColorizer) -> dict[str, Any]:
@@ -110,43 +114,34 @@ def _write(
     metadata: Metadata,
     provenance: Provenance,
     products: Products,
-) -> tuple[str, ...]:
+) -> tuple[Note, ...]:
     if products.signer is None:
-        notes = write_result(job.target, pixels, metadata, provenance, products.style)
-        lost = metadata.manifest
-        return (*notes, _LOST_MANIFEST) if lost else notes
-    part = part_of(job.target)
-    unsigned = part.with_name(part.name.removesuffix(".part") + f".part{job.target.suffix}")
-    try:
-        notes = write_result(unsigned, pixels, metadata, provenance, products.style)
+        return write_result(job.target, pixels, metadata, provenance, products.style)
+    signer = products.signer
+    lost: list[Note] = []
+
+    def write_signed(part: Path) -> None:
+        unsigned = part.with_name(part.name + job.target.suffix)
         try:
-            products.signer.sign(unsigned, part, job.source, provenance)
+            lost.extend(write_result(unsigned, pixels, metadata, provenance, products.style))
+            signer.sign(unsigned, part, job.source, provenance)
+        except ImageError:
+            raise
         except Exception as error:
             text = f"it cannot be signed ({' '.join(str(error).split())[:160]})"
             raise ImageError(str(job.target), text) from None
-        os.replace(part, job.target)
-    finally:
-        unsigned.unlink(missing_ok=True)
-        part.unlink(missing_ok=True)
-    return notes
+        finally:
+            unsigned.unlink(missing_ok=True)
 
-
-_LOST_MANIFEST = (
-    "the input's Content Credentials are not in the result (--sign keeps them as its ingredient)"
-)
+    write_atomically(job.target, write_signed)
+    return tuple(lost)
 
 
 def _write_sidecars(target: Path, provenance: Provenance) -> None:
     record = json.loads(provenance.json()) | {"result": target.name}
-    texts = {".json": json.dumps(record, indent=1, ensure_ascii=False) + "\n"}
-    texts[".xmp"] = provenance.packet().decode()
-    for suffix, text in texts.items():
-        path = target.with_name(target.name + suffix)
-
-        def write(part: Path, text: str = text) -> None:
-            part.write_text(text, encoding="utf-8")
-
-        write_atomically(path, write)
+    text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+    write_text(target.with_name(f"{target.name}.json"), text)
+    write_text(target.with_name(f"{target.name}.xmp"), provenance.packet().decode())
 
 
 def color_layer(result: NDArray[Any]) -> NDArray[Any]:

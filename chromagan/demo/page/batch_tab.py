@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import gradio as gr
 
 from chromagan.demo.page import views
-from chromagan.demo.page.parts import UNDOCUMENTED, Controls, Site, files_input, gallery, lane
+from chromagan.demo.page.parts import (
+    UNDOCUMENTED,
+    Controls,
+    FormParts,
+    Site,
+    Update,
+    Values,
+    files_input,
+    gallery,
+    lane,
+)
 from chromagan.demo.page.visit import Visit
-from chromagan.demo.pictures.batch import Stop, colorize_all
-from chromagan.demo.pictures.photo import Look, Upload
+from chromagan.demo.pictures.batch import Order, Stop, colorize_all
 from chromagan.demo.visitors.folders import as_visitor
 
-Update = dict[Any, Any]
+_KINDS = [("PNG", "png"), ("JPEG", "jpeg"), ("TIFF", "tiff")]
 
 
 class BatchTab:
@@ -22,12 +30,14 @@ class BatchTab:
 
     def __init__(self, site: Site, controls: Controls) -> None:
         t = site.texts
-        self._site = site
-        stop = gr.State(Stop())
+        self._site, self._controls = site, controls
+        self._stop = gr.State(Stop())
         gr.Markdown(t("batch_info"))
         with gr.Row():
             with gr.Column(scale=4, min_width=300):
-                files = files_input(label=t("batch_files"), height=220, elem_id="batch-files")
+                self._files = files_input(label=t("batch_files"), height=220, elem_id="batch-files")
+                info = t("format_info")
+                self._form = FormParts.build(site, "batch-", choices=_KINDS, info=info)
                 with gr.Row():
                     start = gr.Button(t("batch_button"), variant="primary", elem_id="batch-start")
                     cancel = gr.Button(t("batch_cancel"), elem_id="batch-stop", min_width=80)
@@ -39,34 +49,27 @@ class BatchTab:
                 self._gallery = gallery("batch-gallery", columns=3, buttons=["fullscreen"])
         start.click(
             self.start,
-            [files, *controls.all, stop],
+            {self._files, *controls.all, *self._form.all, self._stop},
             [self._gallery, self._status, self._zip],
             show_progress="hidden",
             **lane("batch", site.workers.long),
         )
+        stop = self._stop
         cancel.click(_stop, stop, stop, queue=False, show_progress="hidden", **UNDOCUMENTED)
 
-    def start(
-        self,
-        files: list[Upload],
-        network: str,
-        saturation: float,
-        temperature: float,
-        stamp: bool,
-        stop: Stop,
-        request: gr.Request,
-    ) -> Iterator[Update]:
+    def start(self, values: Values, request: gr.Request) -> Iterator[Update]:
         """One update a photo."""
-        visit = Visit(request)
-        if not files:
+        visit, controls, stop = Visit(request), self._controls, values[self._stop]
+        if not values[self._files]:
             raise visit.error("no_files")
         with visit.spoken():
             stop.requested = False
-            look = Look(saturation, temperature, stamp)
-            chosen = self._site.known(network, visit)
-            steps = colorize_all(
-                files, self._site.studio, visit.say, network=chosen, look=look, stop=stop
+            order = Order(
+                self._site.known(values[controls.network], visit),
+                controls.look_of(values),
+                self._form.form_of(values),
             )
+            steps = colorize_all(values[self._files], self._site.studio, visit.say, order, stop)
             shown = -1
             for progress in as_visitor(visit.session, steps):
                 fresh = len(progress.results) != shown

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 
 from chromagan.demo.page.parts import Site, photo_input
 from chromagan.demo.page.visit import Visit
 from chromagan.demo.pictures.guided import Guided, reference_pixels
+from chromagan.demo.pictures.marks import Form
 from chromagan.demo.pictures.photo import WARMEST, Look, Picture, Upload
 from chromagan.inference.guides import Guides, parse_guides
 
@@ -28,6 +29,8 @@ class Endpoints:
             mark = gr.Checkbox(label="visible_mark")
             guides = gr.JSON(label="guides")
             reference = photo_input(label="reference")
+            kind = gr.Radio(["png", "jpeg", "tiff"], value="png", label="file_format")
+            keep = gr.Checkbox(label="keep_metadata")
             result = gr.Image(label="result", type="filepath", format="png")
             data = gr.JSON(label="data")
             button = gr.Button()
@@ -37,7 +40,7 @@ class Endpoints:
         }
         button.click(
             self.colorize,
-            [image, saturation, temperature, network, mark, guides, reference],
+            [image, saturation, temperature, network, mark, guides, reference, kind, keep],
             result,
             api_name="colorize",
             **lane,
@@ -54,6 +57,8 @@ class Endpoints:
         visible_mark: bool = False,
         guides: Any = None,
         reference: Upload | None = None,
+        file_format: Literal["png", "jpeg", "tiff"] = "png",
+        keep_metadata: bool = False,
         request: gr.Request | None = None,
     ) -> str:
         """Colorize one photograph.
@@ -68,9 +73,13 @@ class Endpoints:
                 "points": [{"x": 0.41, "y": 0.63, "color": "#a8323c"}]}, x and y in [0, 1].
             reference: a photograph in colour of alike things, as a file: its colours are taken
                 over.
+            file_format: png, jpeg, or tiff, which has 16 bits where the photograph has them.
+            keep_metadata: its own EXIF, IPTC and XMP as well. Its Content Credentials never are
+                in the result.
 
         Returns:
-            A lossless PNG of the same size, marked as AI-colorized in its metadata.
+            The picture in the same size, marked as AI-colorized in its metadata. What was lost on
+            the way stands in its XMP, as chromagan:Notes.
         """
         visit = Visit(request)
         with visit.spoken(image.name if image else ""):
@@ -84,7 +93,8 @@ class Endpoints:
             guided = guided.with_guides(known)
             if reference:
                 guided = guided.with_reference(reference_pixels(reference, studio), studio)
-            return studio.full_result(guided.picture, look, guided.ab)
+            form = Form(file_format, keep_metadata)
+            return studio.full_result(guided.picture, look, guided.ab, form).path
 
     def classes(
         self, image: Upload, network: str | None = None, request: gr.Request | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,13 @@ import gradio as gr
 from chromagan.demo.limits import Limits, Workers
 from chromagan.demo.networks import Networks
 from chromagan.demo.page.visit import Visit
-from chromagan.demo.pictures.photo import WARMEST, Studio, Upload
+from chromagan.demo.pictures.marks import Form
+from chromagan.demo.pictures.photo import WARMEST, Look, Studio, Upload
+
+Values = Mapping[Any, Any]
+"""What a handler is given: the value of each part that it reads."""
+Update = dict[Any, Any]
+"""What a handler gives back: the parts that change."""
 
 UNDOCUMENTED: dict[str, Any] = {"api_visibility": "undocumented"}
 """The page's own events: callable, as everything in Gradio is, but no part of the offered API."""
@@ -59,6 +66,9 @@ class Controls:
     def look(self) -> list[Any]:
         return [self.saturation, self.temperature, self.stamp]
 
+    def look_of(self, values: Values) -> Look:
+        return Look(*(values[part] for part in self.look))
+
     @classmethod
     def build(cls, site: Site) -> Controls:
         t = site.texts
@@ -94,6 +104,40 @@ class Controls:
         )
         stamp = gr.Checkbox(label=t("stamp"), value=False, elem_id="stamp", container=False)
         return cls(network, saturation, temperature, stamp)
+
+
+@dataclass(frozen=True)
+class FormParts:
+    """kind: PNG, JPEG or TIFF. keep: the photograph's own metadata as well."""
+
+    kind: Any
+    keep: Any
+
+    @classmethod
+    def build(cls, site: Site, prefix: str = "", **kind: Any) -> FormParts:
+        """prefix: of the elements' names. kind: further options of the format."""
+        t = site.texts
+        settings: dict[str, Any] = {
+            "choices": file_kinds(deep=False),
+            "value": "png",
+            "label": t("format"),
+        }
+        radio = gr.Radio(elem_id=f"{prefix}format", **(settings | kind))
+        box: dict[str, Any] = {"value": False, "container": False, "elem_id": f"{prefix}keep"}
+        return cls(radio, gr.Checkbox(label=t("keep"), **box))
+
+    @property
+    def all(self) -> list[Any]:
+        return [self.kind, self.keep]
+
+    def form_of(self, values: Values) -> Form:
+        return Form(values[self.kind], values[self.keep])
+
+
+def file_kinds(*, deep: bool) -> list[tuple[str, str]]:
+    """The choices of a download's format; deep: the photograph has 16 bits."""
+    kinds = [("PNG", "png"), ("JPEG", "jpeg")]
+    return [*kinds, ("TIFF, 16 bit", "tiff")] if deep else kinds
 
 
 def photo_input(**options: Any) -> Any:

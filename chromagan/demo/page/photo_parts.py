@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from chromagan.demo.page.parts import Controls, Site, gallery, photo_input
+from chromagan.demo.page.parts import Controls, FormParts, Site, gallery, photo_input
 from chromagan.demo.pictures.marks import Pixels, save_png
 from chromagan.demo.pictures.photo import grey, resized
 from chromagan.demo.visitors.folders import page_path
@@ -66,36 +66,6 @@ class GuideParts:
 
 
 @dataclass(frozen=True)
-class FormParts:
-    """kind: PNG, JPEG or, for a photograph with 16 bits, TIFF. keep: its own metadata as well."""
-
-    kind: Any
-    keep: Any
-
-    @classmethod
-    def build(cls, site: Site) -> FormParts:
-        t = site.texts
-        kind = gr.Radio(
-            file_kinds(deep=False),
-            value="png",
-            label=t("format"),
-            elem_id="format",
-        )
-        keep = gr.Checkbox(label=t("keep"), value=False, elem_id="keep", container=False)
-        return cls(kind, keep)
-
-    @property
-    def all(self) -> list[Any]:
-        return [self.kind, self.keep]
-
-
-def file_kinds(*, deep: bool) -> list[tuple[str, str]]:
-    """The choices of the download's format; deep: the photograph has 16 bits."""
-    kinds = [("PNG", "png"), ("JPEG", "jpeg")]
-    return [*kinds, ("TIFF, 16 bit", "tiff")] if deep else kinds
-
-
-@dataclass(frozen=True)
 class PhotoParts:
     """The parts of the tab; `picture` and `history` are this visitor's own (Gradio keeps them)."""
 
@@ -107,6 +77,7 @@ class PhotoParts:
     form: FormParts
     save: Any
     file: Any
+    remarks: Any
     truth: Any
     three: Any
     classes: Any
@@ -124,6 +95,23 @@ class PhotoParts:
     def looked(self) -> list[Any]:
         """What another look of the same photograph changes."""
         return [self.slider, self.facts, self.three]
+
+    @property
+    def around(self) -> list[Any]:
+        """What another photograph changes beside."""
+        return [
+            self.truth,
+            self.classes,
+            self.form.kind,
+            self.remarks,
+            self.save,
+            self.strip,
+            self.shelf,
+            self.guides.editor,
+            self.guides.reference,
+            self.shown,
+            self.history,
+        ]
 
     @classmethod
     def build(cls, site: Site, opening: tuple[str, str] | None) -> PhotoParts:
@@ -182,6 +170,7 @@ def _result(site: Site, opening: tuple[str, str] | None) -> dict[str, Any]:
     form = FormParts.build(site)
     save = gr.Button(t("download"), variant="primary", interactive=False, elem_id="download")
     file = gr.DownloadButton(t("download_again"), visible="hidden", elem_id="download-file")
+    remarks = gr.HTML(elem_id="remarks", elem_classes="status")
     with gr.Group(visible=False, elem_classes="plain") as truth:
         gr.Markdown(t("three_way"), elem_classes="heading")
         three = gallery("three", columns=3, buttons=["fullscreen"])
@@ -195,6 +184,7 @@ def _result(site: Site, opening: tuple[str, str] | None) -> dict[str, Any]:
         "form": form,
         "save": save,
         "file": file,
+        "remarks": remarks,
         "truth": truth,
         "three": three,
         "classes": classes,

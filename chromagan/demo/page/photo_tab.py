@@ -5,28 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import gradio as gr
 
 from chromagan.demo.page import views
 from chromagan.demo.page.guide_panel import GuidePanel
 from chromagan.demo.page.guide_view import view_of
-from chromagan.demo.page.parts import UNDOCUMENTED, Site, lane
-from chromagan.demo.page.photo_parts import PhotoParts, chosen_example, file_kinds
+from chromagan.demo.page.parts import UNDOCUMENTED, Site, Update, Values, file_kinds, lane
+from chromagan.demo.page.photo_parts import PhotoParts, chosen_example
 from chromagan.demo.page.shown import Shown, show
 from chromagan.demo.page.theme import asset
 from chromagan.demo.page.visit import Visit
 from chromagan.demo.pictures.guided import Guided
-from chromagan.demo.pictures.marks import Form, save_preview
-from chromagan.demo.pictures.photo import Look, Upload, displayable, psnr, with_look
+from chromagan.demo.pictures.marks import save_preview
+from chromagan.demo.pictures.photo import Look, Picture, Upload, displayable, psnr, with_look
 from chromagan.demo.texts import seconds_text
 from chromagan.demo.visitors.folders import adopt, discard, forget_visitor
 from chromagan.demo.visitors.history import Entry, forget, remember
 from chromagan.images import ImageError
 from chromagan.inference.guides import Guides
-
-Update = dict[Any, Any]
 
 
 class PhotoTab:
@@ -40,8 +38,7 @@ class PhotoTab:
 
     def follow(self, event: Any) -> None:
         """Take what `event` put into `parts.photo` as if it had been uploaded."""
-        inputs = [self.parts.photo, *self.parts.controls.all, self.parts.history]
-        event.then(self.photo, inputs, self._outputs, **self._work)
+        event.then(self.photo, self._uploaded, self._outputs, **self._work)
 
     @property
     def _work(self) -> dict[str, Any]:
@@ -50,33 +47,23 @@ class PhotoTab:
         return {**progress, **lane("photo", self._site.workers.photo)}
 
     @property
+    def _uploaded(self) -> set[Any]:
+        return {self.parts.photo, *self.parts.controls.all, self.parts.history}
+
+    @property
     def _outputs(self) -> list[Any]:
         """What another photograph changes."""
         parts = self.parts
-        return [
-            parts.photo,
-            *parts.looked,
-            parts.truth,
-            parts.classes,
-            parts.form.kind,
-            parts.save,
-            parts.strip,
-            parts.shelf,
-            parts.controls.network,
-            parts.guides.editor,
-            parts.guides.reference,
-            parts.shown,
-            parts.history,
-        ]
+        return [parts.photo, parts.controls.network, *parts.looked, *parts.around]
 
     def _connect(self) -> None:
         parts, outputs, work = self.parts, self._outputs, self._work
-        controls, state = parts.controls, [parts.shown, parts.history]
+        controls = parts.controls
         light = lane("light", self._site.workers.light)
         gr.on(
             [parts.photo.input, parts.photo.clear],
             self.photo,
-            [parts.photo, *controls.all, parts.history],
+            self._uploaded,
             outputs,
             trigger_mode="always_last",
             **work,
@@ -84,12 +71,13 @@ class PhotoTab:
         for kind, examples in parts.examples.items():
             event = chosen_example(kind)
             self.follow(examples.select(event, None, parts.photo, show_progress="hidden", **light))
-        controls.network.input(self.again, [*controls.all, *state], outputs, **work)
+        known = {*controls.all, parts.shown, parts.history}
+        controls.network.input(self.again, known, outputs, **work)
         GuidePanel(self._site, parts, self.looked).connect()
         gr.on(
             [part.input for part in controls.look],
             self.relook,
-            [parts.shown, *controls.look],
+            {parts.shown, *controls.look},
             parts.looked,
             trigger_mode="always_last",
             show_progress="hidden",
@@ -106,213 +94,134 @@ class PhotoTab:
         )
         parts.save.click(
             self.download,
-            [parts.shown, *controls.look, *parts.form.all],
-            [parts.file, parts.shown],
+            {parts.shown, *controls.look, *parts.form.all},
+            [parts.file, parts.remarks, parts.shown],
             **lane("full", self._site.workers.full),
         ).success(None, parts.file, js=asset("save.js"))
         parts.compare.click(
             self.compare,
-            [parts.shown, controls.saturation, controls.temperature],
+            {parts.shown, *controls.look},
             parts.variants,
             **lane("photo", self._site.workers.photo),
         )
-        parts.strip.select(self.recall, [*controls.look, parts.history], outputs, **work)
-        parts.clear.click(self.clear, parts.history, outputs, **light)
+        parts.strip.select(self.recall, {*controls.look, parts.history}, outputs, **work)
+        parts.clear.click(self.clear, {parts.history}, outputs, **light)
 
     def greet(self, request: gr.Request) -> Update:
         """What a new visitor finds: one of the old photographs, done, so that nothing is blank."""
-        visit, parts = Visit(request), self.parts
-        if self._opening is None:
-            return {
-                parts.facts: views.paragraph(visit.say("waiting")),
-                parts.guides.editor: view_of(None, visit, fresh=True),
-            }
-        picture = self._opening.picture
-        hint = views.paragraph(visit.say("example"))
-        return {
-            parts.facts: views.facts(picture, None, None, visit.say) + hint,
-            parts.classes: views.classes(picture.colors, visit),
-            parts.save: gr.update(interactive=True),
-            parts.shown: self._opening,
-            parts.guides.editor: view_of(self._opening, visit, fresh=True),
-        }
+        visit, opening = Visit(request), self._opening
+        if opening is None:
+            facts = views.paragraph(visit.say("waiting"))
+        else:
+            facts = views.facts(opening.picture, None, None, visit.say)
+            facts += views.paragraph(visit.say("example"))
+        return {self.parts.facts: facts} | self._around(opening, [], visit)
 
     @property
     def greeting(self) -> tuple[Callable[..., Update], None, list[Any]]:
         """`greet` as arguments of `Blocks.load`."""
-        parts = self.parts
-        changed = [parts.facts, parts.classes, parts.save, parts.shown, parts.guides.editor]
-        return self.greet, None, changed
+        return self.greet, None, [self.parts.facts, *self.parts.around]
 
-    def photo(
-        self,
-        upload: Upload | None,
-        network: str,
-        saturation: float,
-        temperature: float,
-        stamp: bool,
-        history: list[Entry],
-        request: gr.Request,
-    ) -> Update:
+    def photo(self, values: Values, request: gr.Request) -> Update:
         """A photo arrived (or was removed): read it, run the network, show everything."""
-        visit = Visit(request)
+        visit, parts = Visit(request), self.parts
+        upload, history = values[parts.photo], values[parts.history]
         if upload is None:
-            return self._nothing(visit, history)
+            return self._nothing(history, visit)
         with visit.spoken(upload.name):
             own = upload._replace(path=adopt(self._present(upload.path, visit)))
-            look = Look(saturation, temperature, stamp)
+            network = values[parts.controls.network]
             try:
-                return self._show(own, upload, network, look, history, visit)
+                known = Guided.of(self._colorized(own, network, visit))
+                # what browsers cannot show (HEIC, TIFF) is replaced by a picture of it
+                shown_as = gr.skip() if displayable(upload.path) else _preview(known)
+                return self._show(known, upload, values, visit) | {parts.photo: shown_as}
             except ImageError:
                 if own.path not in {entry.source for entry in history}:
                     discard(own.path)
                 raise
 
-    def again(
-        self,
-        network: str,
-        saturation: float,
-        temperature: float,
-        stamp: bool,
-        shown: Shown | None,
-        history: list[Entry],
-        request: gr.Request,
-    ) -> Update:
-        """Another network was chosen for the same photo."""
-        visit = Visit(request)
+    def again(self, values: Values, request: gr.Request) -> Update:
+        """Another network was chosen for the same photo: its guides and reference go on."""
+        visit, parts = Visit(request), self.parts
+        shown, history = values[parts.shown], values[parts.history]
         if shown is None:
-            return self._nothing(visit, history)
+            return self._nothing(history, visit)
         with visit.spoken():
-            own = Upload(self._present(shown.picture.source, visit), shown.picture.name)
+            own = self._own(shown, visit)
             upload = next((e.upload for e in history if e.source == own.path), own)
-            look = Look(saturation, temperature, stamp)
-            return self._show(own, upload, network, look, history, visit, before=shown)
+            picture = self._colorized(own, values[parts.controls.network], visit)
+            known = shown.known.of_network(picture, self._site.studio)
+            return self._show(known, upload, values, visit, fresh=False)
 
-    def relook(
-        self,
-        shown: Shown | None,
-        saturation: float,
-        temperature: float,
-        stamp: bool,
-        request: gr.Request,
-    ) -> Update:
+    def relook(self, values: Values, request: gr.Request) -> Update:
         """A slider moved: recolour the preview and write that one file; no network runs."""
+        visit, shown = Visit(request), values[self.parts.shown]
         if shown is None:
             return {self.parts.slider: gr.skip()}
-        visit = Visit(request)
         with visit.spoken():
-            return self.looked(shown, Look(saturation, temperature, stamp), visit)
+            return self.looked(shown, self.parts.controls.look_of(values), visit)
 
-    def download(
-        self,
-        shown: Shown | None,
-        saturation: float,
-        temperature: float,
-        stamp: bool,
-        kind: Literal["png", "jpeg", "tiff"],
-        keep: bool,
-        request: gr.Request,
-    ) -> Update:
+    def download(self, values: Values, request: gr.Request) -> Update:
         """Make the full-resolution file; the same wishes again give the same file again."""
         visit, parts = Visit(request), self.parts
-        if shown is None:
-            raise visit.error("no_photo")
         with visit.spoken():
-            look, form = Look(saturation, temperature, stamp), Form(kind, keep)
-            path = shown.saved[2] if shown.saved and shown.saved[:2] == (look, form) else None
-            if path is None or not Path(path).is_file():
-                self._present(shown.picture.source, visit)
-                path = self._site.studio.full_result(shown.picture, look, shown.known.ab, form)
-                shown = replace(shown, saved=(look, form, path))
-            return {parts.file: path, parts.shown: shown}
+            shown: Shown = visit.present(values[parts.shown])
+            wish = parts.controls.look_of(values), parts.form.form_of(values)
+            saved = shown.saved.get(wish)
+            if saved is None or not Path(saved.path).is_file():
+                self._own(shown, visit)
+                studio, (look, form) = self._site.studio, wish
+                saved = studio.full_result(shown.picture, look, shown.known.ab, form)
+                shown = replace(shown, saved={wish: saved})
+            remarks = views.remarks(saved.notes, visit.say)
+            return {parts.file: saved.path, parts.remarks: remarks, parts.shown: shown}
 
-    def compare(
-        self, shown: Shown | None, saturation: float, temperature: float, request: gr.Request
-    ) -> Update:
-        """Every network on the current photo and its guides, side by side."""
-        visit = Visit(request)
-        if shown is None:
-            raise visit.error("no_photo")
+    def compare(self, values: Values, request: gr.Request) -> Update:
+        """Every network on the current photo and its guides, side by side, without a mark."""
+        visit, parts, studio = Visit(request), self.parts, self._site.studio
         with visit.spoken():
-            studio, picture = self._site.studio, shown.picture
-            look = Look(saturation, temperature)
-            own = Upload(self._present(picture.source, visit), picture.name)
+            shown: Shown = visit.present(values[parts.shown])
+            look = replace(parts.controls.look_of(values), stamp=False)
+            own = self._own(shown, visit)
             files = [(shown.before, visit.say("caption_grey"))]
             for name in self._site.networks.names:
                 other = shown.known.of_network(studio.colorize(own, name), studio)
-                file = save_preview(with_look(picture.preview, other.ab, look), name)
+                file = save_preview(with_look(shown.picture.preview, other.ab, look), name)
                 seconds = seconds_text(other.picture.colors.seconds)
                 files.append((file, visit.say("caption_network", network=name, seconds=seconds)))
             if shown.truth:
                 files.append((shown.truth, visit.say("caption_truth")))
-            return {self.parts.variants: files}
+            return {parts.variants: files}
 
-    def recall(
-        self,
-        event: gr.SelectData,
-        saturation: float,
-        temperature: float,
-        stamp: bool,
-        history: list[Entry],
-        request: gr.Request,
-    ) -> Update:
+    def recall(self, values: Values, event: gr.SelectData, request: gr.Request) -> Update:
         """A thumbnail was clicked: that photo, network and points again, so the same picture."""
-        visit = Visit(request)
+        visit, parts = Visit(request), self.parts
         with visit.spoken():
-            entry = history[int(event.index)]
+            entry: Entry = values[parts.history][int(event.index)]
             own = Upload(self._present(entry.source, visit), entry.upload.name)
-            look = Look(saturation, temperature, stamp)
-            guides = Guides(entry.points)
-            update = self._show(own, entry.upload, entry.network, look, history, visit, guides)
-            picture = update[self.parts.shown].picture
-            return update | {
-                self.parts.photo: save_preview(picture.preview, picture.name),
-                self.parts.controls.network: entry.network,
-            }
+            picture = self._colorized(own, entry.network, visit)
+            known = Guided.of(picture).with_guides(Guides(entry.points))
+            update = self._show(known, entry.upload, values, visit)
+            return update | {parts.photo: _preview(known), parts.controls.network: entry.network}
 
-    def clear(self, history: list[Entry], request: gr.Request) -> Update:
+    def clear(self, values: Values, request: gr.Request) -> Update:
         """Forget and delete everything of this visitor."""
         visit = Visit(request)
-        forget(history)
+        forget(values[self.parts.history])
         forget_visitor(visit.session)
-        return self._nothing(visit, [])
+        return self._nothing([], visit)
 
     def _show(
-        self,
-        own: Upload,
-        upload: Upload,
-        network: str,
-        look: Look,
-        history: list[Entry],
-        visit: Visit,
-        guides: Guides | None = None,
-        before: Shown | None = None,
+        self, known: Guided, upload: Upload, values: Values, visit: Visit, *, fresh: bool = True
     ) -> Update:
-        """guides: of a photograph that comes back. before: what was shown of the same photograph,
-        whose guides and reference go on."""
-        parts, studio = self.parts, self._site.studio
-        picture = studio.colorize(own, self._site.known(network, visit))
-        if before is not None:
-            known = before.known.of_network(picture, studio)
-        else:
-            known = Guided.of(picture).with_guides(guides or Guides())
+        """fresh: another photograph than the one before."""
+        parts = self.parts
         shown = show(known)
-        history = remember(history, picture, upload, self._site.limits.history)
-        # what browsers cannot show (HEIC, TIFF) is replaced by a picture of it
-        replaced = before is None and not displayable(upload.path)
-        return self.looked(shown, look, visit) | {
-            parts.photo: save_preview(picture.preview, picture.name) if replaced else gr.skip(),
-            parts.truth: gr.update(visible=picture.has_truth),
-            parts.classes: views.classes(picture.colors, visit),
-            parts.form.kind: gr.skip() if before else _formats(picture.deep),
-            parts.save: gr.update(interactive=True),
-            parts.strip: [(entry.thumb, entry.name) for entry in history],
-            parts.shelf: gr.update(visible=True),
-            parts.guides.editor: view_of(shown, visit, fresh=before is None),
-            parts.guides.reference: gr.skip() if before else None,
-            parts.shown: shown,
-            parts.history: history,
-        }
+        limit = self._site.limits.history
+        history = remember(values[parts.history], known.picture, upload, limit)
+        update = self.looked(shown, parts.controls.look_of(values), visit)
+        return update | self._around(shown, history, visit, fresh=fresh)
 
     def looked(self, shown: Shown, look: Look, visit: Visit) -> Update:
         """The parts that a look changes: one recolouring, one file."""
@@ -331,24 +240,39 @@ class PhotoTab:
             parts.three: three if shown.truth else None,
         }
 
-    def _nothing(self, visit: Visit, history: list[Entry]) -> Update:
+    def _around(
+        self, shown: Shown | None, history: list[Entry], visit: Visit, *, fresh: bool = True
+    ) -> Update:
+        """The parts around the result; they start anew with a fresh photograph."""
         parts = self.parts
+        deep = shown is not None and shown.picture.deep
+        kinds = gr.update(choices=file_kinds(deep=deep), value="png")
         return {
-            parts.photo: None,
-            parts.slider: None,
-            parts.facts: views.paragraph(visit.say("waiting")),
-            parts.truth: gr.update(visible=False),
-            parts.three: None,
-            parts.classes: "",
-            parts.form.kind: _formats(deep=False),
-            parts.save: gr.update(interactive=False),
+            parts.truth: gr.update(visible=shown is not None and shown.picture.has_truth),
+            parts.classes: views.classes(shown.picture.colors, visit) if shown else "",
+            parts.form.kind: kinds if fresh else gr.skip(),
+            parts.remarks: "",
+            parts.save: gr.update(interactive=shown is not None),
             parts.strip: [(entry.thumb, entry.name) for entry in history],
             parts.shelf: gr.update(visible=bool(history)),
-            parts.guides.editor: view_of(None, visit, fresh=True),
-            parts.guides.reference: None,
-            parts.shown: None,
+            parts.guides.editor: view_of(shown, visit, fresh=fresh),
+            parts.guides.reference: None if fresh else gr.skip(),
+            parts.shown: shown,
             parts.history: history,
         }
+
+    def _nothing(self, history: list[Entry], visit: Visit) -> Update:
+        parts = self.parts
+        waiting = views.paragraph(visit.say("waiting"))
+        empty = {parts.photo: None, parts.slider: None, parts.facts: waiting, parts.three: None}
+        return empty | self._around(None, history, visit)
+
+    def _colorized(self, own: Upload, network: str, visit: Visit) -> Picture:
+        return self._site.studio.colorize(own, self._site.known(network, visit))
+
+    def _own(self, shown: Shown, visit: Visit) -> Upload:
+        """The visitor's file behind what is shown."""
+        return Upload(self._present(shown.picture.source, visit), shown.picture.name)
 
     def _present(self, source: str, visit: Visit) -> str:
         if not Path(source).is_file():
@@ -356,6 +280,5 @@ class PhotoTab:
         return source
 
 
-def _formats(deep: bool) -> Any:
-    """For another photograph: back to PNG, and TIFF where it has 16 bits."""
-    return gr.update(choices=file_kinds(deep=deep), value="png")
+def _preview(known: Guided) -> str:
+    return save_preview(known.picture.preview, known.picture.name)

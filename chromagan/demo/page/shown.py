@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from chromagan.demo.pictures.guided import Guided
-from chromagan.demo.pictures.marks import Form, save_png, save_preview
+from chromagan.demo.pictures.marks import Form, Saved, save_png, save_preview
 from chromagan.demo.pictures.photo import Look, Picture, Studio, Upload, grey, psnr, with_look
 from chromagan.demo.visitors.folders import page_path
 from chromagan.samples import sample_paths
@@ -18,14 +18,14 @@ class Shown:
     """The visitor's photograph, with the files that no slider and no guide changes.
 
     before: the grey preview. truth: the preview of a colour original, grey_psnr: what leaving it
-    grey scores; both None for other photographs. saved: the last download: its look, form and file.
+    grey scores; both None for other photographs. saved: the last download, by its look and form.
     """
 
     known: Guided
     before: str
     truth: str | None = None
     grey_psnr: float | None = None
-    saved: tuple[Look, Form, str] | None = None
+    saved: dict[tuple[Look, Form], Saved] = field(default_factory=dict)
 
     @property
     def picture(self) -> Picture:
@@ -33,7 +33,7 @@ class Shown:
 
     def knowing(self, known: Guided) -> Shown:
         """The same photograph after other guides."""
-        return replace(self, known=known, saved=None)
+        return replace(self, known=known, saved={})
 
 
 def show(known: Guided) -> Shown:

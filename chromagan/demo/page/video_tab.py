@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from chromagan.demo.page import views
-from chromagan.demo.page.parts import Site, lane, photo_input
+from chromagan.demo.page.parts import Site, Update, Values, lane, photo_input
 from chromagan.demo.page.photo_tab import PhotoTab
-from chromagan.demo.page.shown import Shown
 from chromagan.demo.page.visit import Visit
 from chromagan.demo.pictures.guided import reference_pixels
 from chromagan.demo.pictures.marks import Pixels, save_preview
@@ -30,8 +30,6 @@ from chromagan.inference.video.clip import (
 )
 from chromagan.inference.video.smoothing import SteadyPainter
 
-Update = dict[Any, Any]
-
 
 class VideoTab:
     """Built where it stands on the page; needs PyAV (`clip.available`).
@@ -47,7 +45,7 @@ class VideoTab:
         gr.Markdown(t("video_info"))
         with gr.Row():
             with gr.Column(min_width=300):
-                clip = gr.Video(
+                self._clip = gr.Video(
                     label=t("video_input"), sources=["upload"], elem_id="video-input", height=320
                 )
                 with gr.Accordion(t("video_key"), open=False, elem_id="video-steer"):
@@ -67,16 +65,16 @@ class VideoTab:
                     label=t("video_output"), interactive=False, elem_id="video-output", height=320
                 )
                 self._status = gr.HTML(elem_id="video-status", elem_classes="status")
-        controls, full = photo_tab.parts.controls, lane("full", site.workers.full)
+        photo, clip, full = photo_tab.parts, self._clip, lane("full", site.workers.full)
         start.click(
             self.start,
-            [clip, self._key, *controls.all],
+            {clip, self._key, *photo.controls.all},
             [self._result, self._status],
             show_progress="hidden",
             **lane("video", 1),
         )
-        photo_tab.follow(grab.click(self.grab, clip, [photo_tab.parts.photo, tabs], **full))
-        use.click(self.use, [photo_tab.parts.shown, *controls.look], self._key, **full)
+        photo_tab.follow(grab.click(self.grab, clip, [photo.photo, tabs], **full))
+        use.click(self.use, {photo.shown, *photo.controls.look}, self._key, **full)
 
     def grab(self, clip: str | None, request: gr.Request) -> Update:
         """The clip's first frame becomes the photo, to be guided there."""
@@ -89,40 +87,24 @@ class VideoTab:
             file = save_preview(frame, f"{safe_stem(source.name)}-frame")
             return {self._photo_tab.parts.photo: file, self._tabs: gr.Tabs(selected="photo")}
 
-    def use(
-        self,
-        shown: Shown | None,
-        saturation: float,
-        temperature: float,
-        stamp: bool,
-        request: gr.Request,
-    ) -> Update:
-        """The photo as it is coloured now becomes the key frame."""
-        visit = Visit(request)
-        if shown is None:
-            raise visit.error("no_photo")
+    def use(self, values: Values, request: gr.Request) -> Update:
+        """The photo as it is coloured now, without a mark, becomes the key frame."""
+        visit, photo = Visit(request), self._photo_tab.parts
         with visit.spoken():
-            look = Look(saturation, temperature)
-            return {self._key: self._site.studio.full_result(shown.picture, look, shown.known.ab)}
+            shown = visit.present(values[photo.shown])
+            look = replace(photo.controls.look_of(values), stamp=False)
+            saved = self._site.studio.full_result(shown.picture, look, shown.known.ab)
+            return {self._key: saved.path}
 
-    def start(
-        self,
-        clip: str | None,
-        key: Upload | None,
-        network: str,
-        saturation: float,
-        temperature: float,
-        stamp: bool,
-        request: gr.Request,
-    ) -> Iterator[Update]:
+    def start(self, values: Values, request: gr.Request) -> Iterator[Update]:
         """One update a frame."""
-        visit = Visit(request)
-        if not clip:
+        visit, controls = Visit(request), self._photo_tab.parts.controls
+        if not values[self._clip]:
             raise visit.error("no_video")
-        source, limits = Path(clip), self._site.limits
-        chosen = self._site.known(network, visit)
+        source, limits = Path(values[self._clip]), self._site.limits
+        key, chosen = values[self._key], self._site.known(values[controls.network], visit)
         with visit.spoken(key.name if key else ""), _said(visit, source):
-            painter = self._painter(chosen, key, Look(saturation, temperature, stamp))
+            painter = self._painter(chosen, key, controls.look_of(values))
             target = new_path(f"{safe_stem(source.name)}-colorized.mp4")
             extent = Extent(limits.video_seconds, limits.video_side)
             steps = colorize_clip(source, target, painter, extent, comment=DESCRIPTION)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from html import escape
 
 from chromagan.demo.limits import Limits
@@ -12,6 +13,7 @@ from chromagan.demo.pictures.batch import Progress
 from chromagan.demo.pictures.photo import Picture
 from chromagan.demo.pictures.tone import Tone
 from chromagan.demo.texts import Say, seconds_text
+from chromagan.images import Note
 from chromagan.inference.video.clip import Clip
 
 TOP_CLASSES = 5
@@ -19,6 +21,11 @@ TOP_CLASSES = 5
 
 def paragraph(text: str) -> str:
     return f"<p>{escape(text)}</p>"
+
+
+def remarks(notes: Sequence[Note], say: Say) -> str:
+    """What the owner should know of a photograph or of its download."""
+    return "".join(paragraph(say.note(note)) for note in notes)
 
 
 def facts(picture: Picture, score: float | None, grey_score: float | None, say: Say) -> str:
@@ -33,12 +40,10 @@ def facts(picture: Picture, score: float | None, grey_score: float | None, say: 
         say("pixels", width=width, height=height),
         colors.network,
     ]
-    notes = [say.note(note) for note in picture.notes]
-    if colors.note:
-        notes.append(colors.note)
+    notes = [colors.note] if colors.note else []
     if picture.tone is not Tone.GREY:
         notes.append(say(f"note_{picture.tone.value}"))
-    lines = "".join(paragraph(note) for note in notes)
+    lines = remarks(picture.notes, say) + "".join(paragraph(note) for note in notes)
     if score is not None and grey_score is not None:
         lines += f"<p>{_psnr_line(picture, score, grey_score, say)}</p>"
     return f"<ul>{''.join(f'<li>{escape(pill)}</li>' for pill in pills)}</ul>{lines}"

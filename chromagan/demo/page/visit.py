@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 
@@ -17,6 +17,7 @@ from chromagan.images import ImageError
 from chromagan.inference.engines.engine import EngineError
 from chromagan.inference.guides import GuideError
 
+T = TypeVar("T")
 log = logging.getLogger("chromagan.demo")
 
 
@@ -39,6 +40,12 @@ class Visit:
     def error(self, key: str, **values: Any) -> gr.Error:
         """An error whose text is one of our messages."""
         return gr.Error(self.say(key, **values), print_exception=False)
+
+    def present(self, shown: T | None) -> T:
+        """The photograph that an event is about; an error where there is none."""
+        if shown is None:
+            raise self.error("no_photo")
+        return shown
 
     def unusable(self, error: ImageError, name: str = "") -> gr.Error:
         """Names the file as its visitor does; the server's folders are nobody's business."""

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from chromagan.demo.pictures.marks import save_preview, save_result
+from chromagan.demo.pictures.marks import Form, save_preview
 from chromagan.demo.pictures.names import safe_stem, unused
-from chromagan.demo.pictures.photo import Look, Studio, Upload, resized, with_look
+from chromagan.demo.pictures.photo import Look, Studio, Upload, notes_of, resized, with_look
 from chromagan.demo.texts import Say
 from chromagan.demo.visitors.folders import discard, new_path
-from chromagan.images import ImageError, image_size, read_photo
+from chromagan.files import complete_file
+from chromagan.images import ImageError, image_size
 from chromagan.images.provenance import DESCRIPTION
 
 _THUMB_SIDE = 640
@@ -51,9 +51,9 @@ class Progress:
 
 @dataclass
 class Archive:
-    """The ZIP being written; PNGs are compressed already, so they are stored."""
+    """The ZIP being written; pictures are compressed already, so they are stored."""
 
-    path: Path
+    zip: zipfile.ZipFile
     _taken: set[str] = field(default_factory=set)
     _lines: list[str] = field(default_factory=list)
 
@@ -62,57 +62,57 @@ class Archive:
 
         notes: what its owner should know, for README.txt.
         """
-        name = f"{unused(safe_stem(original), self._taken)}-colorized.png"
-        with zipfile.ZipFile(self._part, "a", zipfile.ZIP_STORED) as archive:
-            archive.write(file, name)
-        remarks = f"  ({'; '.join(notes)})" if notes else ""
+        name = f"{unused(safe_stem(original), self._taken)}-colorized{Path(file).suffix}"
+        self.zip.write(file, name)
+        remarks = f"  ({' '.join(notes)})" if notes else ""
         self._lines.append(f"{name}  <-  {original}{remarks}")
         return name
 
-    def close(self, failures: Sequence[tuple[str, str]]) -> str:
-        """Add README.txt (which photograph became which file, and what failed); the ZIP's path."""
+    def describe(self, failures: Sequence[tuple[str, str]]) -> None:
+        """Add README.txt: which photograph became which file, and what failed."""
         lines = [DESCRIPTION, "", *self._lines]
         lines += ["", *(f"{name}: {reason}" for name, reason in failures)]
-        with zipfile.ZipFile(self._part, "a", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("README.txt", "\n".join(lines).strip() + "\n")
-        os.replace(self._part, self.path)
-        return str(self.path)
+        text = "\n".join(lines).strip() + "\n"
+        self.zip.writestr("README.txt", text, compress_type=zipfile.ZIP_DEFLATED)
 
-    @property
-    def _part(self) -> Path:
-        return self.path.with_name(self.path.name + ".part")
+
+@dataclass(frozen=True)
+class Order:
+    """What all photos of a batch become. network: a name that is offered."""
+
+    network: str
+    look: Look = field(default_factory=Look)
+    form: Form = field(default_factory=Form)
 
 
 def colorize_all(
-    uploads: Sequence[Upload],
-    studio: Studio,
-    say: Say,
-    *,
-    network: str | None = None,
-    look: Look | None = None,
-    stop: Stop | None = None,
+    uploads: Sequence[Upload], studio: Studio, say: Say, order: Order, stop: Stop
 ) -> Iterator[Progress]:
     """Work through the files, yielding after each; the last `Progress` carries the ZIP."""
-    look = look or Look()
     started = time.perf_counter()
     state = Progress(total=len(uploads))
-    archive = Archive(new_path("colorized.zip"))
+    path = new_path("colorized.zip")
     pixels = 0
-    for index, upload in enumerate(uploads):
-        if stop is not None and stop.requested:
-            state = replace(state, stopped=True)
-            break
-        yield replace(state, current=upload.name)
-        try:
-            pixels += _admit(upload, index, pixels, studio, say)
-            result = _one(upload, studio, network, look, archive, say)
-            state = replace(state, results=(*state.results, result))
-        except ImageError as error:
-            state = replace(state, failures=(*state.failures, (upload.name, error.reason)))
-        spent = time.perf_counter() - started
-        remaining = spent / state.handled * (len(uploads) - state.handled)
-        state = replace(state, seconds=spent, left=remaining)
-    path_of_zip = archive.close(state.failures) if state.results else None
+    with complete_file(path) as stream, zipfile.ZipFile(stream, "w") as file:
+        archive = Archive(file)
+        for index, upload in enumerate(uploads):
+            if stop.requested:
+                state = replace(state, stopped=True)
+                break
+            yield replace(state, current=upload.name)
+            try:
+                pixels += _admit(upload, index, pixels, studio, say)
+                result = _one(upload, studio, order, archive, say)
+                state = replace(state, results=(*state.results, result))
+            except ImageError as error:
+                state = replace(state, failures=(*state.failures, (upload.name, error.reason)))
+            spent = time.perf_counter() - started
+            remaining = spent / state.handled * (len(uploads) - state.handled)
+            state = replace(state, seconds=spent, left=remaining)
+        archive.describe(state.failures)
+    if not state.results:
+        discard(path)
+    path_of_zip = str(path) if state.results else None
     yield replace(state, seconds=time.perf_counter() - started, left=0.0, zip=path_of_zip)
 
 
@@ -128,21 +128,17 @@ def _admit(upload: Upload, index: int, pixels: int, studio: Studio, say: Say) ->
 
 
 def _one(
-    upload: Upload,
-    studio: Studio,
-    network: str | None,
-    look: Look,
-    archive: Archive,
-    say: Say,
+    upload: Upload, studio: Studio, order: Order, archive: Archive, say: Say
 ) -> tuple[str, str]:
-    photo = read_photo(upload.path, max_pixels=studio.limits.max_pixels, accept_damaged=True)
-    image, notes = photo.pixels, [say.note(note) for note in photo.notes]
-    result = with_look(image, studio.networks.predict_ab(image, network), look)
-    made = studio.provenance(network or studio.networks.default, look)
-    full = save_result(result, safe_stem(upload.name), made)
+    photo = studio.open(upload.path, deep=order.form.kind == "tiff")
+    eight_bits = photo.eight_bits
+    ab = studio.networks.predict_ab(eight_bits, order.network)
+    thumb = with_look(resized(eight_bits, _THUMB_SIDE), ab, order.look)
+    stem = safe_stem(upload.name)
+    saved = studio.save(photo, ab, order.look, order.form, order.network, stem)
+    notes = [say.note(note) for note in (*notes_of(photo), *saved.notes)]
     try:
-        name = archive.add(full, upload.name, notes)
+        name = archive.add(saved.path, upload.name, notes)
     finally:
-        discard(full)
-    caption = " – ".join([name, *notes])
-    return save_preview(resized(result, _THUMB_SIDE), Path(name).stem), caption
+        discard(saved.path)
+    return save_preview(thumb, Path(name).stem), " – ".join([name, *notes])

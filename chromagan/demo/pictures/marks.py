@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from chromagan.demo.visitors.folders import new_path
-from chromagan.images import Metadata
+from chromagan.files import complete_file
+from chromagan.images import Metadata, Note
 from chromagan.images.png import write_png
 from chromagan.images.provenance import DESCRIPTION, Provenance
 from chromagan.images.results import Style, write_result
@@ -32,6 +32,13 @@ class Form:
     keep_metadata: bool = False
 
 
+class Saved(NamedTuple):
+    """A file for the visitor to keep; notes: what of the photograph is not in it."""
+
+    path: str
+    notes: tuple[Note, ...] = ()
+
+
 def metadata(made: Provenance) -> dict[str, str]:
     """The discreet mark: PNG texts, and XMP that image banks and newsrooms read."""
     return {
@@ -44,10 +51,8 @@ def metadata(made: Provenance) -> dict[str, str]:
 
 def save_png(image: Pixels, path: Path, made: Provenance | None = None) -> str:
     """Write a lossless PNG atomically; `made` adds the mark (previews go without)."""
-    part = path.parent / ".part"  # the folder is this file's own, or the page's
-    with part.open("wb") as file:
+    with complete_file(path) as file:
         write_png(file, np.ascontiguousarray(image), text=metadata(made) if made else None)
-    os.replace(part, path)
     return str(path)
 
 
@@ -62,7 +67,7 @@ def save_result(
     made: Provenance,
     form: Form | None = None,
     found: Metadata | None = None,
-) -> str:
+) -> Saved:
     """A picture for the visitor to keep: `<name>-colorized.png`, or as `form` says.
 
     found: the photograph's own metadata, for a form that keeps it.
@@ -70,10 +75,9 @@ def save_result(
     form = form or Form()
     path = new_path(f"{name}-colorized{_SUFFIXES[form.kind]}")
     if form == Form():
-        return save_png(image, path, made)
+        return Saved(save_png(image, path, made))
     style = Style(keep_metadata=form.keep_metadata)
-    write_result(path, image, found or Metadata(), made, style)
-    return str(path)
+    return Saved(str(path), write_result(path, image, found or Metadata(), made, style))
 
 
 def stamped(image: Pixels) -> Pixels:

@@ -16,12 +16,19 @@ from PIL import Image
 from chromagan import __version__
 from chromagan.demo.limits import Limits
 from chromagan.demo.networks import Colors, Networks
-from chromagan.demo.pictures.marks import Form, Pixels, save_result, stamped, stamped_deep
+from chromagan.demo.pictures.marks import (
+    Form,
+    Pixels,
+    Saved,
+    save_result,
+    stamped,
+    stamped_deep,
+)
 from chromagan.demo.pictures.names import safe_stem
 from chromagan.demo.pictures.tone import Tone, tone_of
-from chromagan.images import Photo, read_photo
+from chromagan.images import Note, Photo, read_photo
 from chromagan.images.provenance import Provenance, now
-from chromagan.images.reading import glance
+from chromagan.images.samples import to_bytes
 from chromagan.inference.recolour import recolour, recolour_deep
 
 Chroma = npt.NDArray[np.float32]
@@ -68,7 +75,7 @@ class Picture:
     """What the server remembers of a visitor's photograph.
 
     source: the file, read again for the full-resolution download. size: full width and height.
-    notes: what the reader had to say. preview: uint8 (h, w, 3), the photograph as uploaded, at
+    notes: what the visitor should know. preview: uint8 (h, w, 3), the photograph as uploaded, at
     most `Limits.preview_side` long. deep: the file has 16 bits.
     """
 
@@ -76,7 +83,7 @@ class Picture:
     name: str
     size: tuple[int, int]
     tone: Tone
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
     preview: Pixels
     colors: Colors
     deep: bool = False
@@ -105,19 +112,29 @@ class Studio:
             name=safe_stem(upload.name),
             size=(width, height),
             tone=tone_of(preview),
-            notes=photo.notes,
+            notes=notes_of(photo),
             preview=preview,
             colors=self.networks.predict(photo.pixels, network),
-            deep=glance(upload.path, max_pixels=self.limits.max_pixels).deep,
+            deep=photo.deep,
         )
 
     def read(self, path: str) -> Photo:
         """A photograph from its file, or from memory where it was just read."""
         photo = self._recent.get(path)
         if photo is None:
-            photo = read_photo(path, max_pixels=self.limits.max_pixels, accept_damaged=True)
+            photo = self.open(path)
             self._recent.put(path, photo)
         return photo
+
+    def open(self, path: str, *, deep: bool = False) -> Photo:
+        """A photograph from its file; deep: with its 16 bits."""
+        return read_photo(
+            path,
+            max_pixels=self.limits.max_pixels,
+            accept_damaged=True,
+            deep=deep,
+            with_metadata=True,
+        )
 
     def full_result(
         self,
@@ -125,40 +142,37 @@ class Studio:
         look: Look,
         ab: Chroma | None = None,
         form: Form | None = None,
-    ) -> str:
-        """The download: full resolution, marked. Returns the file's path.
+    ) -> Saved:
+        """The download: full resolution, marked. Raises `ImageError`.
 
         ab: the colours, where they are others than the network's. form: PNG without the
-        photograph's own metadata where none is given. Raises `ImageError`.
+        photograph's own metadata where none is given.
         """
         form = form or Form()
         ab = picture.colors.ab if ab is None else ab
-        photo = self._for_download(picture, form)
+        deep = picture.deep and form.kind == "tiff"  # costs another read
+        photo = self.open(picture.source, deep=True) if deep else self.read(picture.source)
+        return self.save(photo, ab, look, form, picture.colors.network, picture.name)
+
+    def save(
+        self, photo: Photo, ab: Chroma, look: Look, form: Form, network: str, name: str
+    ) -> Saved:
+        """Join a photograph (whose pixels are overwritten if they are uint16) with colours and
+        write the file, which says what was lost."""
         if photo.pixels.dtype == np.uint16:
-            result = _deep_with_look(photo.pixels, ab, self.read(picture.source).pixels, look)
+            result = _deep_with_look(photo.pixels, ab, look)
         else:
             result = with_look(photo.pixels, ab, look)
-        made = self.provenance(picture.colors.network, look)
-        return save_result(result, picture.name, made, form, photo.metadata)
+        lost = (Note("eight_bits"),) if photo.deep and result.dtype == np.uint8 else ()
+        made = self.provenance(network, look, notes_of(photo) + lost)
+        saved = save_result(result, name, made, form, photo.metadata)
+        return saved._replace(notes=lost + saved.notes)
 
-    def _for_download(self, picture: Picture, form: Form) -> Photo:
-        """With its metadata and its 16 bits where they are wanted, which costs another read."""
-        deep = picture.deep and form.kind == "tiff"
-        if not (deep or form.keep_metadata):
-            return self.read(picture.source)
-        return read_photo(
-            picture.source,
-            max_pixels=self.limits.max_pixels,
-            accept_damaged=True,
-            deep=deep,
-            with_metadata=form.keep_metadata,
-        )
-
-    def provenance(self, network: str, look: Look) -> Provenance:
-        """What a download says of itself; nothing of its visitor or of their file."""
+    def provenance(self, network: str, look: Look, notes: tuple[Note, ...]) -> Provenance:
+        """What a download says of itself; nothing of its visitor, nor what their file is called."""
         settings = {"saturation": look.saturation, "temperature": look.temperature}
         sha256 = self.networks.sha256(network)
-        return Provenance(network, sha256, __version__, settings=settings, date=now())
+        return Provenance(network, sha256, __version__, settings=settings, date=now(), notes=notes)
 
 
 class _Recent:
@@ -184,18 +198,23 @@ class _Recent:
                 self._photos.popitem(last=False)
 
 
+def notes_of(photo: Photo) -> tuple[Note, ...]:
+    """What a visitor should know of a photograph; the page cannot sign, so credentials end here."""
+    return (*photo.notes, Note("credentials")) if photo.metadata.manifest else photo.notes
+
+
 def with_look(image: Pixels, ab: Chroma, look: Look) -> Pixels:
     """The image with these colours and the sliders' say; no network is run."""
     result = recolour(image, ab, saturation=look.saturation, temperature=look.temperature)
     return look.finish(result)
 
 
-def _deep_with_look(image: Any, ab: Chroma, eight_bits: Pixels, look: Look) -> Any:
-    """`with_look` for uint16, which is overwritten; `eight_bits`: the same photograph."""
+def _deep_with_look(image: Any, ab: Chroma, look: Look) -> Any:
+    """`with_look` for uint16, which is overwritten."""
     result = recolour_deep(
         image,
         ab,
-        eight_bits,
+        to_bytes(image),
         saturation=look.saturation,
         temperature=look.temperature,
         out=image,

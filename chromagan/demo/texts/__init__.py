@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from chromagan.demo.limits import Limits
+from chromagan.images.notes import Note
 
 LANGUAGES = ("en", "de")
 
@@ -27,9 +28,9 @@ class Say:
     def __call__(self, key: str, **values: Any) -> str:
         return self._messages[key].format(**values)
 
-    def note(self, text: str) -> str:
-        """A remark of the image reader in this language, or as it is."""
-        return self._messages.get(f"note: {text}", text)
+    def note(self, note: Note) -> str:
+        """A remark of the image reader or writer in this language."""
+        return self(f"note_{note.name}", **note.values)
 
 
 @cache
