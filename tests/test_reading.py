@@ -70,7 +70,7 @@ def test_a_cut_jpeg_is_refused_unless_insisted(lost: int, progressive: bool) -> 
         read_image(io.BytesIO(cut))
     assert caught.value.salvageable
     rest = read_photo(io.BytesIO(cut), accept_damaged=True)
-    assert rest.notes == ("the file is damaged; what is missing stays empty",)
+    assert rest.notes == ("the file was cut off or damaged; what is missing stays empty",)
     assert rest.pixels.shape == (256, 320, 3)
     top = rest.pixels[:16, :80].astype(int) - SMOOTH[:16]
     assert np.abs(top).mean() < (40 if progressive else 3)
@@ -116,7 +116,7 @@ def test_of_other_cut_files_the_whole_rows_are_kept(name: str) -> None:
         read_image(io.BytesIO(cut))
     assert caught.value.salvageable
     rest = read_photo(io.BytesIO(cut), accept_damaged=True, deep=True, with_metadata=True)
-    assert rest.notes == ("the file is damaged; what is missing stays empty",)
+    assert rest.notes == ("the file was cut off or damaged; what is missing stays empty",)
     truth = LARGE if rest.pixels.dtype == np.uint16 else LARGE // 257
     assert (rest.pixels.dtype == np.uint16) == name.startswith("tiff16")
     top, bottom = rest.pixels[:100], rest.pixels[-40:, -40:]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 SENTENCES = {
-    "cut": "the file is damaged; what is missing stays empty",
+    "cut": "the file was cut off or damaged; what is missing stays empty",
     "frame": "the first frame taken",
     "page": "the largest of {count} pages taken (number {number})",
     "page_below": "the largest of {count} pages taken (below a page)",

@@ -75,19 +75,19 @@ def classes(colors: Colors, visit: Visit) -> str:
 
 def batch(progress: Progress, say: Say) -> str:
     """The state of a batch: bar and time left while it runs, a summary at the end."""
-    failures = "".join(
+    lines = "".join(paragraph(f"{name}: {note}") for name, note in progress.remarks) + "".join(
         f'<p class="bad">{escape(say("batch_failed", name=name, reason=reason))}</p>'
         for name, reason in progress.failures
     )
     handled, total = progress.handled, progress.total
     if progress.current:
         text = say("coloring", name=progress.current, number=handled + 1, total=total)
-        return _bar(text, handled, total, progress.left, say) + failures
+        return _bar(text, handled, total, progress.left, say) + lines
     done = len(progress.results)
     if progress.stopped:
-        return paragraph(say("batch_stopped", done=done, total=total)) + failures
+        return paragraph(say("batch_stopped", done=done, total=total)) + lines
     seconds = seconds_text(progress.seconds)
-    return paragraph(say("batch_done", done=done, total=total, seconds=seconds)) + failures
+    return paragraph(say("batch_done", done=done, total=total, seconds=seconds)) + lines
 
 
 def video(

@@ -31,12 +31,14 @@ class Stop:
 class Progress:
     """Where a batch stands.
 
-    results: (preview file, caption) in input order. failures: (file name, reason). left: estimated
-    seconds to go, None before the first photo is done. zip: path, once everything is finished.
+    results: (preview file, name) in input order. remarks: (name, what its owner should know).
+    failures: (file name, reason). left: estimated seconds to go, None before the first photo is
+    done. zip: path, once everything is finished.
     """
 
     total: int
     results: tuple[tuple[str, str], ...] = ()
+    remarks: tuple[tuple[str, str], ...] = ()
     failures: tuple[tuple[str, str], ...] = ()
     current: str = ""
     seconds: float = 0.0
@@ -102,8 +104,12 @@ def colorize_all(
             yield replace(state, current=upload.name)
             try:
                 pixels += _admit(upload, index, pixels, studio, say)
-                result = _one(upload, studio, order, archive, say)
-                state = replace(state, results=(*state.results, result))
+                thumb, name, notes = _one(upload, studio, order, archive, say)
+                state = replace(
+                    state,
+                    results=(*state.results, (thumb, name)),
+                    remarks=(*state.remarks, *((name, note) for note in notes)),
+                )
             except ImageError as error:
                 state = replace(state, failures=(*state.failures, (upload.name, error.reason)))
             spent = time.perf_counter() - started
@@ -129,7 +135,8 @@ def _admit(upload: Upload, index: int, pixels: int, studio: Studio, say: Say) ->
 
 def _one(
     upload: Upload, studio: Studio, order: Order, archive: Archive, say: Say
-) -> tuple[str, str]:
+) -> tuple[str, str, list[str]]:
+    """(preview file, the result's name, what its owner should know)."""
     photo = studio.open(upload.path, deep=order.form.kind == "tiff")
     eight_bits = photo.eight_bits
     ab = studio.networks.predict_ab(eight_bits, order.network)
@@ -141,4 +148,4 @@ def _one(
         name = archive.add(saved.path, upload.name, notes)
     finally:
         discard(saved.path)
-    return save_preview(thumb, Path(name).stem), " – ".join([name, *notes])
+    return save_preview(thumb, Path(name).stem), name, notes
