@@ -14,13 +14,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from study.settings import StudyError
 from study.store.database import Database, StorageError, reason_of
-from study.store.erasure import (
+from study.store.registry import (
     erase_participant,
     erase_study,
     participant_of_code,
     retention_ends,
+    set_closed,
+    study_status,
 )
-from study.store.registry import set_closed, study_status
 from study.store.vote_log import VoteLog, open_log
 from study.web.tokens import Tokens
 

@@ -1,19 +1,191 @@
-"""Simulated participants with known rates: `python -m study.simulate`."""
+"""Simulated participants with known rates: `python -m study.simulate`.
+
+Over HTTP they see what a browser sees and recognise the pictures by their pixels with the help of
+the stimulus folder; on a database they use the same transactions as the server, thousands of
+times faster. The truth they follow is `study.rehearsal.simulation.AnswerModel`.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import hashlib
+import io
+import secrets
 import sys
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from study.records import REAL
-from study.rehearsal.participants import simulate_directly, simulate_over_http
-from study.rehearsal.robot import RobotRefusedError
+from PIL import Image
+
+from study.records import REAL, Stimulus
+from study.rehearsal.robot import (
+    Diary,
+    Reply,
+    Robot,
+    RobotRefusedError,
+    Shown,
+    base_path,
+    make_client,
+    make_connector,
+)
 from study.rehearsal.simulation import AnswerModel, Effects
 from study.settings import StudyError, load_config
 from study.stimuli.stimulus_set import StimulusSet, load_stimuli
+from study.store.queries import Ballot
+from study.store.sessions import Sessions
 from study.web.survey import DEMO_CONFIG, SurveyOptions, open_survey
+
+CONCURRENT = 16
+
+
+@dataclass(frozen=True)
+class SimulatedPerson:
+    """Answers pictures as the model says.
+
+    Checks and practice are drawn by their turn, not by their place among the trials: the survey
+    deals the places out by chance, and equal seeds shall give equal outcomes.
+    """
+
+    name: str
+    model: AnswerModel
+    _turns: dict[int, int] = field(default_factory=dict)
+
+    def reply(self, shown: Sequence[Stimulus], index: int, position: float) -> Reply:
+        """The answer to one picture, or to two from left to right, whatever their kind."""
+        if any(entry.expected is not None for entry in shown):
+            turn = self._turns.setdefault(index, len(self._turns))
+            passes = self.model.passes_attention(self.name, f"check-{turn}")
+            is_photograph = shown[0].kind == "real" or shown[0].expected is True
+            return Reply(is_photograph is passes, self.model.rt_ms(self.name, str(index)))
+        first, *second = shown
+        scene = first.base_image
+        if second:
+            answer = self.model.preference(self.name, first.method, second[0].method, scene)
+        else:
+            answer = self.model.answer(self.name, first.method, scene, position)
+        return Reply(answer.realistic, answer.rt_ms)
+
+
+def recognise(stimuli: StimulusSet) -> dict[str, Stimulus]:
+    """Stimuli by the SHA-256 of their pixels, which is all that a visitor gets of them."""
+    return {
+        pixel_hash((stimuli.folder / entry.file).read_bytes()): entry for entry in stimuli.stimuli
+    }
+
+
+def pixel_hash(data: bytes) -> str:
+    """SHA-256 of the decoded picture."""
+    with Image.open(io.BytesIO(data)) as image:
+        return hashlib.sha256(image.tobytes()).hexdigest()
+
+
+async def simulate_over_http(
+    url: str, stimuli: StimulusSet, model: AnswerModel, participants: int, pause_s: float = 0.0
+) -> Diary:
+    """Let simulated participants take part in a running survey.
+
+    Raises:
+        RobotRefusedError: the server refused something.
+    """
+    known = recognise(stimuli)
+    diary = Diary()
+    connector = make_connector(CONCURRENT)
+    places = asyncio.Semaphore(CONCURRENT)
+
+    async def one(number: int) -> None:
+        person = SimulatedPerson(f"simulated-{number}", model)
+
+        def respond(shown: Shown) -> Reply:
+            pictures = [known[pixel_hash(picture)] for picture in shown.pictures]
+            reply = person.reply(pictures, shown.index, shown.position)
+            return Reply(reply.first, reply.rt_ms, pause_s)
+
+        async with places, make_client(url, connector) as client:
+            await Robot(client, base_path(url), respond, diary).take_part()
+
+    try:
+        await asyncio.gather(*(one(number) for number in range(participants)))
+    finally:
+        await connector.close()
+    return diary
+
+
+class SteppingClock:
+    """A clock that only moves when it is told to."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def simulate_directly(
+    sessions: Sessions,
+    stimuli: StimulusSet,
+    model: AnswerModel,
+    participants: int,
+    *,
+    start: float,
+    seed: int = 0,
+) -> int:
+    """Run sessions straight on the database, in simulated time from `start`; returns votes."""
+    by_id = {entry.stimulus: entry for entry in stimuli.stimuli}
+    clock = SteppingClock(start)
+    real_clock, sessions.clock = sessions.clock, clock
+    number_of_votes = 0
+    try:
+        for number in range(participants):
+            name = f"{seed}-{number}"
+            person = SimulatedPerson(name, model)
+            identity = secrets.token_hex(12)
+            clock.now += 20.0
+            sessions.begin(identity, language=sessions.config.languages[0])
+            if sessions.config.plates.count:
+                clock.now += 15.0
+                correct = sum(
+                    model.passes_attention(name, f"plate-{plate}")
+                    for plate in range(sessions.config.plates.count)
+                )
+                sessions.submit_plates(identity, correct)
+                row = sessions.find(identity)
+                if row is not None and row.stage == "screened":
+                    continue
+            clock.now += 20.0
+            sessions.start_trials(identity)
+            number_of_votes += _answer_all(sessions, identity, by_id, person, clock)
+            if sessions.config.questions:
+                clock.now += 15.0
+                sessions.submit_answers(
+                    identity, {question.id: "" for question in sessions.config.questions}
+                )
+    finally:
+        sessions.clock = real_clock
+    return number_of_votes
+
+
+def _answer_all(
+    sessions: Sessions,
+    identity: str,
+    by_id: dict[str, Stimulus],
+    person: SimulatedPerson,
+    clock: SteppingClock,
+) -> int:
+    trial = sessions.open_trial(identity)
+    answered = 0
+    while trial is not None:
+        shown = [by_id[stimulus] for stimulus in sessions.pictures_of(identity, trial.trial)]
+        position = (trial.number - 1) / max(trial.total - 1, 1)
+        reply = person.reply(shown, trial.trial, position)
+        clock.now += 0.5 + reply.rt_ms / 1000
+        page = {"rt_ms": reply.rt_ms}
+        ballot = Ballot(str(uuid.uuid4()), trial.trial, reply.first, page)
+        _, trial = sessions.vote(identity, ballot)
+        answered += 1
+    return answered
 
 
 def _rate(text: str) -> tuple[str, float]:

@@ -19,10 +19,20 @@ from chromagan.color import rgb8_to_lab
 from chromagan.images.resizing import squash
 from chromagan.inference.prediction import imagenet_labels
 from chromagan.samples import sample_paths
-from eval.measures.calibration import FACTORS, calibrate, chroma_products, psnr_at_factors
+from eval.measures.failures import (
+    COLOURS,
+    FACTORS,
+    HUES,
+    RegionSums,
+    calibrate,
+    chroma_products,
+    colour_index,
+    is_skin,
+    psnr_at_factors,
+    region_sums,
+)
 from eval.measures.protocol import measure, measure_gain
 from eval.measures.quality import psnr, rebuild
-from eval.measures.regions import COLOURS, HUES, RegionSums, colour_index, is_skin, region_sums
 from eval.measures.scenes import KINDS, kind_of, kind_probabilities, scenes
 from eval.report.failures import analyse, sections
 from eval.report.page import as_markdown, write_page

@@ -12,8 +12,8 @@ from study_site import make_study, opened, served
 from study import admin, serve, simulate
 from study.load import Server, free_port
 from study.records import Stimulus
-from study.rehearsal.participants import SimulatedPerson, simulate_directly
 from study.rehearsal.simulation import AnswerModel, Effects
+from study.simulate import SimulatedPerson, simulate_directly
 from study.stimuli.stimulus_set import load_stimuli
 from study.store.database import load_records
 from study.store.vote_log import HubVoteLog, VoteLogError, open_log

@@ -24,9 +24,9 @@ from study.analysis.pairs import compare_pairs, fit_bradley_terry, refit
 from study.analysis.plan import Plan
 from study.analysis.votes import checked_votes
 from study.records import DATA, REAL, Stimulus
-from study.rehearsal.participants import simulate_directly
 from study.rehearsal.simulation import AnswerModel
 from study.report import main as report
+from study.simulate import simulate_directly
 from study.stimuli.design import pair_trials, plan_session
 from study.store.database import load_records
 

@@ -19,8 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from study_site import STEADY, make_study, opened, served
 
-from study.rehearsal.participants import pixel_hash, recognise
 from study.rehearsal.robot import Diary, Reply, Robot, Shown, make_client, make_connector
+from study.simulate import pixel_hash, recognise
 from study.store import database as storage
 from study.store.database import load_records
 from study.web.survey import RateLimiter, Survey

@@ -11,9 +11,8 @@ import numpy as np
 from chromagan.color import Floats, Rgb8, delta_e_2000, grey8, rgb8_to_lab
 from chromagan.images.resizing import squash
 from eval.measures import quality
-from eval.measures.calibration import chroma_products, psnr_at_factors
+from eval.measures.failures import chroma_products, psnr_at_factors, region_sums
 from eval.measures.quality import rebalancing_weights
-from eval.measures.regions import region_sums
 
 Luminance = Literal["true", "own"]
 

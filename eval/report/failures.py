@@ -13,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from chromagan.color import lab_to_rgb
-from eval.measures.calibration import calibrate
+from eval.measures.failures import COLOURS, RegionSums, calibrate
 from eval.measures.intervals import estimate, paired_difference
-from eval.measures.regions import COLOURS, RegionSums
 from eval.measures.scenes import KINDS
 from eval.report.page import Picture, Section
 from eval.report.plots import BLUE, FLOORS, GREY, encode_png, new_figure

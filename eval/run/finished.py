@@ -15,9 +15,9 @@ from chromagan.files import write_text
 from chromagan.images.resizing import squash
 from chromagan.inference.colorizer import load_colorizer
 from eval.measures import perceptual
+from eval.measures.failures import is_skin
 from eval.measures.protocol import Luminance
 from eval.measures.quality import rebuild
-from eval.measures.regions import is_skin
 from eval.measures.scenes import kind_of, kind_probabilities
 from eval.run.entries import Entry
 from eval.run.folder import ImageScores, RunFolder

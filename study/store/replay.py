@@ -8,8 +8,7 @@ from sqlalchemy import Connection, func, select, update
 
 from study.store import tables
 from study.store.database import Database
-from study.store.erasure import erase_participant
-from study.store.registry import store_study
+from study.store.registry import erase_participant, store_study
 from study.store.vote_log import VoteLog
 
 people, trials, votes = tables.participants, tables.trials, tables.votes

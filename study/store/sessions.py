@@ -23,7 +23,6 @@ from study.settings import StudyConfig
 from study.stimuli.design import Trial, plan_session
 from study.store import tables
 from study.store.database import Database, RefusedStepError
-from study.store.erasure import erase_participant
 from study.store.queries import (
     Ballot,
     OpenTrial,
@@ -36,6 +35,7 @@ from study.store.queries import (
     open_trial_row,
     progress,
 )
+from study.store.registry import erase_participant
 from study.store.vote_log import VoteLog
 
 people, trials, votes = tables.participants, tables.trials, tables.votes

@@ -7,8 +7,7 @@ import hmac
 from starlette.responses import Response
 from starlette.routing import Route
 
-from study.store.erasure import erase_participant
-from study.store.registry import set_closed, study_status
+from study.store.registry import erase_participant, set_closed, study_status
 from study.web.survey import Survey
 from study.web.tokens import LIFETIMES, TokenError
 from study.web.visitor import Fields, Visit, form_route, page_route
