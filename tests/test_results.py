@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import struct
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -218,20 +219,85 @@ def test_pixels_and_depth(inputs: dict[str, Path], tmp_path: Path, suffix: str) 
             np.testing.assert_array_equal(file.pages[0].asarray(), photo.pixels)
 
 
+def canon_exif(order: str, note_place: int, extra: bytes = b"") -> bytes:
+    """EXIF as Canon's cameras write it: places inside the maker notes count from its start."""
+
+    def directory(place: int, *entries: tuple[int, int, bytes | int]) -> bytes:
+        table, values = struct.pack(f"{order}H", len(entries)), b""
+        below = place + 2 + 12 * len(entries) + 4
+        for tag, kind, value in entries:
+            if isinstance(value, int):
+                table += struct.pack(f"{order}HHII", tag, kind, 1, value)
+            else:
+                table += struct.pack(f"{order}HHII", tag, kind, len(value), below + len(values))
+                values += value
+        return table + bytes(4) + values
+
+    texts = ((0x06, 2, b"Canon EOS 5D Mark IV\0\0"), (0x07, 2, b"Firmware Version 1.0\0\0"))
+    note = directory(note_place, *texts, (0x09, 2, b"Archive of the City\0")) + extra
+    main = directory(8, (0x010F, 2, b"Canon\0"), (0x0110, 2, b"EOS 5D\0\0"), (0x8769, 4, 100))
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8) + main
+    table = struct.pack(f"{order}HHHII", 1, 0x927C, 7, len(note), note_place) + bytes(4)
+    return (head.ljust(100, b"\0") + table).ljust(note_place, b"\0") + note
+
+
 @exiftool
-def test_previews_and_maker_notes_are_dropped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize(("order", "place"), [("<", 200), (">", 1001)])
+def test_maker_notes_stay_at_their_place(
+    tmp_path: Path, suffix: str, order: str, place: int
+) -> None:
+    exif = b"Exif\0\0" + canon_exif(order, place)
+    Image.fromarray(SMOOTH).save(tmp_path / "a.jpg", exif=exif)
+    photo = read_photo(tmp_path / "a.jpg", with_metadata=True)
+    notes = write_result(tmp_path / f"b{suffix}", photo.pixels, photo.metadata, MADE)
+    before, after = read_tags(tmp_path / "a.jpg", tmp_path / f"b{suffix}")
+    assert before["Canon:OwnerName"] == "Archive of the City"
+    assert after["IFD0:Model"] == "EOS 5D"
+    if suffix == ".tif":
+        assert notes == ("the camera's maker notes were left out",)
+        assert not [tag for tag in after if tag.startswith("Canon")]
+        return
+    assert notes == ()
+    for tag in ("CanonImageType", "CanonFirmwareVersion", "OwnerName"):
+        assert after[f"Canon:{tag}"] == before[f"Canon:{tag}"]
+    assert not [tag for tag in after if "Warning" in tag or "Error" in tag]
+    again = read_photo(tmp_path / f"b{suffix}", with_metadata=True).metadata.exif
+    assert again is not None
+    assert again.maker == parse_exif(exif).maker
+
+
+@exiftool
+def test_maker_notes_with_a_preview_are_dropped_and_that_is_said(tmp_path: Path) -> None:
+    exif = b"Exif\0\0" + canon_exif("<", 200, extra=b"\xff\xd8\xff\xe0 preview")
+    Image.fromarray(SMOOTH).save(tmp_path / "a.jpg", exif=exif)
+    photo = read_photo(tmp_path / "a.jpg", with_metadata=True)
+    notes = write_result(tmp_path / "b.jpg", photo.pixels, photo.metadata, MADE)
+    assert notes == ("the camera's maker notes were left out",)
+    assert b"preview" not in (tmp_path / "b.jpg").read_bytes()
+
+
+def test_exif_too_long_for_a_jpeg_is_shortened_and_that_is_said(tmp_path: Path) -> None:
+    texts = {0x9000 + i: Value(7, 900, b"x" * 900) for i in range(100)}
+    photograph = texts | {0x9286: Value(7, 70_000, bytes(70_000))}
+    found = Metadata(exif=Exif("<", {0x010F: Value(2, 6, b"Leica\0")}, photograph))
+    notes = write_result(tmp_path / "a.jpg", SMOOTH, found, MADE)
+    assert [note.name for note in notes] == ["exif_long"]
+    kept = read_photo(tmp_path / "a.jpg", with_metadata=True).metadata.exif
+    assert kept is not None
+    assert kept.main[0x010F].data == b"Leica\0"
+    assert write_result(tmp_path / "a.png", SMOOTH, found, MADE) == ()
+
+
+@exiftool
+def test_previews_are_dropped(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     Image.fromarray(SMOOTH).save(path)
     Image.fromarray(SMOOTH[::4, ::4]).save(tmp_path / "thumb.jpg")
     write_tags(path, f"-ThumbnailImage<={tmp_path / 'thumb.jpg'}", "-IFD0:Make=Canon")
-    with Image.open(path) as image:
-        exif = image.getexif()
-        exif.get_ifd(0x8769)[0x927C] = b"maker" * 100
-        image.save(tmp_path / "b.jpg", exif=exif, quality=95)
-    photo = read_photo(tmp_path / "b.jpg", with_metadata=True)
+    photo = read_photo(path, with_metadata=True)
     write_result(tmp_path / "out.jpg", photo.pixels, photo.metadata, MADE)
     data = (tmp_path / "out.jpg").read_bytes()
-    assert b"maker" not in data
     assert data.count(b"\xff\xd8\xff") == 1
     assert read_tags(tmp_path / "out.jpg")[0]["IFD0:Make"] == "Canon"
 

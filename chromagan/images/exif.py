@@ -1,23 +1,27 @@
 """EXIF directories (TIFF 6, EXIF 3.0) copied value by value: types, counts and bytes as they were.
 
-Of the first directory only what tells of the photograph is kept, of the others everything but the
-maker's notes: they hold previews, and places in a file that is no more.
+Of the first directory only what tells of the photograph is kept, of the others everything. Maker
+notes stay at the very place where they were, because most makers count places inside them from the
+start of the EXIF; those that hold a preview of the photograph are dropped.
 """
 
 from __future__ import annotations
 
 import io
 import struct
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO, NamedTuple
 
 ORIENTATION, PHOTOGRAPH, GPS, INTEROPERABILITY = 0x0112, 0x8769, 0x8825, 0xA005
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
 _MAKER_NOTE, _COLOR_SPACE, _WIDTH, _HEIGHT = 0x927C, 0xA001, 0xA002, 0xA003
 _SRGB, _UNCALIBRATED = 1, 0xFFFF
-SHORT, LONG, RATIONAL = 3, 4, 5
+SHORT, LONG, RATIONAL, _UNDEFINED = 3, 4, 5, 7
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _MAX_ENTRIES, _MAX_VALUE = 500, 1 << 20
+_MAX_BYTES = 65_000
+_JPEG_START = b"\xff\xd8\xff"
 _DESCRIPTIVE = {
     0x010D,
     0x010E,
@@ -55,12 +59,17 @@ Directory = dict[int, Value]
 
 @dataclass
 class Exif:
-    """The directories of one photograph; `order` is struct's `<` or `>`."""
+    """The directories of one photograph; `order` is struct's `<` or `>`.
+
+    `maker`: the maker notes with their place. `maker_lost`: there were some that are not kept.
+    """
 
     order: str = "<"
     main: Directory = field(default_factory=dict)
     photograph: Directory = field(default_factory=dict)
     gps: Directory = field(default_factory=dict)
+    maker: tuple[int, bytes] | None = None
+    maker_lost: bool = False
 
     def short(self, value: int) -> Value:
         return Value(SHORT, 1, struct.pack(f"{self.order}H", value))
@@ -69,17 +78,30 @@ class Exif:
         return Value(RATIONAL, 1, struct.pack(f"{self.order}II", round(value * 1000), 1000))
 
     def to_bytes(self, start: int = 8) -> bytes:
-        """A TIFF structure whose first directory lies at 8, without pixels."""
+        """A TIFF structure without pixels; the directories lie at `start`, or behind the maker
+        notes, which have a place of their own."""
         magic = b"II*\0" if self.order == "<" else b"MM\0*"
+        notes, photograph, fixed = b"", dict(self.photograph), {}
+        if self.maker is not None:
+            place, data = self.maker
+            notes = bytes(place - start) + data + b"\0" * ((place + len(data)) % 2)
+            photograph[_MAKER_NOTE] = Value(_UNDEFINED, len(data), data)
+            fixed, start = {_MAKER_NOTE: place}, start + len(notes)
         main = dict(self.main)
         below = b""
-        place = start + _length(main, pointers=bool(self.photograph) + bool(self.gps))
-        for tag, directory in ((PHOTOGRAPH, self.photograph), (GPS, self.gps)):
+        place = start + _length(main, pointers=bool(photograph) + bool(self.gps))
+        for tag, directory in ((PHOTOGRAPH, photograph), (GPS, self.gps)):
             if directory:
                 main[tag] = Value(LONG, 1, struct.pack(f"{self.order}I", place + len(below)))
-                below += directory_bytes(directory, self.order, place + len(below))
+                below += directory_bytes(directory, self.order, place + len(below), fixed)
         head = magic + struct.pack(f"{self.order}I", start)
-        return head + directory_bytes(main, self.order, start) + below
+        return head + notes + directory_bytes(main, self.order, start, fixed) + below
+
+    def shortened(self, longest: int) -> Exif:
+        """Without maker notes and values of more bytes than that."""
+        parts = (self.main, self.photograph, self.gps)
+        short = ({t: v for t, v in part.items() if len(v.data) <= longest} for part in parts)
+        return Exif(self.order, *short)
 
 
 def parse_exif(data: bytes) -> Exif:
@@ -90,21 +112,35 @@ def parse_exif(data: bytes) -> Exif:
     if order is None:
         raise ValueError("no byte order mark")
     offset = struct.unpack_from(f"{order}I", data, 4)[0]
-    return read_exif(io.BytesIO(data), offset, order)
+    return read_exif(io.BytesIO(data), offset, order, at_home=True)
 
 
-def read_exif(stream: BinaryIO, offset: int, order: str, big: bool = False) -> Exif:
-    """From the directory at `offset` of a TIFF or BigTIFF, keeping what is described above."""
+def read_exif(
+    stream: BinaryIO, offset: int, order: str, big: bool = False, *, at_home: bool = False
+) -> Exif:
+    """From the directory at `offset` of a TIFF or BigTIFF, keeping what is described above.
+
+    `at_home`: the stream is EXIF alone, so that the places in its maker notes hold in a copy too.
+    """
     found = Exif(order)
     main = _directory(stream, offset, order, big)
     found.main = {tag: value for tag, value in main.items() if tag in _DESCRIPTIVE}
-    for tag, kept in ((PHOTOGRAPH, found.photograph), (GPS, found.gps)):
+    places: dict[int, int] = {}
+    for tag, kept in ((GPS, found.gps), (PHOTOGRAPH, found.photograph)):
         pointer = main.get(tag)
         if pointer is not None:
-            place = int.from_bytes(pointer.data, "little" if order == "<" else "big")
-            kept.update(_directory(stream, place, order, big))
-    for tag in (_MAKER_NOTE, INTEROPERABILITY):
-        found.photograph.pop(tag, None)
+            start = int.from_bytes(pointer.data, "little" if order == "<" else "big")
+            for entry, value, places[entry] in _entries(stream, start, order, big):
+                kept[entry] = value
+    found.photograph.pop(INTEROPERABILITY, None)
+    maker = found.photograph.pop(_MAKER_NOTE, None)
+    if maker is not None:
+        place = places[_MAKER_NOTE]
+        fits = 8 <= place <= _MAX_BYTES - maker.number
+        if at_home and fits and _JPEG_START not in maker.data:
+            found.maker = place, maker.data
+        else:
+            found.maker_lost = True
     return found
 
 
@@ -113,30 +149,38 @@ def for_result(exif: Exif, size: tuple[int, int], *, srgb: bool) -> Exif:
     width, height = (Value(LONG, 1, struct.pack(f"{exif.order}I", side)) for side in size)
     space = exif.short(_SRGB if srgb else _UNCALIBRATED)
     photograph = exif.photograph | {_COLOR_SPACE: space, _WIDTH: width, _HEIGHT: height}
-    return Exif(exif.order, exif.main | {ORIENTATION: exif.short(1)}, photograph, dict(exif.gps))
+    main = exif.main | {ORIENTATION: exif.short(1)}
+    return replace(exif, main=main, photograph=photograph, gps=dict(exif.gps))
 
 
 def _directory(stream: BinaryIO, offset: int, order: str, big: bool) -> Directory:
+    return {tag: value for tag, value, _ in _entries(stream, offset, order, big)}
+
+
+def _entries(
+    stream: BinaryIO, offset: int, order: str, big: bool
+) -> Iterator[tuple[int, Value, int]]:
+    """(tag, value, the value's place) of one directory; inline values lie nowhere, at 0."""
     head, entry, word = ("Q", "HHQ", 8) if big else ("H", "HHI", 4)
     stream.seek(offset)
     count = struct.unpack(f"{order}{head}", stream.read(struct.calcsize(f"={head}")))[0]
     size = struct.calcsize(f"={entry}") + word
     table = stream.read(min(count, _MAX_ENTRIES) * size)
-    found: Directory = {}
     for start in range(0, len(table) - size + 1, size):
         tag, kind, number = struct.unpack_from(f"{order}{entry}", table, start)
         length = number * _SIZES.get(kind, 0)
         inline = table[start + size - word : start + size]
+        place = 0
         if 0 < length <= word:
             data = inline[:length]
         elif word < length <= _MAX_VALUE:
-            stream.seek(struct.unpack(f"{order}{'Q' if big else 'I'}", inline)[0])
+            place = struct.unpack(f"{order}{'Q' if big else 'I'}", inline)[0]
+            stream.seek(place)
             data = stream.read(length)
         else:
             continue
         if len(data) == length:
-            found[tag] = Value(kind, number, data)
-    return found
+            yield tag, Value(kind, number, data), place
 
 
 def _length(directory: Directory, pointers: int = 0) -> int:
@@ -144,14 +188,19 @@ def _length(directory: Directory, pointers: int = 0) -> int:
     return 2 + 12 * (len(directory) + pointers) + 4 + values
 
 
-def directory_bytes(directory: Directory, order: str, start: int) -> bytes:
-    """One directory for the place `start`: its table, no next one, its longer values."""
+def directory_bytes(
+    directory: Directory, order: str, start: int, fixed: Mapping[int, int]
+) -> bytes:
+    """One directory for the place `start`: its table, no next one, its longer values but those
+    that lie elsewhere, at `fixed`."""
     table = struct.pack(f"{order}H", len(directory))
     values = b""
     first = start + 2 + 12 * len(directory) + 4
     for tag, (kind, count, data) in sorted(directory.items()):
         table += struct.pack(f"{order}HHI", tag, kind, count)
-        if len(data) <= 4:
+        if tag in fixed:
+            table += struct.pack(f"{order}I", fixed[tag])
+        elif len(data) <= 4:
             table += data.ljust(4, b"\0")
         else:
             table += struct.pack(f"{order}I", first + len(values))

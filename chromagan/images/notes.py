@@ -13,6 +13,7 @@ SENTENCES = {
     "credentials": "the input's Content Credentials are not in the result "
     "(--sign keeps them as its ingredient)",
     "maker": "the camera's maker notes were left out",
+    "exif_long": "the EXIF is too long for a JPEG; its long values were left out",
     "xmp_damaged": "the XMP packet was damaged and was left out",
     "xmp_long": "the XMP packet is too long for a JPEG and was left out",
     "profile_none": "the input has no RGB profile to convert back into; the result is sRGB",

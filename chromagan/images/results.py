@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chromagan.images.errors import brief
+from chromagan.images.exif import Exif
 from chromagan.images.iptc import as_xmp
 from chromagan.images.metadata import Metadata, result_exif, result_packet
 from chromagan.images.notes import Note
@@ -18,8 +19,10 @@ from chromagan.images.provenance import Provenance
 from chromagan.images.writing import DEFAULT_QUALITY, Extras, write_image
 from chromagan.images.xmp import Packet
 
-_IPTC_SUFFIXES = {".jpg", ".jpeg", ".tif", ".tiff", ".png"}
-_JPEG_XMP_BYTES = 65_500
+_JPEG = {".jpg", ".jpeg"}
+_TIFF = {".tif", ".tiff"}
+_IPTC_SUFFIXES = _JPEG | _TIFF | {".png"}
+_JPEG_BYTES, _LONG_VALUE = 65_500, 1024  # of one segment; of one EXIF value
 
 
 @dataclass(frozen=True)
@@ -45,22 +48,23 @@ def write_result(
     Raises `ImageError` when it cannot be written.
     """
     style = style or Style()
+    suffix = path.suffix.lower()
     kept = found if style.keep_metadata else Metadata()
     notes: list[Note] = []
     icc = None
     if style.keep_profile:
         pixels, icc = _in_own_profile(pixels, found, notes)
-    packet = _packet(kept, provenance, notes)
-    xmp = packet.bytes()
-    if path.suffix.lower() in {".jpg", ".jpeg"} and len(xmp) > _JPEG_XMP_BYTES:
-        notes.append(Note("xmp_long"))
-        xmp = _packet(Metadata(), provenance, notes).bytes()
     size = (pixels.shape[1], pixels.shape[0])
     exif = result_exif(kept, size, srgb=icc is None) if style.keep_metadata else None
+    exif = _fitting(exif, suffix, notes)
+    xmp = _packet(kept, provenance, notes).bytes()
+    if suffix in _JPEG and len(xmp) > _JPEG_BYTES:
+        notes.append(Note("xmp_long"))
+        xmp = _packet(Metadata(), provenance, notes).bytes()
     write_image(
         path,
         pixels,
-        extras=Extras(exif, xmp, _own_iptc(path, kept), icc, _texts(kept)),
+        extras=Extras(exif, xmp, _own_iptc(suffix, kept), icc, dict(kept.texts)),
         quality=style.quality,
     )
     return tuple(notes)
@@ -75,12 +79,24 @@ def _packet(kept: Metadata, provenance: Provenance, notes: list[Note]) -> Packet
     return packet
 
 
-def _own_iptc(path: Path, kept: Metadata) -> bytes | None:
-    return kept.iptc if path.suffix.lower() in _IPTC_SUFFIXES else None
+def _own_iptc(suffix: str, kept: Metadata) -> bytes | None:
+    return kept.iptc if suffix in _IPTC_SUFFIXES else None
 
 
-def _texts(kept: Metadata) -> dict[str, str]:
-    return dict(kept.texts)
+def _fitting(exif: Exif | None, suffix: str, notes: list[Note]) -> Exif | None:
+    """What of it the format can hold: in a TIFF maker notes would have to move."""
+    if exif is None:
+        return None
+    if suffix in _TIFF and exif.maker is not None:
+        exif = replace(exif, maker=None, maker_lost=True)
+    if exif.maker_lost:
+        notes.append(Note("maker"))
+    longest = _LONG_VALUE
+    while suffix in _JPEG and len(exif.to_bytes()) > _JPEG_BYTES:
+        notes.extend([Note("exif_long")] if longest == _LONG_VALUE else [])
+        exif = exif.shortened(longest)
+        longest //= 8
+    return exif
 
 
 def _in_own_profile(
