@@ -99,9 +99,11 @@ class Exif:
 
     def shortened(self, longest: int) -> Exif:
         """Without maker notes and values of more bytes than that."""
-        parts = (self.main, self.photograph, self.gps)
-        short = ({t: v for t, v in part.items() if len(v.data) <= longest} for part in parts)
-        return Exif(self.order, *short)
+
+        def short(directory: Directory) -> Directory:
+            return {tag: value for tag, value in directory.items() if len(value.data) <= longest}
+
+        return Exif(self.order, short(self.main), short(self.photograph), short(self.gps))
 
 
 def parse_exif(data: bytes) -> Exif:
