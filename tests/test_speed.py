@@ -23,10 +23,10 @@ from eval.baselines import PUBLISHED
 from eval.speed.__main__ import main
 from eval.speed.candidates import (
     Candidate,
-    NetworkClock,
     OfficialEngine,
     all_candidates,
     as_candidate,
+    clocked,
 )
 from eval.speed.measurement import (
     Plan,
@@ -133,7 +133,7 @@ def test_the_network_clock_leaves_out_what_is_around() -> None:
         network(torch.zeros(1))
 
     begin = time.perf_counter()
-    seconds = NetworkClock(network, call)()
+    seconds = clocked(network, call)()
     whole = time.perf_counter() - begin
     assert 0.04 <= seconds <= whole - 0.3
     assert not network._forward_hooks and not network._forward_pre_hooks

@@ -118,7 +118,7 @@ def evaluate(everything: pd.DataFrame, plan: Plan) -> Results:
     methods = tuple(_method_result(coded, name, plan) for name in coded.methods)
     contrasts = plan.contrasts if pairs is None or len(data) else ()
     comparisons = adjust([_comparison(coded, a, b, plan) for a, b in contrasts])
-    statistic, note = _omnibus(coded)
+    statistic, note = _omnibus(data)
     return Results(
         len(coded.answer),
         len(np.unique(coded.participant)),
@@ -247,25 +247,19 @@ def _agreement(coded: _Coded, chosen: npt.NDArray[np.bool_], seed: int) -> Estim
     return agreement(yes, votes, seed=seed)
 
 
-def _omnibus(coded: _Coded) -> tuple[tuple[float, float, int] | None, str]:
+def _omnibus(data: pd.DataFrame) -> tuple[tuple[float, float, int] | None, str]:
     """Friedman's test that all methods (photographs apart) are alike, on participants' shares."""
-    names = [k for k, name in enumerate(coded.methods) if name != REAL]
-    if len(names) < 3:
+    shown = data[data["method"] != REAL]
+    if shown["method"].nunique() < 3:
         return None, "Friedman’s test needs three methods"
-    people = int(coded.participant.max()) + 1
-    cell = coded.participant * len(coded.methods) + coded.method
-    size = people * len(coded.methods)
-    votes = np.bincount(cell, minlength=size).reshape(people, -1)[:, names]
-    yes = np.bincount(cell, weights=coded.answer.astype(np.float64), minlength=size)
-    yes = yes.reshape(people, -1)[:, names]
-    complete = (votes > 0).all(axis=1)
-    if complete.sum() < 5:
+    means = shown.groupby(["participant", "method"])["answer"].mean()
+    shares = means.unstack().dropna().to_numpy(dtype=np.float64)
+    if len(shares) < 5:
         return None, "Friedman’s test needs five participants who judged every method"
-    shares = yes[complete] / votes[complete]
     if (np.ptp(shares, axis=1) == 0.0).all():
         return None, "every participant gave every method the same share"
     statistic, p = stats.friedmanchisquare(*shares.T)
-    return (float(statistic), float(p), int(complete.sum())), ""
+    return (float(statistic), float(p), len(shares)), ""
 
 
 def pictures(data: pd.DataFrame) -> pd.DataFrame:
