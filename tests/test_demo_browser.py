@@ -240,6 +240,13 @@ def click_result(page: Any, x: float, y: float) -> None:
     page.mouse.click(left + x * natural[0] * scale, top + y * natural[1] * scale)
 
 
+def middle_of(locator: Any) -> tuple[float, float]:
+    """Where an element is; while it is drawn anew it is nowhere."""
+    while (box := locator.bounding_box()) is None:
+        pass
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
 def test_guides_click_color_undo_and_file(browser: Any, site: Site, tmp_path: Path) -> None:
     photo = two_things(tmp_path / "disc.png")
     with visit(browser, site) as page:
@@ -295,8 +302,7 @@ def test_guides_by_mouse_alone(browser: Any, site: Site, tmp_path: Path) -> None
     with visit(browser, site) as page:
         upload(page, two_things(tmp_path / "disc.png"))
         wait_for_photo(page, "disc")
-        handle = page.locator("#slider .icon-wrap").bounding_box()
-        middle = handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2
+        middle = middle_of(page.locator("#slider .icon-wrap"))
         page.mouse.click(*middle)
         page.mouse.down()
         page.mouse.move(middle[0] + 60, middle[1], steps=3)
@@ -307,8 +313,7 @@ def test_guides_by_mouse_alone(browser: Any, site: Site, tmp_path: Path) -> None
         expect(places.first).to_have_value("25")
         expect(page.locator(".guide-swatch").first).to_be_visible()  # nothing is under way
         expect(page.locator(".guide-dot")).to_be_visible()
-        dot = page.locator(".guide-dot").bounding_box()
-        x, y = dot["x"] + dot["width"] / 2, dot["y"] + dot["height"] / 2
+        x, y = middle_of(page.locator(".guide-dot"))
         page.mouse.move(x, y)
         page.mouse.down()
         page.mouse.move(x + 90, y, steps=4)
