@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args, get_type_hints
 
@@ -217,30 +218,30 @@ class TrainConfig:
     out: str = _option("runs/run", "run folder")
 
     def __post_init__(self) -> None:
-        _require(self.crop >= 32 and self.crop % 32 == 0, "--crop", "a multiple of 32", self.crop)
-        _require(self.batch >= 1, "--batch", "at least 1", self.batch)
-        _require(0 < self.zoom <= 1, "--zoom", "in (0, 1]", self.zoom)
-        _require(0 <= self.stretch < 1, "--stretch", "in [0, 1)", self.stretch)
-        _require(0 <= self.dropout < 1, "--dropout", "in [0, 1)", self.dropout)
-        _require(0 <= self.ema < 1, "--ema", "in [0, 1)", self.ema)
-        _require(self.log_eps > 0, "--log-eps", "above 0", self.log_eps)
-        _require(self.cache_views >= 0, "--cache-views", "at least 0", self.cache_views)
-        _require(
-            self.max_steps is None or self.max_steps >= 1,
-            "--max-steps",
-            "at least 1",
-            self.max_steps,
-        )
-        _require(self.save_every >= 1, "--save-every", "at least 1", self.save_every)
-        _require(self.validate_every >= 1, "--validate-every", "at least 1", self.validate_every)
+        def check(name: str, holds: Callable[[Any], bool], what: str) -> None:
+            value = getattr(self, name)
+            if not holds(value):
+                raise ConfigError(f"--{name.replace('_', '-')} must be {what}: {value}")
+
+        check("crop", lambda v: v >= 32 and v % 32 == 0, "a multiple of 32")
+        check("zoom", lambda v: 0 < v <= 1, "in (0, 1]")
+        check("log_eps", lambda v: v > 0, "above 0")
+        check("cache_views", lambda v: v >= 0, "at least 0")
+        check("max_steps", lambda v: v is None or v >= 1, "at least 1")
+        for name in ("batch", "save_every", "validate_every"):
+            check(name, lambda v: v >= 1, "at least 1")
+        for name in ("stretch", "dropout", "ema"):
+            check(name, lambda v: 0 <= v < 1, "in [0, 1)")
         for name in ("criterion", "optimizer", "critic_size", "schedule"):
             choices = get_args(get_type_hints(TrainConfig)[name])
-            _require(
-                getattr(self, name) in choices,
-                f"--{name.replace('_', '-')}",
-                f"one of {', '.join(choices)}",
-                getattr(self, name),
-            )
+            check(name, choices.__contains__, f"one of {', '.join(choices)}")
+        if self.model is not None:
+            vgg = self.model.architecture == "vgg16"
+            stages = 4 if vgg else 7
+            check("frozen_stages", lambda v: 0 <= v <= stages, f"0 to {stages}")
+            own_trunk = vgg and self.trunk_weights not in (None, "none")
+            if self.trunk_input == "pixels" and not own_trunk:
+                raise ConfigError("--trunk-input pixels needs --arch vgg16, --trunk-weights FILE")
         if self.cache_views and not self.freeze_trunk:
             raise ConfigError(
                 "--cache-views needs --freeze-trunk: features of a trunk that "
@@ -251,21 +252,6 @@ class TrainConfig:
             raise ConfigError(
                 "--phases with critic or both needs a variant with a critic: full or no-class"
             )
-        if self.model is not None:
-            self._check_trunk(self.model)
-
-    def _check_trunk(self, model: ModelConfig) -> None:
-        vgg = model.architecture == "vgg16"
-        stages = 4 if vgg else 7
-        _require(
-            0 <= self.frozen_stages <= stages,
-            "--frozen-stages",
-            f"0 to {stages}",
-            self.frozen_stages,
-        )
-        own_trunk = vgg and self.trunk_weights not in (None, "none")
-        if self.trunk_input == "pixels" and not own_trunk:
-            raise ConfigError("--trunk-input pixels needs --arch vgg16 and --trunk-weights FILE")
 
     @property
     def shortest(self) -> int:
@@ -276,11 +262,6 @@ class TrainConfig:
     def planned_phases(self) -> tuple[Phase, ...]:
         """`phases`, read; empty where the run is one piece."""
         return tuple(Phase.parse(text) for text in self.phases)
-
-
-def _require(holds: bool, flag: str, what: str, value: object) -> None:
-    if not holds:
-        raise ConfigError(f"{flag} must be {what}: {value}")
 
 
 def preset_settings(preset: Preset, architecture: Architecture) -> dict[str, Any]:

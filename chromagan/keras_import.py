@@ -49,14 +49,6 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "Concatenate": {"axis": (-1, 3)},
 }
 """What Keras' configuration says of every layer of a class; a tuple holds what means the same."""
-_TENSORS = {
-    "kernel": "weight",
-    "bias": "bias",
-    "gamma": "weight",
-    "beta": "bias",
-    "moving_mean": "running_mean",
-    "moving_variance": "running_var",
-}
 
 
 class Row(NamedTuple):
@@ -76,8 +68,8 @@ class Row(NamedTuple):
 
     def targets(self) -> Iterator[tuple[str, Tensor, tuple[int, ...]]]:
         """Keras' name of each of the module's tensors, a view in Keras' order, its shape there."""
-        for part in WEIGHTS.get(self.kind, ()):
-            view = shown = getattr(self.module, _TENSORS[part])
+        for part, name in WEIGHTS.get(self.kind, {}).items():
+            view = shown = getattr(self.module, name)
             if part == "kernel":
                 window = view.shape[2:] or self.grid
                 view = shown = view.view(len(view), -1, *window).permute(2, 3, 1, 0)

@@ -71,9 +71,7 @@ def export(
     notes: Path | None = None,
     hardware: str | None = None,
     licence: str | None = None,
-    title: str | None = None,
-    note: str | None = None,
-    chroma_factor: float | None = None,
+    **described: Any,
 ) -> Path:
     """Write `folder/model.safetensors`, for `lite` its graph, and the card from `run/state.pt`."""
     state_path = run / "state.pt" if run.is_dir() else run
@@ -93,12 +91,10 @@ def export(
         path,
         generator.eval(),
         name=folder.name,
-        title=title or "",
-        note=note or "",
-        chroma_factor=1.0 if chroma_factor is None else chroma_factor,
         record=record,
         class_head=class_head,
         graph=generator.config.architecture == "lite",
+        **{key: value for key, value in described.items() if value is not None},
     )
     card = model_card(
         read_release(path),

@@ -20,11 +20,16 @@ Array = NDArray[np.float32]
 
 _MAX_SIZE = 1 << 28  # numbers in one array; the official file's largest has 25088 × 4096
 WEIGHTS = {
-    "Conv2D": ("kernel", "bias"),
-    "Dense": ("kernel", "bias"),
-    "BatchNormalization": ("gamma", "beta", "moving_mean", "moving_variance"),
+    "Conv2D": {"kernel": "weight", "bias": "bias"},
+    "Dense": {"kernel": "weight", "bias": "bias"},
+    "BatchNormalization": {
+        "gamma": "weight",
+        "beta": "bias",
+        "moving_mean": "running_mean",
+        "moving_variance": "running_var",
+    },
 }
-"""A layer's arrays in the order in which Keras stores them."""
+"""A layer's arrays in the order in which Keras stores them, with PyTorch's names."""
 _ALIASES = {"BatchNormalizationV1": "BatchNormalization", "Functional": "Model"}
 
 
@@ -143,7 +148,7 @@ def _kind(entry: dict[str, Any]) -> str:
 def _layer(entry: dict[str, Any], name: str, arrays: list[Array]) -> Layer:
     """A layer, which takes its arrays from the front of the list."""
     kind = _kind(entry)
-    parts = WEIGHTS.get(kind, ())
+    parts = WEIGHTS.get(kind, {})
     if len(arrays) < len(parts):
         raise KerasImportError(
             f"{kind} '{name}' should have {len(parts)} arrays ({', '.join(parts)}), "

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
@@ -220,8 +220,7 @@ def _predict(
         yield from _predict_singly(batch, colorizer, error)
     for item in batch:
         if item.ab is not None:
-            finish = _writer(item, colorizer, settings)
-            state.writing[writers.submit(finish)] = item
+            state.writing[writers.submit(_write, item, colorizer, settings)] = item
 
 
 def _guide(item: _Item, prediction: Prediction) -> Iterator[Outcome]:
@@ -245,28 +244,22 @@ def _predict_singly(
             yield Outcome(item.job, f"{item.job.source}: the network failed ({reason[:160]})")
 
 
-def _writer(
-    item: _Item, colorizer: ChromaGANColorizer, settings: Settings
-) -> Callable[[], tuple[Note, ...]]:
-    def write() -> tuple[Note, ...]:
-        assert item.image is not None
-        assert item.ab is not None
-        return finish(
-            item.job,
-            item.image if item.deep is None else item.deep,
-            item.image,
-            item.ab,
-            item.metadata,
-            item.sha256,
-            colorizer,
-            settings.products,
-            saturation=settings.saturation,
-            temperature=settings.temperature,
-            guides_record=item.guides_record,
-            notes=item.notes,
-        )
-
-    return write
+def _write(item: _Item, colorizer: ChromaGANColorizer, settings: Settings) -> tuple[Note, ...]:
+    assert item.image is not None and item.ab is not None
+    return finish(
+        item.job,
+        item.image if item.deep is None else item.deep,
+        item.image,
+        item.ab,
+        item.metadata,
+        item.sha256,
+        colorizer,
+        settings.products,
+        saturation=settings.saturation,
+        temperature=settings.temperature,
+        guides_record=item.guides_record,
+        notes=item.notes,
+    )
 
 
 def _finish(state: _State, *, block: bool) -> Iterator[Outcome]:

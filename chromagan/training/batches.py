@@ -11,7 +11,7 @@ import math
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -106,6 +106,7 @@ class Batch(NamedTuple):
     """Photograph and view of every picture: what cached features go by."""
 
 
+@dataclass
 class Batches:
     """Photographs -> endless batches on a device.
 
@@ -115,33 +116,19 @@ class Batches:
     no photograph is read twice in an epoch, whatever the number of processes.
     """
 
-    def __init__(
-        self,
-        photos: PhotoSet,
-        crop: Crop,
-        *,
-        batch: int,
-        seed: int,
-        rank: int = 0,
-        world: int = 1,
-        workers: int = 2,
-        jitter: float = 0.0,
-        drop_grey: bool = False,
-        cycle: int | None = None,
-        device: torch.device | None = None,
-    ) -> None:
-        self.photos = photos
-        self.crop = crop
-        self.batch = batch
-        self.seed = seed
-        self.rank = rank
-        self.world = world
-        self.workers = workers
-        self.jitter = jitter
-        self.drop_grey = drop_grey
-        self.cycle = cycle
-        self.device = device or torch.device("cpu")
-        self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
+    photos: PhotoSet
+    crop: Crop
+    _: KW_ONLY
+    batch: int
+    seed: int
+    rank: int = 0
+    world: int = 1
+    workers: int = 2
+    jitter: float = 0.0
+    drop_grey: bool = False
+    cycle: int | None = None
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    _order: tuple[int, NDArray[np.int64]] = field(default=(-1, np.empty(0, np.int64)), init=False)
 
     @property
     def steps_per_epoch(self) -> int:

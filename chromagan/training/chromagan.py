@@ -204,16 +204,8 @@ class ChromaGAN(Objective):
         """One folder of features for the trunk, one for the teacher: runs share what they can."""
         config = self.config
         folder = Path(config.cache_folder or Path(config.out).parent / "features")
-        views = {
-            "crop": config.crop,
-            "zoom": config.zoom,
-            "stretch": config.stretch,
-            "flip": config.flip,
-            "jitter": config.jitter,
-            "seed": config.seed,
-            "shortest": config.shortest,
-            "bf16": config.bf16,
-        }
+        names = ("crop", "zoom", "stretch", "flip", "jitter", "seed", "shortest", "bf16")
+        views = {name: getattr(config, name) for name in names}
         trunk = views | {"trunk": self.model.architecture, "weights": weights_digest(self.trunk)}
         caches = {"trunk": FeatureCache(folder, trunk, as_bytes=self.trunk.kept_as_bytes)}
         if self.teacher is not None:

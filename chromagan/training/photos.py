@@ -13,11 +13,10 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from chromagan.color import rgb_to_lab
+from chromagan.color import rgb8_to_lab
 from chromagan.images import IMAGE_SUFFIXES, ImageError, expand, read_image, survey
 from chromagan.images.finding import summary_of
 
@@ -131,8 +130,7 @@ def decode(photo: Photo, shortest: int | None = None) -> NDArray[np.uint8]:
 
 def is_grey(pixels: NDArray[np.uint8]) -> bool:
     """Whether a picture has no colour to learn from."""
-    rgb = torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
-    return bool(rgb_to_lab(rgb)[1:].norm(dim=0).mean() < GREY_CHROMA)
+    return bool(np.linalg.norm(rgb8_to_lab(pixels)[1:], axis=0).mean() < GREY_CHROMA)
 
 
 class PhotoSet:

@@ -19,23 +19,10 @@ from chromagan.training.objective import Objective
 STATE_FORMAT = "chromagan-state-2"
 
 # settings that a resumed run may change and still be the same run
-FREE = frozenset(
-    (
-        "out",
-        "data",
-        "validation",
-        "save_every",
-        "validate_every",
-        "sheet_every",
-        "patience",
-        "tensorboard",
-        "workers",
-        "cache_gib",
-        "cache_folder",
-        "device",
-        "data_note",
-        "licence",
-    )
+FREE = (
+    {"out", "data", "validation", "data_note", "licence"}
+    | {"save_every", "validate_every", "sheet_every", "patience", "tensorboard"}
+    | {"workers", "cache_gib", "cache_folder", "device"}
 )
 
 
