@@ -25,22 +25,23 @@ _PART_MARK = re.compile(r"\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.part(\.\w+)?$")
 @contextlib.contextmanager
 def complete_file(path: Path) -> Iterator[BinaryIO]:
     """A stream whose content appears under `path` when the block ends well, else nowhere."""
-    part = part_of(path)
-    try:
-        with part.open("x+b") as stream:
-            yield stream
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with _part(path) as part, part.open("r+b") as stream:
+        yield stream
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file beside `path`, then move it there in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    with _part(path) as part:
+        write(part)
+
+
+@contextlib.contextmanager
+def _part(path: Path) -> Iterator[Path]:
     part = part_of(path)
     try:
         part.touch(exist_ok=False)
-        write(part)
+        yield part
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

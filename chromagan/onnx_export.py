@@ -15,19 +15,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from chromagan.checkpoint.description import CheckpointError
 from chromagan.checkpoint.graph import TOLERANCE, GraphError, export_graph
 from chromagan.checkpoint.release_file import attach_graph, load_release
-from chromagan.checkpoint.source import find_checkpoint
-
-
-def export(source: str, target: Path | None = None) -> Path:
-    """Write the graph of checkpoint `source` to `target`, or beside its weights; gives the path."""
-    path = find_checkpoint(source)
-    if target is None:
-        return attach_graph(path)
-    export_graph(load_release(path)[0], target)
-    return target
+from chromagan.checkpoint.source import CheckpointError, find_checkpoint
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -42,7 +32,11 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {args.target}: the target must end in .onnx", file=sys.stderr)
         return 2
     try:
-        path = export(args.checkpoint, args.target)
+        checkpoint, path = find_checkpoint(args.checkpoint), args.target
+        if path is None:
+            path = attach_graph(checkpoint)
+        else:
+            export_graph(load_release(checkpoint)[0], path)
     except (CheckpointError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -19,10 +19,9 @@ import torch
 from huggingface_hub import ModelCard, ModelCardData
 
 from chromagan import __version__, checkpoint
-from chromagan.checkpoint.description import CheckpointError, Release, read_release
 from chromagan.checkpoint.graph import GraphError
 from chromagan.checkpoint.release_file import describe_release, load_state, save_release
-from chromagan.checkpoint.source import FILE_NAME
+from chromagan.checkpoint.source import FILE_NAME, CheckpointError, Release, read_release
 from chromagan.config import ConfigError, ModelConfig
 from chromagan.files import write_text
 from chromagan.model import build_generator

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from chromagan.checkpoint.release_file import CheckpointError
+from chromagan.checkpoint.source import CheckpointError
 from chromagan.config import (
     VARIANTS,
     Architecture,

@@ -21,8 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from chromagan.checkpoint.description import CheckpointError
-from chromagan.checkpoint.source import DEFAULT_CHECKPOINT
+from chromagan.checkpoint.source import DEFAULT_CHECKPOINT, CheckpointError
 from chromagan.color import delta_e_2000, rgb8_to_lab
 from chromagan.inference.colorizer import ChromaGANColorizer, load_colorizer
 from chromagan.inference.engines.parity import psnr
@@ -34,17 +33,8 @@ EDGE_SHARE = 0.05
 """Share of the pixels, those with the strongest true change of chroma, that count as edges."""
 EDGE_REACH = 4
 """Pixels this near to a colour edge are where colour bleeds."""
-FITS = (
-    "square 224",
-    "square 192",
-    "square 256",
-    "square 288",
-    "aspect 192",
-    "aspect 224",
-    "aspect 256",
-    "letterbox 256",
-    "square 224 mirrored",
-)
+FITS = ["square 224", *(f"square {side}" for side in (192, 256, 288))]
+FITS += [*(f"aspect {side}" for side in (192, 224, 256)), "letterbox 256", "square 224 mirrored"]
 """The first is what the others are compared with."""
 
 Image = NDArray[np.uint8]

@@ -20,8 +20,13 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from chromagan.checkpoint.description import CheckpointError, Release, read_release
-from chromagan.checkpoint.source import DEFAULT_CHECKPOINT, find_checkpoint
+from chromagan.checkpoint.source import (
+    DEFAULT_CHECKPOINT,
+    CheckpointError,
+    Release,
+    find_checkpoint,
+    read_release,
+)
 from chromagan.files import write_text
 from chromagan.images import read_image
 from chromagan.inference.engines.choice import (

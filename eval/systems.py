@@ -14,8 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from chromagan.checkpoint.description import read_release
 from chromagan.checkpoint.release_file import describe_release
+from chromagan.checkpoint.source import read_release
 from chromagan.release import export
 
 PROTOCOL = (

@@ -12,7 +12,6 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from chromagan.checkpoint.description import read_release
 from chromagan.checkpoint.release_file import (
     CheckpointError,
     describe_release,
@@ -21,6 +20,7 @@ from chromagan.checkpoint.release_file import (
     save_release,
     save_state,
 )
+from chromagan.checkpoint.source import read_release
 from chromagan.config import ModelConfig
 from chromagan.files import sha256_of, write_atomically
 from chromagan.model import build_generator
@@ -99,7 +99,7 @@ def test_a_description_changes_without_the_weights(release: Path) -> None:
 
 def test_a_description_is_read_without_torch(release: Path) -> None:
     code = "import sys; sys.modules['torch'] = None; from pathlib import Path\n"
-    code += "from chromagan.checkpoint.description import read_release\n"
+    code += "from chromagan.checkpoint.source import read_release\n"
     code += "print(read_release(Path(sys.argv[1])).record)"
     said = subprocess.check_output([sys.executable, "-c", code, str(release)], timeout=60)
     assert said.strip() == b"{'steps': 7}"

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from chromagan.checkpoint.release_file import CheckpointError
-from chromagan.checkpoint.source import available_checkpoints, checkpoint_folder, find_checkpoint
+from chromagan.checkpoint.source import (
+    CheckpointError,
+    available_checkpoints,
+    checkpoint_folder,
+    find_checkpoint,
+)
 
 CONTENT = b"a checkpoint's bytes"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -22,7 +22,7 @@ from chromagan.training.batches import (
     jitter_luminance,
 )
 from chromagan.training.photos import DataError, PhotoSet, find_photos
-from chromagan.training.seeding import torch_draws
+from chromagan.training.steps import torch_draws
 
 RANDOM = np.random.default_rng(0)
 

@@ -18,8 +18,8 @@ from PIL import Image
 from seeded_network import lively
 
 from chromagan import files as user_cache
-from chromagan.checkpoint.description import Release, read_release
 from chromagan.checkpoint.release_file import load_release, save_release
+from chromagan.checkpoint.source import Release, read_release
 from chromagan.colorize import MANY
 from chromagan.colorize import main as colorize
 from chromagan.config import ModelConfig

@@ -12,9 +12,9 @@ import torch
 from seeded_network import lively
 from torch import Tensor, nn
 
-from chromagan.checkpoint.description import CheckpointError, read_release
 from chromagan.checkpoint.graph import GraphError, export_graph
 from chromagan.checkpoint.release_file import load_release, save_release
+from chromagan.checkpoint.source import CheckpointError, read_release
 from chromagan.config import ModelConfig
 from chromagan.onnx_export import main
 

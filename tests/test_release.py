@@ -11,8 +11,8 @@ import pytest
 from seeded_network import seeded_generator
 
 from chromagan import load_colorizer
-from chromagan.checkpoint.description import read_release
 from chromagan.checkpoint.release_file import save_release
+from chromagan.checkpoint.source import read_release
 from chromagan.files import sha256_of
 from chromagan.release import main, model_card
 

@@ -12,8 +12,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from chromagan import train
-from chromagan.checkpoint.description import read_release
 from chromagan.checkpoint.release_file import load_state
+from chromagan.checkpoint.source import read_release
 from chromagan.config import TrainConfig
 from chromagan.model import Critic
 from eval.baselines import PUBLISHED, SMALL, load_method

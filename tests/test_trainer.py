@@ -18,12 +18,13 @@ import torch
 from PIL import Image
 
 from chromagan import train
-from chromagan.checkpoint.release_file import CheckpointError, load_release, load_state
+from chromagan.checkpoint.release_file import load_release, load_state
+from chromagan.checkpoint.source import CheckpointError
 from chromagan.config import VARIANTS, ConfigError, ModelConfig, TrainConfig
 from chromagan.model.device import cpu_multiplies_bf16
 from chromagan.release import export
 from chromagan.training.loop import NonFiniteLossError, Trainer
-from chromagan.training.schedule import phases_of, place_of, rate_factor
+from chromagan.training.steps import phases_of, place_of, rate_factor
 
 REPOSITORY = Path(__file__).parent.parent
 

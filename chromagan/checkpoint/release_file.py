@@ -1,7 +1,7 @@
 """Two kinds of files, never mixed: training states (private, resumable) and releases (for users).
 
 A release is one `model.safetensors`: half-precision weights, and in the file's metadata what
-`chromagan.checkpoint.description` reads. Nothing pickled is ever read from it.
+`chromagan.checkpoint.source` reads. Nothing pickled is ever read from it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from chromagan.checkpoint.description import (
+from chromagan.checkpoint.graph import export_graph
+from chromagan.checkpoint.source import (
     FORMAT,
     GRAPH_SUFFIX,
     CheckpointError,
@@ -24,23 +25,10 @@ from chromagan.checkpoint.description import (
     read_metadata,
     read_release,
 )
-from chromagan.checkpoint.graph import export_graph
 from chromagan.config import for_release
 from chromagan.files import sha256_of, write_atomically, write_bytes, write_text
 from chromagan.model.folding import fold_linear
 from chromagan.model.generator import Generator, build_generator
-
-__all__ = [
-    "CheckpointError",
-    "Release",
-    "attach_graph",
-    "describe_release",
-    "load_release",
-    "load_state",
-    "read_release",
-    "save_release",
-    "save_state",
-]
 
 
 def save_release(

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from chromagan.checkpoint.description import Release
+    from chromagan.checkpoint.source import Release
     from chromagan.inference.colorizer import ChromaGANColorizer
     from chromagan.inference.prediction import Prediction
 
@@ -117,7 +117,7 @@ class Networks:
 
     def _release(self, name: str) -> Release | None:
         if name not in self._releases and (path := _file_of(self._sources[name])):
-            from chromagan.checkpoint.description import read_release
+            from chromagan.checkpoint.source import read_release
 
             self._releases[name] = read_release(path)
         return self._releases.get(name)

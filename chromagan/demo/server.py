@@ -129,7 +129,7 @@ def start_sweeper(limits: Limits) -> threading.Event:
 
 def serve() -> None:
     """Run until interrupted. Ends with one sentence where the page cannot be started."""
-    from chromagan.checkpoint.description import CheckpointError
+    from chromagan.checkpoint.source import CheckpointError
     from chromagan.demo.networks import NoNetworkError
     from chromagan.inference.engines.engine import EngineError
 

@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chromagan import color
-from chromagan.checkpoint.description import CheckpointError, read_release
 from chromagan.checkpoint.source import (
     DEFAULT_CHECKPOINT,
+    CheckpointError,
     available_checkpoints,
     find_checkpoint,
+    read_release,
 )
 from chromagan.config import ModelConfig
 from chromagan.inference.engines.choice import select_engine

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from chromagan.color import encode_ab, encode_l, rgb_to_lab
 from chromagan.training.photos import PhotoSet, is_grey
-from chromagan.training.seeding import numpy_draws, torch_draws
+from chromagan.training.steps import numpy_draws, torch_draws
 
 JITTER_SHARE = 0.5
 """Share of the pictures whose luminance is changed where `--jitter` is on."""

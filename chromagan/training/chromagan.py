@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from chromagan.checkpoint.release_file import CheckpointError, load_release, load_state
+from chromagan.checkpoint.release_file import load_release, load_state
+from chromagan.checkpoint.source import CheckpointError
 from chromagan.config import Preset, TrainConfig, preset_settings
 from chromagan.model import Critic, Generator, build_generator, enlarge_ab, lite, vgg
 from chromagan.model.device import cpu_multiplies_bf16
@@ -31,7 +32,7 @@ from chromagan.training.losses import (
     gradient_penalty,
 )
 from chromagan.training.objective import Facts, Objective
-from chromagan.training.seeding import torch_draws
+from chromagan.training.steps import torch_draws
 
 
 class Prediction(NamedTuple):

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from chromagan.checkpoint.release_file import CheckpointError, save_state
+from chromagan.checkpoint.release_file import save_state
+from chromagan.checkpoint.source import CheckpointError
 from chromagan.config import ConfigError, TrainConfig
 from chromagan.files import write_text
 from chromagan.model.device import choose_device
@@ -25,8 +26,6 @@ from chromagan.training import distributed
 from chromagan.training.batches import Batch, Batches, Crop
 from chromagan.training.objective import find_objective
 from chromagan.training.photos import PhotoSet
-from chromagan.training.schedule import phases_of, place_of, rate_factor
-from chromagan.training.seeding import torch_seed
 from chromagan.training.state import (
     TrainingState,
     changed_settings,
@@ -34,6 +33,7 @@ from chromagan.training.state import (
     read_state,
     set_rates,
 )
+from chromagan.training.steps import phases_of, place_of, rate_factor, torch_seed
 from chromagan.training.validation import Sheet, Validation, write_png
 
 MEASURE_STEPS = 20

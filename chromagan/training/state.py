@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from chromagan.checkpoint.release_file import CheckpointError, load_state, save_state
+from chromagan.checkpoint.release_file import load_state, save_state
+from chromagan.checkpoint.source import CheckpointError
 from chromagan.config import TrainConfig
 from chromagan.training.objective import Objective
 

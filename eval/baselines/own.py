@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from chromagan.checkpoint.description import Release, read_release
-from chromagan.checkpoint.source import find_checkpoint
+from chromagan.checkpoint.source import Release, find_checkpoint, read_release
 from chromagan.inference.colorizer import ChromaGANColorizer, load_colorizer
 from chromagan.inference.recolour import check_image
 from eval.baselines import FLOORS, SMALL, MethodError

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from chromagan.checkpoint.description import read_release
-from chromagan.checkpoint.source import available_checkpoints, find_checkpoint
+from chromagan.checkpoint.source import available_checkpoints, find_checkpoint, read_release
 from chromagan.color import Rgb8, rgb8_to_lab
 from chromagan.files import write_text
 from chromagan.images.resizing import squash

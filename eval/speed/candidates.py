@@ -13,9 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from chromagan.checkpoint.description import read_release
 from chromagan.checkpoint.release_file import load_release
-from chromagan.checkpoint.source import available_checkpoints, find_checkpoint
+from chromagan.checkpoint.source import available_checkpoints, find_checkpoint, read_release
 from chromagan.config import ARCHITECTURES, ModelConfig, for_release
 from chromagan.inference.colorizer import ChromaGANColorizer
 from chromagan.inference.engines import registry

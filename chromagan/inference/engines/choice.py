@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from chromagan import files as user_cache
-from chromagan.checkpoint.description import Release
+from chromagan.checkpoint.source import Release
 from chromagan.inference.engines.engine import Engine, EngineError
 from chromagan.inference.engines.registry import (
     ENGINES,

@@ -34,14 +34,9 @@ class Answer(NamedTuple):
 class Engine(Protocol):
     """Runs a network: arrays in, arrays out. Safe to share between threads."""
 
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def precision(self) -> str: ...
-
-    @property
-    def device(self) -> str: ...
+    name: str
+    precision: str
+    device: str
 
     def run(self, l: Floats) -> Answer:  # noqa: E741
         """Luminance code `(B, 1, H, W)` in [0, 1], sides multiples of 32 -> its answer."""

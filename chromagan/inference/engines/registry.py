@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from chromagan.checkpoint.description import Release
+from chromagan.checkpoint.source import Release
 from chromagan.inference.engines.engine import (
     Engine,
     EngineError,

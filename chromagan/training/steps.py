@@ -1,11 +1,20 @@
-"""Where in a run a step lies: its phase, and the rate there."""
+"""What the number of a step decides: its phase, its rate and its random draws.
+
+A resumed run is the same run because of it: nothing random lives from one step to the next.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
 
 from chromagan.config import Phase, TrainConfig
+
+Purpose = Literal["order", "crop", "luminance", "critic", "network"]
+_NUMBERS: dict[Purpose, int] = {"order": 1, "crop": 2, "luminance": 3, "critic": 4, "network": 5}
 
 
 class Place(NamedTuple):
@@ -49,3 +58,19 @@ def rate_factor(place: Place, config: TrainConfig) -> float:
         return scale * warm
     progress = min(1.0, place.step / max(1, place.phase.steps))
     return scale * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def numpy_draws(seed: int, purpose: Purpose, *place: int) -> np.random.Generator:
+    """NumPy's generator for one place, independent of all others."""
+    # numpy takes a short key for the same key with zeros behind it: hence the length
+    return np.random.default_rng((seed, _NUMBERS[purpose], len(place), *place))
+
+
+def torch_draws(seed: int, purpose: Purpose, *place: int) -> torch.Generator:
+    """The same for torch, on the CPU."""
+    return torch.Generator().manual_seed(torch_seed(seed, purpose, *place))
+
+
+def torch_seed(seed: int, purpose: Purpose, *place: int) -> int:
+    """A number for `torch.manual_seed`, which layers such as dropout draw from."""
+    return int(numpy_draws(seed, purpose, *place).integers(2**63))
