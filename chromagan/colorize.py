@@ -11,7 +11,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -162,12 +162,19 @@ def _manifest(path: Path | None) -> AbstractContextManager[Manifest | None]:
         return nullcontext()
     from chromagan.inference.manifest import Manifest
 
-    try:
+    with _told("", ValueError), _told("--manifest cannot be written: ", OSError):
         return Manifest(path)
-    except ValueError as error:
-        raise JobError(str(error)) from None
-    except OSError as error:
-        raise JobError(f"--manifest {path}: it cannot be written ({error.strerror})") from None
+
+
+@contextmanager
+def _told(about: str, *kinds: type[Exception]) -> Iterator[None]:
+    """Errors of these kinds are wrong usage, said of the flag that led to them."""
+    try:
+        yield
+    except kinds as error:
+        named = isinstance(error, OSError) and error.filename
+        text = f"{error.filename}: {error.strerror}" if named else str(error)  # type: ignore[attr-defined]
+        raise JobError(about + text) from None
 
 
 @dataclass
@@ -295,18 +302,13 @@ def _check_guides(path: Path | None, jobs: Sequence[Job]) -> None:
     from chromagan.inference.guide_source import GuideSource
     from chromagan.inference.guides import GuideError
 
-    try:
+    with _told("--guides ", GuideError):
         GuideSource(path).check(job.source for job in jobs)
-    except GuideError as error:
-        raise JobError(f"--guides {error}") from None
 
 
 def _arrivals(folder: Path) -> Iterable[list[Path]]:
-    try:
+    with _told("--watch needs a package, pip install 'chromagan[watch]': ", ImportError):
         import watchfiles  # noqa: F401
-    except ImportError:
-        text = "--watch needs the package watchfiles: pip install 'chromagan[watch]'"
-        raise JobError(text) from None
     from chromagan.inference.watching import arriving
 
     return arriving(folder)
@@ -322,7 +324,7 @@ def _tools(args: argparse.Namespace, photos: int) -> tuple[ChromaGANColorizer, S
     from chromagan.inference.products import Products
     from chromagan.inference.recolour import DEFAULT_UPSAMPLING
 
-    try:
+    with _told("", ValueError):
         colorizer = load_colorizer(
             args.checkpoint,
             device=args.device,
@@ -334,8 +336,6 @@ def _tools(args: argparse.Namespace, photos: int) -> tuple[ChromaGANColorizer, S
             flip=args.flip,
         )
         network = sha256_of(find_checkpoint(args.checkpoint))
-    except ValueError as error:
-        raise JobError(str(error)) from error
     max_pixels = args.max_pixels or DEFAULT_MAX_PIXELS
     return colorizer, Settings(
         batch=args.batch,
@@ -365,11 +365,9 @@ def _guides(
 
     references = []
     for path in args.reference:
-        try:
+        with _told("--reference ", ImageError, GuideError, OSError):
             photo = read_image(path, max_pixels=max_pixels)
             references.append(Reference(colorizer.learn(photo), sha256_of(path)))
-        except (ImageError, GuideError, OSError) as error:
-            raise JobError(f"--reference {error}") from None
     return GuideSource(args.guides, tuple(references))
 
 
@@ -378,10 +376,8 @@ def _signer(files: Sequence[Path] | None) -> Any:
         return None
     from chromagan.images.credentials import CertificateSigner, CredentialsError
 
-    try:
+    with _told("--sign: ", CredentialsError):
         return CertificateSigner(files[0], files[1])
-    except CredentialsError as error:
-        raise JobError(f"--sign: {error}") from None
 
 
 if __name__ == "__main__":

@@ -59,68 +59,64 @@ class Row(NamedTuple):
     """The row whose output it reads."""
     kind: str
     """Keras' class."""
-    module: nn.Module | None = None
+    module: nn.Module | None
     """Whose numbers are in it."""
-    settings: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    settings: dict[str, Any]
     """Its own, beside those of its class."""
-    grid: tuple[int, int] = (1, 1)
-    """Height and width of the map that a Dense layer reads flattened: channels last in Keras."""
+    grid: int
+    """Side of the map that a Dense layer reads flattened: channels last in Keras."""
 
     def targets(self) -> Iterator[tuple[str, Tensor, tuple[int, ...]]]:
         """Keras' name of each of the module's tensors, a view in Keras' order, its shape there."""
         for part, name in WEIGHTS.get(self.kind, {}).items():
             view = shown = getattr(self.module, name)
             if part == "kernel":
-                window = view.shape[2:] or self.grid
+                window = view.shape[2:] or (self.grid, self.grid)
                 view = shown = view.view(len(view), -1, *window).permute(2, 3, 1, 0)
                 shown = view.flatten(0, 2) if self.kind == "Dense" else view
             yield part, view, tuple(shown.shape)
 
 
-def official_layers(generator: Generator) -> Iterator[Row]:
+def official_layers(generator: Generator) -> list[Row]:
     """The table, in the order of the data flow, for a network as wide as `generator`."""
+    rows: list[Row] = []
+
+    def add(what: str, at: str, kind: str, part: Any = None, *, grid: int = 1, **own: Any) -> str:
+        rows.append(Row(what, at, kind, part, own, grid))
+        return what
 
     def modules(path: str, *kinds: type[nn.Module]) -> list[Any]:
         return [m for m in generator.get_submodule(path).modules() if isinstance(m, kinds)]
 
     at = INPUT
-    for number, part in enumerate(modules("trunk.features", nn.Conv2d, nn.MaxPool2d), start=1):
+    for n, part in enumerate(modules("trunk.features", nn.Conv2d, nn.MaxPool2d), start=1):
         kind = "Conv2D" if isinstance(part, nn.Conv2d) else "MaxPooling2D"
-        yield Row(f"trunk layer {number}", at, kind, part)
-        at = f"trunk layer {number}"
+        at = add(f"trunk layer {n}", at, kind, part)
     trunk, ends = at, []
     for name, path in (("global", "global_branch.convs"), ("mid-level", "mid_level")):
         at = trunk
-        convs, norms = modules(path, nn.Conv2d), modules(path, nn.BatchNorm2d)
-        for number, (conv, norm) in enumerate(zip(convs, norms, strict=True), start=1):
-            what = f"{name} convolution {number}"
-            yield Row(what, at, "Conv2D", conv, {"strides": list(conv.stride)})
-            at = f"batch norm of {what}"
-            yield Row(at, what, "BatchNormalization", norm, {"epsilon": norm.eps})
+        pairs = zip(modules(path, nn.Conv2d), modules(path, nn.BatchNorm2d), strict=True)
+        for n, (conv, norm) in enumerate(pairs, start=1):
+            what = add(f"{name} convolution {n}", at, "Conv2D", conv, strides=list(conv.stride))
+            at = add(f"batch norm of {what}", what, "BatchNormalization", norm, epsilon=norm.eps)
         ends.append(at)
     grid = generator.config.image_size // 32
     for name, path in (("class dense", "class_head"), ("global dense", "global_branch.linear")):
         at = ends[0]
-        for number, linear in enumerate(modules(path, nn.Linear), start=1):
-            settings = {"units": linear.out_features}
-            if (name, number) == ("class dense", 3):
-                settings["activation"] = "softmax"
-            flat = (grid, grid) if number == 1 else (1, 1)
-            yield Row(f"{name} {number}", at, "Dense", linear, settings, flat)
-            at = f"{name} {number}"
+        for n, linear in enumerate(modules(path, nn.Linear), start=1):
+            own = {"units": linear.out_features, "grid": grid if n == 1 else 1}
+            own |= {"activation": "softmax"} if (name, n) == ("class dense", 3) else {}
+            at = add(f"{name} {n}", at, "Dense", linear, **own)
     side = grid * 4
-    yield Row("repetition", at, "RepeatVector", None, {"n": side * side})
-    shape = [side, side, linear.out_features]
-    yield Row(GLOBAL, "repetition", "Reshape", None, {"target_shape": shape})
-    yield Row(FUSION, ends[1], "Concatenate")
-    at = FUSION
-    for number, conv in enumerate(modules("fusion", nn.Conv2d) + modules("decoder", nn.Conv2d), 1):
-        settings = {"activation": "sigmoid"} if number == 6 else {}
-        yield Row(f"colour convolution {number}", at, "Conv2D", conv, settings)
-        at = f"colour convolution {number}"
-        if number % 2 == 0:
-            yield Row(f"enlargement {number // 2}", at, "UpSampling2D")
-            at = f"enlargement {number // 2}"
+    at = add("repetition", at, "RepeatVector", n=side * side)
+    add(GLOBAL, at, "Reshape", target_shape=[side, side, linear.out_features])
+    at = add(FUSION, ends[1], "Concatenate")
+    for n, conv in enumerate(modules("fusion", nn.Conv2d) + modules("decoder", nn.Conv2d), start=1):
+        own = {"activation": "sigmoid"} if n == 6 else {}
+        at = add(f"colour convolution {n}", at, "Conv2D", conv, **own)
+        if n % 2 == 0:
+            at = add(f"enlargement {n // 2}", at, "UpSampling2D")
+    return rows
 
 
 def import_keras(path: Path, config: ModelConfig = OFFICIAL) -> Generator:
@@ -130,7 +126,7 @@ def import_keras(path: Path, config: ModelConfig = OFFICIAL) -> Generator:
     defaults are the released one. Raises KerasImportError naming what does not fit.
     """
     graph, generator = read_keras_file(path), build_generator(config)
-    rows = list(official_layers(generator))
+    rows = official_layers(generator)
     layers = match(graph, rows, config.image_size)
     with torch.no_grad():
         for row in rows:

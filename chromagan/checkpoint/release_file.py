@@ -120,7 +120,10 @@ def load_release(path: Path) -> tuple[Generator, Release]:
     try:
         with safe_open(path, framework="pt") as file:
             found = set(file.keys())
-            _check_names(path, set(expected), found)
+            missing, others = sorted(expected.keys() - found), sorted(found - expected.keys())
+            if missing or others:
+                what = f"missing {missing[:3]}, unexpected {others[:3]}"
+                raise CheckpointError(f"{path}: weights of another network: {what}")
             state = {key: file.get_tensor(key) for key in expected}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: damaged weights ({error})") from error
@@ -134,13 +137,6 @@ def load_release(path: Path) -> tuple[Generator, Release]:
     # only the batch counters, which inference never reads, stay at zero
     generator.load_state_dict({k: v.float() for k, v in state.items()}, strict=False)
     return generator.eval(), release
-
-
-def _check_names(path: Path, expected: set[str], found: set[str]) -> None:
-    if expected - found:
-        raise CheckpointError(f"{path}: weights are missing: {sorted(expected - found)[:3]} …")
-    if found - expected:
-        raise CheckpointError(f"{path}: unexpected weights: {sorted(found - expected)[:3]} …")
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:

@@ -10,27 +10,18 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from chromagan.model.generator import Generator, build_generator
+from chromagan.model.generator import Generator
 from chromagan.model.vgg import GlobalBranch
 
 
 def fold_linear(generator: Generator) -> Generator:
     """A copy of a `vgg16` generator with one global linear map instead of three; else a copy."""
-    if generator.config.architecture != "vgg16" or generator.config.folded:
-        return copy.deepcopy(generator)
-    folded = build_generator(replace(generator.config, folded=True))
-    branch = generator.global_branch
-    assert isinstance(branch, GlobalBranch)
-    state = {
-        name: tensor
-        for name, tensor in generator.state_dict().items()
-        if not name.startswith("global_branch.linear.")
-    }
-    linear = branch.fold()
-    state["global_branch.linear.0.weight"] = linear.weight.data
-    state["global_branch.linear.0.bias"] = linear.bias.data
-    folded.load_state_dict(state)
-    return folded.train(generator.training)
+    folded = copy.deepcopy(generator)
+    branch = folded.global_branch
+    if isinstance(branch, GlobalBranch) and not folded.config.folded:
+        folded.config = replace(folded.config, folded=True)
+        branch.linear = nn.Sequential(branch.fold())
+    return folded
 
 
 def fold_batch_norm(module: nn.Module) -> nn.Module:

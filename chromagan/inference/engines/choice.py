@@ -82,7 +82,7 @@ def select_engine(
     if precision == "auto":
         precision = _usual_precision(name, device)
     if free:
-        name = _engine_for(release, precision, device)
+        name = _first_with(precision, release, device)
     return build_engine(release, name, precision, device=device)
 
 
@@ -115,13 +115,11 @@ def _usual_precision(name: str, device: str) -> str:
     return "bf16" if name == "torch" and device.startswith("cuda") else "fp32"
 
 
-def _engine_for(release: Release, precision: str, device: str) -> str:
-    """The first engine that has the precision here."""
+def _first_with(precision: str, release: Release, device: str) -> str:
     reasons = {n: missing_reason(EngineSpec(n, precision), release, device) for n in ENGINES}
-    for name, reason in reasons.items():
-        if reason is None:
-            return name
-    raise EngineError(f"no engine here runs {precision}: {reasons['torch']}")
+    if None not in reasons.values():
+        raise EngineError(f"no engine here runs {precision}: {reasons['torch']}")
+    return next(name for name, reason in reasons.items() if reason is None)
 
 
 def _automatic(release: Release, device: str, *, trial: bool) -> Engine:
@@ -135,13 +133,9 @@ def _automatic(release: Release, device: str, *, trial: bool) -> Engine:
         choice = remembered(key)
         if choice is not None and missing_reason(choice.spec, release) is None:
             return build_engine(release, choice.engine, choice.precision)
-    usual = EngineSpec(_usual_engine(release), "fp32")
+    has_graph = release.graph is not None and installed("onnxruntime")
+    usual = EngineSpec("onnxruntime" if has_graph else "torch", "fp32")
     return _trial(release, usual) if trial else build_engine(release, usual.name)
-
-
-def _usual_engine(release: Release) -> str:
-    has_graph = release.graph is not None
-    return "onnxruntime" if has_graph and installed("onnxruntime") else "torch"
 
 
 def _trial(release: Release, usual: EngineSpec) -> Engine:
