@@ -56,11 +56,13 @@ WARM_UP = 2
 """Steps that are taken but not counted: lazy initialisation, compilation, a cold cache."""
 
 
-def _photos(folder: Path, count: int = 64) -> None:
+def _photos(folder: Path, count: int = 64) -> str:
+    folder.mkdir()
     random = np.random.default_rng(0)
     for i in range(count):
         small = random.integers(0, 256, (24, 30, 3), dtype=np.uint8)
         Image.fromarray(small).resize((300, 240)).save(folder / f"{i:03d}.jpg", quality=90)
+    return str(folder)
 
 
 def step_flops(trainer: Trainer) -> float:
@@ -81,7 +83,7 @@ def whole_steps(trainer: Trainer, steps: int) -> list[float]:
     return seconds[WARM_UP:]
 
 
-def partseconds_of(trainer: Trainer) -> dict[str, float]:
+def part_seconds(trainer: Trainer) -> dict[str, float]:
     """Seconds of each part of a step on its own. `data` is a batch decoded in one thread."""
     objective, batch = trainer.objective, trainer.batches(0)
     output = objective.predict(batch)
@@ -104,7 +106,7 @@ def measure(name: str, config: TrainConfig, steps: int) -> Report:
     """Train for a few steps, saving nothing, and describe them."""
     trainer = Trainer(config)
     seconds = statistics.median(whole_steps(trainer, steps))
-    times = partseconds_of(trainer)
+    times = part_seconds(trainer)
     flops = step_flops(trainer)
     rate = matmul_rate(trainer.device, torch.bfloat16 if config.bf16 else torch.float32)
     total = sum(times.values())
@@ -126,11 +128,9 @@ def configurations(data: str, out: Path, args: argparse.Namespace) -> dict[str, 
 
     `--levers` adds what lies between them, one change after the other.
     """
-    model = ModelConfig(architecture=args.arch)
-    weights = VARIANTS["full"] if args.teacher != "none" else VARIANTS["no-class"]
     common = TrainConfig(
-        model=model,
-        weights=weights,
+        model=ModelConfig(architecture=args.arch),
+        weights=VARIANTS["full" if args.teacher != "none" else "no-class"],
         data=(data,),
         trunk_weights="none",
         teacher=args.teacher,
@@ -138,17 +138,16 @@ def configurations(data: str, out: Path, args: argparse.Namespace) -> dict[str, 
         save_every=10**9,
         max_steps=10**6,
     )
-    fast = preset_settings("fast", args.arch) | {"crop": 224, "batch": args.batch}
-    fast["teacher"] = args.teacher
     on_cpu = choose_device(args.device, mps=False) == "cpu"
-    if args.fp32 or (on_cpu and not cpu_multiplies_bf16()):
-        fast["bf16"] = False
+    bf16 = not args.fp32 and (not on_cpu or cpu_multiplies_bf16())
+    ours = preset_settings("fast", args.arch) | {"crop": 224, "batch": args.batch, "bf16": bf16}
+    ours |= {"teacher": args.teacher, "compile": args.compile}
     official: dict[str, Any] = {"batch": 10, "workers": 0, "cache_gib": 0.0, "jitter": 0.0}
-    ours = fast | {"compile": args.compile}
+    background = official | {"workers": 2, "cache_gib": 8.0}
     levers: dict[str, dict[str, Any]] = {
         "official": official,
-        "+ data in the background": official | {"workers": 2, "cache_gib": 8.0},
-        "+ bf16": official | {"workers": 2, "cache_gib": 8.0, "bf16": fast["bf16"]},
+        "+ data in the background": background,
+        "+ bf16": background | {"bf16": bf16},
         "ours": ours,
         "ours, compiled": ours | {"compile": True},
     }
@@ -194,11 +193,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="also write the reports there")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
-        data = args.data
-        if data is None:
-            data = str(Path(folder) / "photos")
-            Path(data).mkdir()
-            _photos(Path(data))
+        data = args.data or _photos(Path(folder) / "photos")
         try:
             reports: list[Report] = []
             for name, config in configurations(data, Path(folder), args).items():

@@ -166,6 +166,12 @@ def blocks(size: int, step: int = 8192) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, size, step))
 
 
+def psnr8(first: Rgb8, second: Rgb8) -> float:
+    """PSNR of two 8-bit pictures of one size over all pixels and channels, dB; at most 138."""
+    error = np.square(first.astype(np.float32) - second).mean(dtype=np.float64)
+    return float(10 * np.log10(255**2 / max(error, 1e-9)))
+
+
 def delta_e_2000(first: NDArray[Any], second: NDArray[Any]) -> NDArray[Any]:
     """ΔE00 per pixel between two Lab pictures `(3, ...)`; result `(...)` in their dtype, 0 = equal.
 

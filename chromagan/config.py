@@ -23,6 +23,16 @@ class ConfigError(ValueError):
     """A setting that cannot work; the message names the flag."""
 
 
+def first_line(error: BaseException) -> str:
+    """Of what libraries say in paragraphs: enough for a message of one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+
+
+def _check(name: str, value: Any, holds: Callable[[Any], bool], what: str) -> None:
+    if not holds(value):
+        raise ConfigError(f"{name} must be {what}: {value}")
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """Everything needed to rebuild a generator; travels inside every checkpoint."""
@@ -44,18 +54,15 @@ class ModelConfig:
     classes: int = 1000
 
     def __post_init__(self) -> None:
-        if self.architecture not in ARCHITECTURES:
-            raise ConfigError(f"architecture must be one of {ARCHITECTURES}: {self.architecture!r}")
-        if self.compat not in get_args(Compat):
-            raise ConfigError(f"compat must be paper or official: {self.compat!r}")
-        if self.image_size % 32 or self.image_size < 32:
-            raise ConfigError(f"image_size must be a multiple of 32: {self.image_size}")
-        if self.divisor < 1 or 64 % self.divisor:
-            raise ConfigError(f"divisor must divide 64: {self.divisor}")
-        if self.width < 8 or self.width % 8:
-            raise ConfigError(f"width must be a multiple of 8: {self.width}")
-        if self.classes < 2:
-            raise ConfigError(f"classes must be at least 2: {self.classes}")
+        def check(name: str, holds: Callable[[Any], bool], what: str) -> None:
+            _check(name, getattr(self, name), holds, what)
+
+        check("architecture", ARCHITECTURES.__contains__, f"one of {', '.join(ARCHITECTURES)}")
+        check("compat", get_args(Compat).__contains__, "paper or official")
+        check("image_size", lambda v: v >= 32 and v % 32 == 0, "a multiple of 32")
+        check("divisor", lambda v: v >= 1 and 64 % v == 0, "a divisor of 64")
+        check("width", lambda v: v >= 8 and v % 8 == 0, "a multiple of 8")
+        check("classes", lambda v: v >= 2, "at least 2")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
@@ -219,9 +226,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         def check(name: str, holds: Callable[[Any], bool], what: str) -> None:
-            value = getattr(self, name)
-            if not holds(value):
-                raise ConfigError(f"--{name.replace('_', '-')} must be {what}: {value}")
+            _check(f"--{name.replace('_', '-')}", getattr(self, name), holds, what)
 
         check("crop", lambda v: v >= 32 and v % 32 == 0, "a multiple of 32")
         check("zoom", lambda v: 0 < v <= 1, "in (0, 1]")
@@ -301,7 +306,5 @@ def preset_settings(preset: Preset, architecture: Architecture) -> dict[str, Any
 def for_release(config: ModelConfig, *, class_head: bool) -> ModelConfig:
     """The configuration of the exported network: linear layers folded, class head if wanted."""
     return replace(
-        config,
-        folded=config.architecture == "vgg16",
-        class_head=class_head and config.class_head,
+        config, folded=config.architecture == "vgg16", class_head=class_head and config.class_head
     )

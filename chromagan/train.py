@@ -22,12 +22,7 @@ from chromagan.config import (
     TrainConfig,
     Variant,
 )
-from chromagan.model.device import (
-    choose_device,
-    cpu_multiplies_bf16,
-    peak_gib,
-    seconds_of,
-)
+from chromagan.model.device import choose_device, cpu_multiplies_bf16, peak_gib, seconds_of
 from chromagan.model.pretrained import WeightsError
 from chromagan.training import distributed
 from chromagan.training.loop import NonFiniteLossError, Trainer
@@ -170,10 +165,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except distributed.PeerLostError as error:
-        print(
-            f"error: {error}; the same command goes on from the last state saved in {config.out}",
-            file=sys.stderr,
-        )
+        again = f"the same command goes on from the last state saved in {config.out}"
+        print(f"error: {error}; {again}", file=sys.stderr)
         return 1
     return 0
 

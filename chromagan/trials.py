@@ -22,9 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chromagan.checkpoint.source import DEFAULT_CHECKPOINT, CheckpointError
-from chromagan.color import delta_e_2000, rgb8_to_lab
+from chromagan.color import delta_e_2000, psnr8, rgb8_to_lab
 from chromagan.inference.colorizer import ChromaGANColorizer, load_colorizer
-from chromagan.inference.engines.parity import psnr
 from chromagan.inference.recolour import recolour
 from chromagan.inference.upsampling import UPSAMPLINGS, ChromaUpsampler, box_mean
 from chromagan.training.photos import DataError, decode, find_photos
@@ -88,7 +87,7 @@ def _compare(ways: Callable[[Image], Ways], photos: Sequence[Image]) -> list[Row
             seconds = time.process_time() - started
             error = delta_e_2000(lab, rgb8_to_lab(result))
             bleeding = error[near].mean() if near.any() else 0.0
-            score = (psnr(result, photo), error.mean(), bleeding, seconds)
+            score = (psnr8(result, photo), error.mean(), bleeding, seconds)
             scores.setdefault(name, []).append(score)
     tables = {name: np.array(rows) for name, rows in scores.items()}
     first = next(iter(tables.values()))[:, 0]
@@ -147,7 +146,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--limit", type=int, help="use this many photographs, evenly chosen")
     args = parser.parse_args(argv)
     try:
-        found = find_photos(args.data)
+        found = find_photos(args.data).photos
         step = max(1, len(found) // args.limit) if args.limit else 1
         photos = [decode(photo) for photo in found[::step][: args.limit]]
         if args.what == "fit":

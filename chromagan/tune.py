@@ -3,7 +3,7 @@
     python -m chromagan.tune [CHECKPOINT] [--photos FOLDER|TAR …]
 
 Every engine and precision that runs here is timed in turn and held against fp32 PyTorch on
-photographs. The fastest within the limits (`engines.parity`) is remembered for this machine and
+photographs. The fastest within the limits is remembered for this machine and
 these weights: that is what the engines `auto` and `fastest` are from then on.
 """
 
@@ -12,13 +12,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from chromagan.checkpoint.source import (
     DEFAULT_CHECKPOINT,
@@ -27,8 +26,10 @@ from chromagan.checkpoint.source import (
     find_checkpoint,
     read_release,
 )
+from chromagan.color import Rgb8, decode_ab, delta_e_2000, psnr8, rgb8_to_lab
 from chromagan.files import write_text
 from chromagan.images import read_image
+from chromagan.images.resizing import shrink
 from chromagan.inference.engines.choice import (
     Choice,
     cpu_name,
@@ -37,20 +38,50 @@ from chromagan.inference.engines.choice import (
     take_turns,
     weights_key,
 )
-from chromagan.inference.engines.engine import EngineError
-from chromagan.inference.engines.parity import MAX_DELTA_E, MAX_GAIN_CHANGE, Parity, measure_parity
-from chromagan.inference.engines.registry import (
-    EngineSpec,
-    build_engine,
-    candidates,
-    usable_cpus,
-)
+from chromagan.inference.engines.engine import Engine, EngineError
+from chromagan.inference.engines.registry import EngineSpec, build_engine, candidates, usable_cpus
+from chromagan.inference.framing import Frame, lay_out
+from chromagan.inference.recolour import recolour
 from chromagan.samples import sample_paths
 from chromagan.training.photos import DataError, decode, find_photos
 
+MAX_DELTA_E = {"fp32": 0.01, "bf16": 0.5, "fp16": 0.5}
+"""Largest mean ΔE2000 to fp32 at which a precision is used without being asked for:
+half of a just noticeable difference for the short ones."""
+MAX_GAIN_CHANGE = 0.05
+"""Largest change of the mean PSNR gain over the grey image, in dB, for the same."""
 
-@dataclass(frozen=True)
-class Row:
+
+class Parity(NamedTuple):
+    """An engine against an fp32 one on some photographs, at the network's working size."""
+
+    photos: int
+    delta_e: float
+    """Mean over photographs of the mean ΔE2000 between the two colour images."""
+    gain_change: float
+    """Mean PSNR over the true colours minus that of fp32, dB (8-bit RGB)."""
+
+    def allows(self, precision: str) -> bool:
+        """Whether an engine of this precision may be chosen automatically."""
+        return self.delta_e <= MAX_DELTA_E[precision] and abs(self.gain_change) <= MAX_GAIN_CHANGE
+
+
+def measure_parity(engine: Engine, reference: Engine, images: Iterable[Rgb8], size: int) -> Parity:
+    """Colour `images` (uint8 RGB, any size, true colours) at `size`² with both and compare."""
+    frame, rows = Frame(size, size, size, size), []
+    for image in images:
+        code, truth = lay_out(image, frame)[None], shrink(image, (size, size))
+        fields = (decode_ab(np.moveaxis(e.run(code).ab[0], 0, -1)) for e in (engine, reference))
+        first, second = (recolour(truth, ab, upsampling="bilinear") for ab in fields)
+        difference = delta_e_2000(rgb8_to_lab(first), rgb8_to_lab(second)).mean()
+        rows.append((difference, psnr8(first, truth) - psnr8(second, truth)))
+    if not rows:
+        raise ValueError("parity needs at least one photograph")
+    delta_e, gain_change = np.mean(rows, axis=0)
+    return Parity(len(rows), float(delta_e), float(gain_change))
+
+
+class Row(NamedTuple):
     """One engine: its time and its distance to fp32."""
 
     engine: str
@@ -66,7 +97,7 @@ class Row:
 
 def tune(
     release: Release,
-    images: Sequence[NDArray[np.uint8]],
+    images: Sequence[Rgb8],
     *,
     specs: Sequence[EngineSpec] | None = None,
     seconds: float = 20.0,
@@ -79,7 +110,7 @@ def tune(
     times = take_turns(calls, seconds=seconds, rounds=50)
     exact, size = engines[reference], release.config.image_size
     rows = [
-        _row(spec, times[str(spec)], measure_parity(engine, exact, images, size=size))
+        _row(spec, times[str(spec)], measure_parity(engine, exact, images, size))
         for spec, engine in engines.items()
     ]
     best = fastest(rows)
@@ -103,24 +134,16 @@ def reference_of(specs: Sequence[EngineSpec]) -> EngineSpec:
 
 def _row(spec: EngineSpec, times: list[float], parity: Parity) -> Row:
     ms = sorted(1000 * t for t in times)
-    return Row(
-        spec.name,
-        spec.precision,
-        median(ms),
-        ms[len(ms) // 4],
-        ms[3 * len(ms) // 4],
-        parity.photos,
-        parity.delta_e,
-        parity.gain_change,
-        parity.allows(spec.precision),
-    )
+    low, high = ms[len(ms) // 4], ms[3 * len(ms) // 4]
+    allowed = parity.allows(spec.precision)
+    return Row(spec.name, spec.precision, median(ms), low, high, *parity, allowed)
 
 
-def read_photos(sources: Sequence[str]) -> list[NDArray[np.uint8]]:
+def read_photos(sources: Sequence[str]) -> list[Rgb8]:
     """Photographs of folders or tar shards; the bundled colour samples without any source."""
     if not sources:
         return [read_image(path) for path in sample_paths("color")]
-    return [decode(photo, shortest=512) for photo in find_photos(sources)]
+    return [decode(photo, shortest=512) for photo in find_photos(sources).photos]
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -176,7 +199,7 @@ def main(argv: list[str] | None = None) -> int:
     best = fastest(rows)
     print(f"auto now means {best.engine}-{best.precision} for this checkpoint on this machine")
     if args.json:
-        write_text(args.json, json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+        write_text(args.json, json.dumps([row._asdict() for row in rows], indent=1) + "\n")
     return 0
 
 

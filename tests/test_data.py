@@ -58,7 +58,7 @@ def test_trees_shards_files_and_globs_are_one_set(folder: Path, tmp_path: Path) 
     write_shard(tmp_path / "s-000.tar", 3)
     write_shard(tmp_path / "s-001.tar", 2)
     sources = (str(folder), str(tmp_path / "s-*.tar"), str(folder / "n01" / "a.png"))
-    photos = find_photos(sources)
+    photos = find_photos(sources).photos
     assert [p.key for p in photos] == [
         "n01/a.png",
         "n01/b.jpg",

@@ -27,7 +27,6 @@ from chromagan.images import read_image
 from chromagan.inference.engines import choice as engine_choice
 from chromagan.inference.engines.choice import Choice, select_engine, take_turns
 from chromagan.inference.engines.engine import Answer, EngineError
-from chromagan.inference.engines.parity import MAX_DELTA_E, Parity, measure_parity
 from chromagan.inference.engines.registry import (
     EngineSpec,
     build_engine,
@@ -37,8 +36,8 @@ from chromagan.inference.engines.registry import (
     usable_cpus,
 )
 from chromagan.samples import sample_paths
+from chromagan.tune import MAX_DELTA_E, Parity, measure_parity, tune
 from chromagan.tune import main as tune_main
-from chromagan.tune import tune
 
 Codes = NDArray[np.float32]
 Releases = Callable[..., Release]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from chromagan.config import first_line
 from chromagan.files import write_atomically
 from chromagan.model.blocks import SamePadConv2d
 from chromagan.model.generator import Generator
@@ -130,7 +131,7 @@ def _export(network: _Outputs, generator: Generator, file: Path) -> None:
                 do_constant_folding=False,  # folding would store the casts' results
             )
     except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
-        reason = (str(error).strip().splitlines() or ["unknown"])[0]
+        reason = first_line(error)
         raise GraphError(f"the network cannot be written as a graph ({reason})") from error
 
 

@@ -8,6 +8,7 @@ needs no PyTorch; the description holds its sha256, so that a graph of other wei
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -19,7 +20,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from chromagan.config import ConfigError, ModelConfig
+from chromagan.config import ConfigError, ModelConfig, first_line
 from chromagan.files import sha256_of
 
 DEFAULT_CHECKPOINT = "lite"
@@ -176,25 +177,15 @@ def _download(hub_id: str) -> Path:
         except RepositoryNotFoundError:
             raise
         except Exception as error:
-            offline, reason = True, _first_line(error)
+            offline, reason = True, first_line(error)
         path = Path(hf_hub_download(repository, FILE_NAME, local_files_only=offline, **where))
-        if _has_graph(path):
-            hf_hub_download(repository, GRAPH_NAME, local_files_only=offline, **where)
+        with contextlib.suppress(CheckpointError):  # who loads it says what is wrong
+            if read_release(path).graph_sha256:
+                hf_hub_download(repository, GRAPH_NAME, local_files_only=offline, **where)
         return path
     except RepositoryNotFoundError:
         reason = "there is no such file here and no such model on the Hugging Face Hub"
     except Exception as error:  # network libraries raise dozens of types; the user needs one line
-        reason = reason if offline else _first_line(error)
+        reason = reason if offline else first_line(error)
         reason = f"not a file here, and the Hugging Face Hub did not deliver it ({reason})"
     raise CheckpointError(f"{hub_id}: {reason}; {_offer()}")
-
-
-def _has_graph(path: Path) -> bool:
-    try:
-        return bool(read_release(path).graph_sha256)
-    except CheckpointError:
-        return False  # who loads it says what is wrong
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chromagan.config import first_line
 from chromagan.files import sha256_of
 from chromagan.images import DEFAULT_MAX_PIXELS, ImageError, Metadata, Note, read_photo
 from chromagan.images.provenance import MARK
@@ -130,11 +131,7 @@ def colorize_files(
 
 
 def _admit(
-    waiting: deque[Job],
-    state: _State,
-    readers: ThreadPoolExecutor,
-    settings: Settings,
-    ahead: int,
+    waiting: deque[Job], state: _State, readers: ThreadPoolExecutor, settings: Settings, ahead: int
 ) -> Iterator[Outcome]:
     """Send files to the decoders while there are places and pixels left."""
     while waiting and len(state.decoding) < max(ahead, settings.batch):
@@ -204,10 +201,7 @@ def _collect(state: _State, settings: Settings) -> Iterator[Outcome]:
 
 
 def _predict(
-    state: _State,
-    colorizer: ChromaGANColorizer,
-    settings: Settings,
-    writers: ThreadPoolExecutor,
+    state: _State, colorizer: ChromaGANColorizer, settings: Settings, writers: ThreadPoolExecutor
 ) -> Iterator[Outcome]:
     batch, state.decoded = state.decoded, []
     for item in batch:
@@ -240,8 +234,7 @@ def _predict_singly(
                 raise error
             yield from _guide(item, colorizer.predict(item.image))
         except (MemoryError, RuntimeError) as again:
-            reason = (str(again).strip().splitlines() or ["not enough memory"])[0]
-            yield Outcome(item.job, f"{item.job.source}: the network failed ({reason[:160]})")
+            yield Outcome(item.job, f"{item.job.source}: the network failed ({first_line(again)})")
 
 
 def _write(item: _Item, colorizer: ChromaGANColorizer, settings: Settings) -> tuple[Note, ...]:

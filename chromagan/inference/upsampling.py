@@ -87,9 +87,8 @@ def local_linear_model(planes: Floats, guide: Floats) -> Floats:
     return np.concatenate((slope, planes - slope * guide))
 
 
-def box_mean(values: NDArray[np.floating], radius: int | None = None) -> Floats:
+def box_mean(values: NDArray[np.floating], radius: int = GUIDE_RADIUS) -> Floats:
     """Mean over the square window of `radius` on the last two axes, cut at the borders."""
-    radius = GUIDE_RADIUS if radius is None else radius
     mean = values.astype(np.float64)
     for axis in (-2, -1):
         sums = np.moveaxis(mean, axis, 0).cumsum(axis=0)

@@ -12,7 +12,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from chromagan.config import ConfigError
+from chromagan.config import ConfigError, first_line
 
 # x86 units that multiply bf16; without them PyTorch emulates it, many times slower than fp32
 _BF16_UNITS = ("avx512_bf16", "amx_tile")
@@ -32,8 +32,7 @@ def choose_device(name: str, *, mps: bool = True) -> str:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, ValueError) as error:
-        reason = (str(error).strip().splitlines() or ["unknown"])[0]
-        raise ConfigError(f"device {name!r} cannot be used here ({reason[:160]})") from None
+        raise ConfigError(f"device {name!r} cannot be used here ({first_line(error)})") from None
     return str(device)
 
 

@@ -245,8 +245,4 @@ def efficientnet_names() -> dict[str, str]:
             for k, part in enumerate(parts):
                 names[f"{theirs}.{part}"] = f"{ours}.{k // 2}.{k % 2}"
             number += 1
-    return names | {
-        "_conv_head": "trunk.top.0",
-        "_bn1": "trunk.top.1",
-        "_fc": "class_head.linear",
-    }
+    return names | {"_conv_head": "trunk.top.0", "_bn1": "trunk.top.1", "_fc": "class_head.linear"}

@@ -172,9 +172,7 @@ class Batches:
         l_B1HW, ab_B2HW = encode_squares(np.stack([view.square for view in views]), self.device)
         seen = [
             jitter_luminance(
-                l_1HW,
-                self.jitter,
-                torch_draws(self.seed, "luminance", view.photo, view.number),
+                l_1HW, self.jitter, torch_draws(self.seed, "luminance", view.photo, view.number)
             )
             for l_1HW, view in zip(l_B1HW, views, strict=True)
         ]

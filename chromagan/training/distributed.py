@@ -11,6 +11,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from chromagan.config import first_line
+
 
 class PeerLostError(RuntimeError):
     """Another process of the job is gone; what this one computes has no partner any more."""
@@ -48,8 +50,7 @@ def _peers() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise PeerLostError(f"another process of this job ended ({reason})") from error
+        raise PeerLostError(f"another process of this job ended ({first_line(error)})") from error
 
 
 def _all_reduce(tensor: Tensor, op: dist.ReduceOp.RedOpType = dist.ReduceOp.SUM) -> None:

@@ -73,19 +73,17 @@ def _shard(path: Path) -> Found:
     return Found(photos, [f"{path}: {others} members left out, no images"] if others else [])
 
 
-def _folder(folder: Path) -> Found:
-    found = survey(folder)
-    photos = [Photo(str(path), key=os.path.relpath(path, folder)) for path in found.images]
+def _found_at(path: Path) -> Found:
+    if path.suffix == ".tar" and not path.is_dir():
+        return _shard(path)
+    if not path.is_dir():
+        return Found([Photo(str(path), key=path.name)], [])
+    found = survey(path)
+    photos = [Photo(str(image), key=os.path.relpath(image, path)) for image in found.images]
     return Found(photos, summary_of(found.left_out))
 
 
-def _found_at(path: Path) -> Found:
-    if path.is_dir():
-        return _folder(path)
-    return _shard(path) if path.suffix == ".tar" else Found([Photo(str(path), key=path.name)], [])
-
-
-def find(sources: Iterable[str]) -> Found:
+def find_photos(sources: Iterable[str]) -> Found:
     """All photographs under folders, files, tar shards or globs of them."""
     sources = tuple(sources)
     photos: list[Photo] = []
@@ -100,11 +98,6 @@ def find(sources: Iterable[str]) -> Found:
     if not photos:
         raise DataError(" ".join(sources) + ": no images found there")
     return Found(photos, left_out)
-
-
-def find_photos(sources: Iterable[str]) -> list[Photo]:
-    """The photographs of `find` alone."""
-    return find(sources).photos
 
 
 def decode(photo: Photo, shortest: int | None = None) -> NDArray[np.uint8]:
@@ -152,7 +145,7 @@ class PhotoSet:
         self.sources = tuple(sources)
         self.flag = f"{flag} " if flag else ""
         try:
-            found = find(self.sources)
+            found = find_photos(self.sources)
         except DataError as error:
             raise DataError(f"{self.flag}{error}") from None
         self.photos, self.left_out = found.photos, found.left_out

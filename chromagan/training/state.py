@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from chromagan.checkpoint.release_file import load_state, save_state
 from chromagan.checkpoint.source import CheckpointError
-from chromagan.config import TrainConfig
+from chromagan.config import TrainConfig, first_line
 from chromagan.training.objective import Objective
 
 STATE_FORMAT = "chromagan-state-2"
@@ -110,8 +110,7 @@ class TrainingState:
                 part.load_state_dict(state[name])
         except (RuntimeError, ValueError) as error:
             raise CheckpointError(
-                f"{path}: does not fit these settings ({str(error).splitlines()[0]}); "
-                "use --init instead"
+                f"{path}: does not fit these settings ({first_line(error)}); use --init instead"
             ) from None
         for optimizer, groups in zip(self._optimizers(), fresh, strict=True):
             for group, settings in zip(optimizer.param_groups, groups, strict=True):
@@ -126,10 +125,7 @@ class TrainingState:
         return [o for o in (self.optimizer, self.critic_optimizer) if o is not None]
 
     def _parts(self) -> dict[str, Any]:
-        parts: dict[str, Any] = {
-            "generator": self.objective.network,
-            "optimizer": self.optimizer,
-        }
+        parts: dict[str, Any] = {"generator": self.objective.network, "optimizer": self.optimizer}
         if self.objective.opponent is not None:
             parts |= {"critic": self.objective.opponent, "critic_optimizer": self.critic_optimizer}
         return parts

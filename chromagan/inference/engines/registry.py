@@ -5,8 +5,8 @@
 
 ONNX Runtime and OpenVINO run the graph beside the weights (`Release.graph`); PyTorch runs the
 weights themselves, on accelerators and for networks without a graph. Engines differ in speed and
-in the last digits. Which are near enough to fp32 to be offered without being asked for is measured
-(`chromagan.inference.engines.parity`), and which is fastest here too (`chromagan.tune`).
+in the last digits: which are near enough to fp32 to be offered, and which is fastest here, is
+measured (`chromagan.tune`).
 """
 
 from __future__ import annotations

@@ -109,7 +109,8 @@ def colorize_clip(
 
     extent = extent or Extent()
     try:
-        first = _first_frame(source)
+        with av.open(str(source)) as opened:
+            _, first = _first_frame(opened)
         options = {"movflags": "+faststart"}
         with av.open(str(source)) as opened, av.open(str(target), "w", options=options) as out:
             out.metadata["comment"] = comment
@@ -126,8 +127,7 @@ def first_picture(path: Path, side: int = Extent.side) -> Pixels:
 
     try:
         with av.open(str(path)) as source:
-            stream = _picture_stream(source)
-            first = _decode_first(source, stream)
+            stream, first = _first_frame(source)
             reader = FrameReader(stream, first, side)
             ready = next(itertools.chain(reader.frames(first), reader.frames(None)))
             return reader.picture(ready)
@@ -135,17 +135,12 @@ def first_picture(path: Path, side: int = Extent.side) -> Pixels:
         raise VideoError(reason_of(error)) from error
 
 
-def _first_frame(path: Path) -> Any:
-    import av
-
-    with av.open(str(path)) as source:
-        return _decode_first(source, _picture_stream(source))
-
-
-def _decode_first(source: Any, stream: Any) -> Any:
+def _first_frame(source: Any) -> tuple[Any, Any]:
+    """The picture track and its first frame."""
+    stream = _picture_stream(source)
     for packet in source.demux(stream):
         for frame in decoded(packet) or ():
-            return frame
+            return stream, frame
     raise VideoError("it has no frames that can be decoded")
 
 
