@@ -234,7 +234,9 @@ def _predict_singly(
                 raise error
             yield from _guide(item, colorizer.predict(item.image))
         except (MemoryError, RuntimeError) as again:
-            yield Outcome(item.job, f"{item.job.source}: the network failed ({first_line(again)})")
+            memory = isinstance(again, MemoryError)
+            reason = "not enough memory" if memory else first_line(again)
+            yield Outcome(item.job, f"{item.job.source}: the network failed ({reason})")
 
 
 def _write(item: _Item, colorizer: ChromaGANColorizer, settings: Settings) -> tuple[Note, ...]:
