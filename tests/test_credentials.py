@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from seeded_network import seeded_generator
 from signing_authority import KEYS, make_authority, needs_openssl
@@ -201,6 +202,18 @@ def test_incoming_credentials_are_seen_in_every_format(
     signer.sign(plain, labelled, plain, MADE)
     photo = read_photo(labelled, with_metadata=True)
     assert photo.metadata.manifest
+
+
+def test_the_page_that_carries_credentials_is_no_scan(tmp_path: Path, authority: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "plain.tif") as pages:
+        pages.write(SMOOTH[:20, :20], photometric="rgb")
+        pages.write(SMOOTH, photometric="rgb")
+    signer = CertificateSigner(authority / "es256.pem", authority / "es256.key")
+    signer.sign(tmp_path / "plain.tif", tmp_path / "a.tif", tmp_path / "plain.tif", MADE)
+    photo = read_photo(tmp_path / "a.tif", with_metadata=True)
+    assert photo.metadata.manifest
+    assert photo.notes == ("the largest of 2 pages taken (number 2)",)
+    np.testing.assert_array_equal(photo.pixels, SMOOTH)
 
 
 def test_credentials_that_xmp_names_are_seen_and_not_claimed_for_the_result(tmp_path: Path) -> None:

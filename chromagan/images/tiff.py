@@ -83,8 +83,13 @@ def choose_page(stream: BinaryIO, name: str) -> Page:
     if width < 1 or height < 1:
         raise ImageError(name, f"the header says {width}×{height} pixels")
     plain = index is not None and _is_plain(page)
-    scans = sum(not int(page.subfiletype) & (_REDUCED | _MASK) for page in main)
-    return Page(page, index, scans, plain, width, height)
+    return Page(page, index, sum(map(_is_scan, main)), plain, width, height)
+
+
+def _is_scan(page: Any) -> bool:
+    """No reduced copy or mask, nor a page without pixels: Content Credentials hang at the end of
+    a file of several pages as one."""
+    return not int(page.subfiletype) & (_REDUCED | _MASK) and int(page.imagewidth) > 0
 
 
 def _rank(candidate: tuple[int | None, Any]) -> tuple[bool, int, int]:

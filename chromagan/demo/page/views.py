@@ -75,7 +75,10 @@ def classes(colors: Colors, visit: Visit) -> str:
 
 def batch(progress: Progress, say: Say) -> str:
     """The state of a batch: bar and time left while it runs, a summary at the end."""
-    lines = "".join(paragraph(f"{name}: {note}") for name, note in progress.remarks) + "".join(
+    notes: dict[str, list[str]] = {}
+    for name, note in progress.remarks:
+        notes.setdefault(note, []).append(name)
+    lines = "".join(paragraph(f"{', '.join(n)}: {note}") for note, n in notes.items()) + "".join(
         f'<p class="bad">{escape(say("batch_failed", name=name, reason=reason))}</p>'
         for name, reason in progress.failures
     )
