@@ -177,15 +177,15 @@ def test_another_network_in_the_folder_is_refused(photos: Path, tmp_path: Path) 
 
 
 def test_init_starts_from_a_run_and_from_a_release(photos: Path, tmp_path: Path) -> None:
-    Trainer(configuration(photos, tmp_path / "a", max_steps=1)).train()
+    Trainer(configuration(photos, tmp_path / "a", "vgg16", max_steps=1)).train()
     path = export(tmp_path / "a", tmp_path / "release", class_head=True)
     wanted = weights_of(tmp_path / "a", "ema")["decoder.out.weight"]
     for init, tolerance in ((tmp_path / "a" / "state.pt", 0.0), (path, 1e-3)):
-        config = configuration(photos, tmp_path / "b", init=str(init))
+        config = configuration(photos, tmp_path / "b", "vgg16", init=str(init))
         weight = Trainer(config).objective.network.state_dict()["decoder.out.weight"]
         assert torch.allclose(weight, wanted, atol=tolerance)
     with pytest.raises(CheckpointError, match=r"--init .*does not fit"):
-        Trainer(configuration(photos, tmp_path / "c", "vgg16", init=str(path)))
+        Trainer(configuration(photos, tmp_path / "c", init=str(path)))
 
 
 @pytest.mark.parametrize("architecture", ["lite", "vgg16"])
@@ -555,6 +555,7 @@ def test_patience_ends_a_run_that_gets_no_better(photos: Path, tmp_path: Path) -
     config = configuration(
         photos,
         tmp_path,
+        "vgg16",
         lr=0.0,
         max_steps=50,
         validation=(str(photos),),

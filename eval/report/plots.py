@@ -90,7 +90,7 @@ def curves_figure(
     return figure
 
 
-def extremes(folder: RunFolder, table: Table, count: int = 3) -> bytes:
+def extremes(folder: RunFolder, table: Table) -> bytes:
     """Best, median and worst photographs of one method, every method beside the truth (WebP).
 
     The method is the first that is more than a floor (`grey`, `mean-ab`).
@@ -98,7 +98,7 @@ def extremes(folder: RunFolder, table: Table, count: int = 3) -> bytes:
     names = list(table)
     leader = next((name for name in names if name not in FLOORS), names[0])
     ranked = np.argsort(-column(table[leader], "psnr224"), kind="stable")
-    chosen = [(f"{leader} {kind}", i) for kind, s in _places(len(ranked), count) for i in ranked[s]]
+    chosen = [(f"{leader} {kind}", i) for kind, s in _places(len(ranked), 3) for i in ranked[s]]
     return comparison_sheet(
         folder, table, [index for _, index in chosen], [kind for kind, _ in chosen], cell=160
     )
