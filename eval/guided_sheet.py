@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 
 from chromagan.checkpoint.source import DEFAULT_CHECKPOINT
 from chromagan.color import Rgb8
+from chromagan.files import write_bytes
 from chromagan.images import read_image
 from chromagan.inference.colorizer import CheckpointError, ChromaGANColorizer, load_colorizer
 from chromagan.inference.guidance import apply_guides
@@ -21,7 +22,6 @@ from chromagan.inference.recolour import luminance, recolour
 from chromagan.samples import sample_paths
 from eval.report.contact_sheet import FORMATS, Style, contact_sheet, encode
 from eval.report.tables import show
-from eval.run.folder import write_bytes
 
 _LONGEST = 640  # pixels a side: what a sheet can show
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from chromagan.checkpoint.source import DEFAULT_CHECKPOINT
 from chromagan.color import Rgb8, grey8, rgb8_to_lab
+from chromagan.files import write_bytes
 from chromagan.images import ImageError
 from chromagan.samples import sample_paths
 from eval.measures.protocol import measure_gain
@@ -26,7 +27,6 @@ from eval.report.contact_sheet import FORMATS, Style, encode, side_by_side
 from eval.report.tables import show
 from eval.run.entries import Entry, EntryError, named_paths, networks, shortened
 from eval.run.finished import SceneClassifier
-from eval.run.folder import write_bytes
 from eval.run.photos import PhotoFile, PhotosError, open_photos
 
 

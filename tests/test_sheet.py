@@ -12,9 +12,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from chromagan.files import write_bytes
 from chromagan.samples import sample_paths
 from eval.report.contact_sheet import Style, contact_sheet, encode, side_by_side
-from eval.run.folder import RunFolder, write_bytes
+from eval.run.folder import RunFolder
 from eval.run.photos import PhotoFile
 from eval.sheet import Looked, choose, grey_version, main, ranked
 

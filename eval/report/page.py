@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chromagan.files import write_text
+from chromagan.files import write_bytes, write_text
 from eval.report.tables import TextTable, markdown
-from eval.run.folder import write_bytes
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chromagan.files import write_bytes
 from eval.report.contact_sheet import Style, contact_sheet, encode
 from eval.report.summary import column
-from eval.run.folder import ImageScores, RunFolder, write_bytes
+from eval.run.folder import ImageScores, RunFolder
 from eval.run.run import Table
 
 if TYPE_CHECKING:

@@ -18,22 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from chromagan.color import Rgb8
-from chromagan.files import write_atomically
+from chromagan.files import write_bytes
 from chromagan.images import write_image
 from eval.run.photos import PhotoFile, decode
 
 JOURNAL = "journal.jsonl"
 ImageScores = dict[str, Any]
 """One row: `method`, `image`, `key`, `sha256`, `fingerprint` and what was measured."""
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a whole file in one step."""
-
-    def write(file: Path) -> None:
-        file.write_bytes(data)
-
-    write_atomically(path, write)
 
 
 class RunFolder:
