@@ -27,19 +27,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import numpy as np
 
 from study.records import StudyRecords
-from study.rehearsal.robot import (
-    Diary,
-    Reply,
-    Robot,
-    RobotRefusedError,
-    Shown,
-    base_path,
-    make_client,
-    make_connector,
-)
+from study.rehearsal.robot import Diary, Reply, RobotRefusedError, Shown, take_part
 from study.store.database import load_records
 
 START_TIMEOUT_S = 120.0
@@ -140,7 +132,6 @@ def _answers(url: str) -> bool:
 async def run_load(url: str, options: LoadOptions, server: Server | None = None) -> Diary:
     """Keep `participants` robots busy; who finishes is followed by a new one."""
     diary = Diary()
-    connector = make_connector(options.participants)
     started = time.monotonic()
     rng = random.Random(options.seed)
 
@@ -159,12 +150,11 @@ async def run_load(url: str, options: LoadOptions, server: Server | None = None)
     async def seat() -> None:
         await asyncio.sleep(rng.uniform(0, options.think_s[1]))
         while not is_over():
-            async with make_client(url, connector) as client:
-                try:
-                    if not await Robot(client, base_path(url), respond, diary, is_over).take_part():
-                        return
-                except RobotRefusedError:
-                    continue  # noted in the diary
+            try:
+                if not await take_part(url, connector, respond, diary, is_over):
+                    return
+            except RobotRefusedError:
+                continue  # noted in the diary
 
     async def faults() -> None:
         for number in range(options.kills):
@@ -175,10 +165,8 @@ async def run_load(url: str, options: LoadOptions, server: Server | None = None)
                 await asyncio.to_thread(server.start)
                 print(f"killed and restarted the server ({number + 1})", file=sys.stderr)
 
-    try:
+    async with aiohttp.TCPConnector(limit=options.participants) as connector:
         await asyncio.gather(faults(), *(seat() for _ in range(options.participants)))
-    finally:
-        await connector.close()
     return diary
 
 

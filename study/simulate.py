@@ -18,19 +18,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import aiohttp
 from PIL import Image
 
 from study.records import REAL, Stimulus
-from study.rehearsal.robot import (
-    Diary,
-    Reply,
-    Robot,
-    RobotRefusedError,
-    Shown,
-    base_path,
-    make_client,
-    make_connector,
-)
+from study.rehearsal.robot import Diary, Reply, RobotRefusedError, Shown, take_part
 from study.rehearsal.simulation import AnswerModel, Effects
 from study.settings import StudyError, load_config
 from study.stimuli.stimulus_set import StimulusSet, load_stimuli
@@ -92,7 +84,6 @@ async def simulate_over_http(
     """
     known = recognise(stimuli)
     diary = Diary()
-    connector = make_connector(CONCURRENT)
     places = asyncio.Semaphore(CONCURRENT)
 
     async def one(number: int) -> None:
@@ -103,13 +94,11 @@ async def simulate_over_http(
             reply = person.reply(pictures, shown.index, shown.position)
             return Reply(reply.first, reply.rt_ms, pause_s)
 
-        async with places, make_client(url, connector) as client:
-            await Robot(client, base_path(url), respond, diary).take_part()
+        async with places:
+            await take_part(url, connector, respond, diary)
 
-    try:
+    async with aiohttp.TCPConnector(limit=CONCURRENT) as connector:
         await asyncio.gather(*(one(number) for number in range(participants)))
-    finally:
-        await connector.close()
     return diary
 
 

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import httpx
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from study_site import STEADY, make_study, opened, served
 
-from study.rehearsal.robot import Diary, Reply, Robot, Shown, make_client, make_connector
+from study.rehearsal.robot import Diary, Reply, Shown, take_part
 from study.simulate import pixel_hash, recognise
 from study.store import database as storage
 from study.store.database import load_records
@@ -539,17 +540,11 @@ def test_robots_take_part_together(site: str, survey: Survey) -> None:
     before = len(data_of(survey).votes)
 
     async def crowd() -> None:
-        connector = make_connector(6)
-
-        async def one() -> None:
-            async with make_client(site, connector) as client:
-                await Robot(client, "", answer, diary).take_part()
-
         def answer(shown: Shown) -> Reply:
             return Reply(shown.index % 2 == 0, 500.0)
 
-        await asyncio.gather(*(one() for _ in range(6)))
-        await connector.close()
+        async with aiohttp.TCPConnector(limit=6) as connector:
+            await asyncio.gather(*(take_part(site, connector, answer, diary) for _ in range(6)))
 
     asyncio.run(crowd())
     assert diary.finished == 6

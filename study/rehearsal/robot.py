@@ -92,7 +92,7 @@ class Robot:
         base: str,
         respond: Callable[[Shown], Awaitable[Reply] | Reply],
         diary: Diary,
-        is_over: Callable[[], bool] = lambda: False,
+        is_over: Callable[[], bool],
     ) -> None:
         self.client = client
         self.base = base
@@ -100,18 +100,12 @@ class Robot:
         self.diary = diary
         self.is_over = is_over
 
-    async def take_part(self) -> bool:
-        """The whole session; True if it reached the end, False if the time was up.
+    async def walk(self) -> bool:
+        """From page to page: True at the end, False if the time was up before.
 
         Raises:
-            RobotRefusedError: on an unexpected refusal.
+            RobotRefusedError, OutOfTimeError: as `take_part` says.
         """
-        try:
-            return await self._walk()
-        except OutOfTimeError:
-            return False
-
-    async def _walk(self) -> bool:
         page = await self._get("/")
         while not self.is_over():
             where = page.path
@@ -216,23 +210,30 @@ class Robot:
         return answer
 
 
-def make_client(url: str, connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
-    """A client for one robot (own cookies) on a shared pool of connections."""
+async def take_part(
+    url: str,
+    connector: aiohttp.BaseConnector,
+    respond: Callable[[Shown], Awaitable[Reply] | Reply],
+    diary: Diary,
+    is_over: Callable[[], bool] = lambda: False,
+) -> bool:
+    """One robot's session with cookies of its own; the connections are shared by many.
+
+    Returns:
+        True if it reached the end, False if the time was up.
+
+    Raises:
+        RobotRefusedError: on an unexpected refusal.
+    """
     parts = urlsplit(url)
-    return aiohttp.ClientSession(
+    async with aiohttp.ClientSession(
         f"{parts.scheme}://{parts.netloc}",
         connector=connector,
         connector_owner=False,
         cookie_jar=aiohttp.CookieJar(unsafe=True),  # an address of digits may keep cookies, too
         timeout=aiohttp.ClientTimeout(30.0),
-    )
-
-
-def base_path(url: str) -> str:
-    """The survey's path on its host."""
-    return urlsplit(url).path.rstrip("/")
-
-
-def make_connector(connections: int) -> aiohttp.TCPConnector:
-    """A pool of connections for many robots."""
-    return aiohttp.TCPConnector(limit=connections)
+    ) as client:
+        try:
+            return await Robot(client, parts.path.rstrip("/"), respond, diary, is_over).walk()
+        except OutOfTimeError:
+            return False
