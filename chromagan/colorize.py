@@ -192,7 +192,7 @@ class Run:
 
     def once(self, inputs: Sequence[str]) -> int:
         """Colour what is there; the exit code."""
-        rank, processes = _place()
+        rank, processes = (int(os.environ.get(v, n)) for v, n in (("RANK", 0), ("WORLD_SIZE", 1)))
         plan = plan_jobs(inputs, self.args.output, kind=self.args.format)
         self.results += len(plan.results)
         if not self.args.quiet and rank == 0:
@@ -276,11 +276,6 @@ class Run:
     def _fail(self, text: str) -> None:
         self.failed += 1
         _say(text)
-
-
-def _place() -> tuple[int, int]:
-    """(rank, number of processes) as torchrun tells them."""
-    return int(os.environ.get("RANK", "0")), max(1, int(os.environ.get("WORLD_SIZE", "1")))
 
 
 def _say(text: str) -> None:

@@ -195,7 +195,8 @@ def _check_ends(graph: KerasGraph, found: dict[str, Layer]) -> None:
         raise KerasImportError(f"unexpected extra layers: {', '.join(extra)}")
 
 
-def build_parser() -> argparse.ArgumentParser:
+def main(argv: list[str] | None = None) -> int:
+    """Command line; 0 when the release was written, 2 when the file does not fit."""
     parser = argparse.ArgumentParser(
         prog="python -m chromagan.keras_import",
         description="Turn the official ChromaGAN weights (Keras 2 HDF5) into a release file.",
@@ -205,12 +206,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("target", type=Path, help="release file to write (.safetensors)")
     add("--class-head", action="store_true", help="keep the 1000-class head (494 MB more)")
     add("--half", action="store_true", help="half precision: half the size, ab within about 0.1")
-    return parser
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Command line; 0 when the release was written, 2 when the file does not fit."""
-    args = build_parser().parse_args(argv)
+    args = parser.parse_args(argv)
     if args.target.suffix != ".safetensors":
         print(f"error: {args.target}: the target must end in .safetensors", file=sys.stderr)
         return 2

@@ -20,7 +20,6 @@ from chromagan.config import (
     ModelConfig,
     Preset,
     TrainConfig,
-    Variant,
 )
 from chromagan.model.device import choose_device, cpu_multiplies_bf16, peak_gib, seconds_of
 from chromagan.model.pretrained import WeightsError
@@ -67,7 +66,7 @@ def _argument(hint: Any) -> dict[str, Any]:
 
 def resolve(args: argparse.Namespace) -> TrainConfig:
     """Defaults < the objective's preset < flags."""
-    variant: Variant = args.variant or "full"
+    variant = args.variant or "full"
     preset: Preset = args.preset or "fast"
     method = args.method or "chromagan"
     architecture: Architecture = args.arch or ("vgg16" if preset == "paper" else "lite")

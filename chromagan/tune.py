@@ -30,14 +30,7 @@ from chromagan.color import Rgb8, decode_ab, delta_e_2000, psnr8, rgb8_to_lab
 from chromagan.files import write_text
 from chromagan.images import read_image
 from chromagan.images.resizing import shrink
-from chromagan.inference.engines.choice import (
-    Choice,
-    cpu_name,
-    remember,
-    runner,
-    take_turns,
-    weights_key,
-)
+from chromagan.inference.engines import choice
 from chromagan.inference.engines.engine import Engine, EngineError
 from chromagan.inference.engines.registry import EngineSpec, build_engine, candidates, usable_cpus
 from chromagan.inference.framing import Frame, lay_out
@@ -106,8 +99,8 @@ def tune(
     specs = list(specs or candidates(release))
     reference = reference_of(specs)
     engines = {spec: build_engine(release, spec.name, spec.precision) for spec in specs}
-    calls = {str(spec): runner(release, engine) for spec, engine in engines.items()}
-    times = take_turns(calls, seconds=seconds, rounds=50)
+    calls = {str(spec): choice.runner(release, engine) for spec, engine in engines.items()}
+    times = choice.take_turns(calls, seconds=seconds, rounds=50)
     exact, size = engines[reference], release.config.image_size
     rows = [
         _row(spec, times[str(spec)], measure_parity(engine, exact, images, size))
@@ -115,7 +108,10 @@ def tune(
     ]
     best = fastest(rows)
     measured = {f"{row.engine}-{row.precision}": row.median_ms for row in rows}
-    remember(weights_key(release), Choice(best.engine, best.precision, measured, tuned=True))
+    choice.remember(
+        choice.weights_key(release),
+        choice.Choice(best.engine, best.precision, measured, tuned=True),
+    )
     return rows
 
 
@@ -164,7 +160,8 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def build_parser() -> argparse.ArgumentParser:
+def main(argv: list[str] | None = None) -> int:
+    """Command line; 0 when a choice was made, 2 for options that cannot be honoured."""
     parser = argparse.ArgumentParser(
         prog="python -m chromagan.tune",
         description="Find the fastest engine on this machine that keeps a checkpoint's colours.",
@@ -176,12 +173,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--engines", nargs="+", metavar="ENGINE", help="e.g. openvino-bf16")
     parser.add_argument("--seconds", type=float, default=20.0, help="time for the timing")
     parser.add_argument("--json", type=Path, help="write the rows to this file")
-    return parser
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Command line; 0 when a choice was made, 2 for options that cannot be honoured."""
-    args = build_parser().parse_args(argv)
+    args = parser.parse_args(argv)
     try:
         release = read_release(find_checkpoint(args.checkpoint))
         specs = [EngineSpec.parse(text) for text in args.engines or []]
@@ -190,7 +182,7 @@ def main(argv: list[str] | None = None) -> int:
     except (CheckpointError, EngineError, DataError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"{cpu_name()}, {usable_cpus()} threads; {len(images)} photographs; batch 1")
+    print(f"{choice.cpu_name()}, {usable_cpus()} threads; {len(images)} photographs; batch 1")
     print(table(rows))
     print(
         f"offered: mean ΔE2000 to fp32 at most {MAX_DELTA_E['bf16']} (bf16), "

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from chromagan.checkpoint.source import DEFAULT_CHECKPOINT
+from chromagan.checkpoint.source import DEFAULT_CHECKPOINT, CheckpointError
 from chromagan.color import Rgb8
 from chromagan.files import write_bytes
 from chromagan.images import read_image
-from chromagan.inference.colorizer import CheckpointError, ChromaGANColorizer, load_colorizer
+from chromagan.inference.colorizer import ChromaGANColorizer, load_colorizer
 from chromagan.inference.guidance import apply_guides
 from chromagan.inference.guides import GuideError, Guides, read_guides
 from chromagan.inference.recolour import luminance, recolour

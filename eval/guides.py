@@ -20,12 +20,12 @@ if not __package__:  # `python eval/guides.py`: find the packages, not the modul
 
 import numpy as np
 
-from chromagan.checkpoint.source import DEFAULT_CHECKPOINT
+from chromagan.checkpoint.source import DEFAULT_CHECKPOINT, CheckpointError
 from chromagan.color import Rgb8, rgb8_to_lab
 from chromagan.files import write_text
 from chromagan.images import ImageError
 from chromagan.images.resizing import squash
-from chromagan.inference.colorizer import CheckpointError, ChromaGANColorizer, load_colorizer
+from chromagan.inference.colorizer import ChromaGANColorizer, load_colorizer
 from chromagan.inference.guidance import apply_guides, field_of
 from chromagan.inference.guides import Guides
 from chromagan.inference.propagation import MAX_SAMPLES

@@ -14,12 +14,14 @@ from skimage import color as skcolor
 
 from chromagan import color, load_colorizer
 from chromagan.checkpoint.release_file import save_release
+from chromagan.checkpoint.source import CheckpointError
 from chromagan.config import ModelConfig
 from chromagan.images import read_image
-from chromagan.inference.colorizer import CheckpointError, ChromaGANColorizer, Colorizer, recolour
+from chromagan.inference.colorizer import ChromaGANColorizer, Colorizer
 from chromagan.inference.engines.engine import Answer, TorchEngine
 from chromagan.inference.framing import FITS
 from chromagan.inference.prediction import imagenet_labels
+from chromagan.inference.recolour import recolour
 from chromagan.model import Generator, build_generator
 from chromagan.samples import sample_paths
 

@@ -13,7 +13,7 @@ from seeded_network import colorizer_of, seeded_generator
 
 from chromagan.color import delta_e_2000, rgb8_to_lab
 from chromagan.images import read_image
-from chromagan.inference.colorizer import ChromaGANColorizer, Prediction, load_colorizer
+from chromagan.inference.colorizer import ChromaGANColorizer, load_colorizer
 from chromagan.inference.framing import FITS
 from chromagan.inference.guidance import POINTS, apply_guides, field_of, guided
 from chromagan.inference.guides import (
@@ -28,6 +28,7 @@ from chromagan.inference.guides import (
     strokes,
     write_guides,
 )
+from chromagan.inference.prediction import Prediction
 from chromagan.inference.propagation import Field, centred, propagate, sample
 from chromagan.inference.swatches import PREDICTED, name_color, suggest_colors
 from chromagan.samples import sample_paths

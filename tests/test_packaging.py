@@ -15,8 +15,7 @@ from seeded_network import seeded_generator
 
 from chromagan.__main__ import COMMANDS, main
 from chromagan.checkpoint.release_file import save_release
-from chromagan.checkpoint.source import find_checkpoint
-from chromagan.inference.colorizer import CheckpointError
+from chromagan.checkpoint.source import CheckpointError, find_checkpoint
 from chromagan.samples import sample_paths
 
 ROOT = Path(__file__).parents[1]

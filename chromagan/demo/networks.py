@@ -90,7 +90,7 @@ class Networks:
     @classmethod
     def available(cls, *, device: str = "auto") -> Networks:
         """Every built-in checkpoint on disk, or the one on the Hub where there is none."""
-        from chromagan.inference.colorizer import available_checkpoints
+        from chromagan.checkpoint.source import available_checkpoints
 
         sources = {name: name for name in available_checkpoints()}
         if not sources and (hub_id := _hub_id()):

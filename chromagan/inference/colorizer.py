@@ -20,8 +20,6 @@ from numpy.typing import NDArray
 from chromagan import color
 from chromagan.checkpoint.source import (
     DEFAULT_CHECKPOINT,
-    CheckpointError,
-    available_checkpoints,
     find_checkpoint,
     read_release,
 )
@@ -44,16 +42,6 @@ from chromagan.inference.prediction import Prediction
 from chromagan.inference.propagation import Samples
 from chromagan.inference.recolour import DEFAULT_UPSAMPLING, check_image, recolour
 from chromagan.inference.upsampling import UPSAMPLINGS, Upsampling
-
-__all__ = [
-    "CheckpointError",
-    "ChromaGANColorizer",
-    "Colorizer",
-    "Prediction",
-    "available_checkpoints",
-    "load_colorizer",
-    "recolour",
-]
 
 DEFAULT_FIT: Fit = "square"
 DEFAULT_WORKING_SIZE = 224
@@ -149,7 +137,11 @@ class ChromaGANColorizer:
 
     def _predict_whole(self, images: Sequence[Image]) -> list[Prediction]:
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
-        frames = [self._frame(image) for image in images]
+        size, stride = self.working_size, self.stride
+        frames = [
+            plan_frame(*image.shape[:2], fit=self.fit, working_size=size, stride=stride)
+            for image in images
+        ]
         for i, frame in enumerate(frames):
             groups[frame.height, frame.width].append(i)
         predictions: dict[int, Prediction] = {}
@@ -175,12 +167,6 @@ class ChromaGANColorizer:
             features = np.moveaxis(cut_out(answer.features[row], frame), 0, -1)
         luminance = color.decode_l(cut_out(_mean_of_cells(code, answer.ab.shape[-2:]), frame)[0])
         return Prediction(np.moveaxis(ab, 0, -1), probabilities, features, luminance)
-
-    def _frame(self, image: Image) -> Frame:
-        height, width, _ = image.shape
-        return plan_frame(
-            height, width, fit=self.fit, working_size=self.working_size, stride=self.stride
-        )
 
     def _run(self, codes: NDArray[np.float32]) -> Answer:
         answer = self.engine.run(codes)

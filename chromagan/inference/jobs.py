@@ -73,7 +73,7 @@ def plan_jobs(inputs: Sequence[str], output: str, *, kind: str = "png") -> Plan:
     """
     target, plan = Path(output), Plan()
     found = _find(inputs, target, plan)
-    if _is_file_target(target):
+    if target.suffix.lower() in IMAGE_SUFFIXES and not target.is_dir():
         if len(inputs) > 1 or len(found) > 1 or Path(inputs[0]).is_dir():
             raise JobError(f"-o {output}: several inputs need a folder, not one image file")
         if target.suffix.lower() not in WRITABLE_SUFFIXES:
@@ -86,10 +86,6 @@ def plan_jobs(inputs: Sequence[str], output: str, *, kind: str = "png") -> Plan:
         plan.jobs = _name_results(found, target, kind)
     _protect_inputs(plan.jobs)
     return plan
-
-
-def _is_file_target(target: Path) -> bool:
-    return target.suffix.lower() in IMAGE_SUFFIXES and not target.is_dir()
 
 
 def _find(inputs: Sequence[str], target: Path, plan: Plan) -> list[Found]:

@@ -1,4 +1,4 @@
-"""The paper's network in parts: VGG-16 trunk, global branch, class head, mid-level path, decoder.
+"""The paper's networks: VGG-16 trunk, global branch, class head, mid-level path, decoder; critic.
 
 Channel counts, strides and paddings are those of the official release (171,166,090 trainable
 parameters with the class head, 47,523,234 without), so its weights can be represented exactly.
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from chromagan.config import ModelConfig
-from chromagan.model.blocks import Order, conv_block, conv_relu, spread
+from chromagan.model.blocks import Order, SamePadConv2d, conv_block, conv_relu, spread
 
 # torchvision's ImageNet statistics; the trunk's weights expect inputs normalised with them
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -21,6 +21,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 # VGG-16 up to conv4_3; "M" is a 2x2 max pool
 _TRUNK = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512)
+
+LEAK = 0.3  # the default of Keras' LeakyReLU, which the official code leaves as it is
 
 
 def _order(config: ModelConfig) -> Order:
@@ -186,3 +188,25 @@ class Decoder(nn.Module):
         x = F.interpolate(self.conv1(fused), scale_factor=2.0, mode="nearest")
         x = F.interpolate(self.conv2(x), scale_factor=2.0, mode="nearest")
         return torch.sigmoid(self.out(self.conv3(x)))
+
+
+class Critic(nn.Module):
+    """The PatchGAN critic of (L, ab): one score per patch, 2,764,737 parameters, no normalisation.
+
+    Codes `(B, 1, H, W)` and `(B, 2, H, W)` in [0, 1] -> scores `(B, 1, H/8, W/8)`, unbounded.
+    """
+
+    def __init__(self, divisor: int = 1) -> None:
+        """`divisor`: that of the generator it opposes."""
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 3
+        for wide, stride in ((64, 2), (128, 2), (256, 2), (512, 1)):
+            outputs = wide // divisor
+            layers += [SamePadConv2d(channels, outputs, 4, stride), nn.LeakyReLU(LEAK)]
+            channels = outputs
+        self.layers = nn.Sequential(*layers, SamePadConv2d(channels, 1, 4))
+
+    def forward(self, l_B1HW: Tensor, ab_B2HW: Tensor) -> Tensor:
+        scores: Tensor = self.layers(torch.cat((l_B1HW, ab_B2HW), dim=1))
+        return scores

@@ -128,13 +128,11 @@ class FeatureCache:
             if count == known:
                 continue
             views = np.fromfile(index, _VIEW, count)
-            self._maps[path] = np.memmap(path, self._layout(), mode="r", shape=(count,))
+            fields = json.loads((self.folder / "layout.json").read_text())
+            layout = np.dtype([(name, kind, tuple(shape)) for name, kind, shape in fields])
+            self._maps[path] = np.memmap(path, layout, mode="r", shape=(count,))
             for row, (photo, number) in enumerate(views[known:].tolist(), start=known):
                 self._rows.setdefault((photo, number), (path, row))
-
-    def _layout(self) -> np.dtype[Any]:
-        fields = json.loads((self.folder / "layout.json").read_text())
-        return np.dtype([(name, kind, tuple(shape)) for name, kind, shape in fields])
 
 
 def _append(path: Path, data: bytes) -> None:
