@@ -22,28 +22,9 @@ _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12
 _MAX_ENTRIES, _MAX_VALUE = 500, 1 << 20
 _MAX_BYTES = 65_000
 _JPEG_START = b"\xff\xd8\xff"
-_DESCRIPTIVE = {
-    0x010D,
-    0x010E,
-    0x010F,
-    0x0110,
-    0x011A,
-    0x011B,
-    0x011D,
-    0x0128,
-    0x0131,
-    0x0132,
-    0x013B,
-    0x013C,
-    0x4746,
-    0x4749,
-    0x8298,
-    0x9C9B,
-    0x9C9C,
-    0x9C9D,
-    0x9C9E,
-    0x9C9F,
-}  # names, descriptions, makers, dates, artist, copyright, rating, resolution
+# descriptions, makers, program, date, artist, computer, copyright; resolution, page, rating, XP's
+_DESCRIPTIVE = {*range(0x010D, 0x0111), 0x0131, 0x0132, 0x013B, 0x013C, 0x8298}
+_DESCRIPTIVE |= {0x011A, 0x011B, 0x011D, 0x0128, 0x4746, 0x4749, *range(0x9C9B, 0x9CA0)}
 
 
 class Value(NamedTuple):
