@@ -123,14 +123,20 @@ class Asked:
     def __init__(self, blocks: Any) -> None:
         self._by_name = {fn.name: fn for fn in blocks.fns.values() if fn.fn}
 
-    def __call__(self, name: str, *arguments: Any) -> dict[str, Any]:
+    def __call__(self, name: str, *arguments: Any, **values: Any) -> dict[str, Any]:
+        """values: of the parts, for handlers that take them as one dictionary."""
         block = self._by_name[name]
+        if block.inputs_as_dict:
+            arguments = (
+                {part: values[_key(part, part.value)] for part in block.inputs},
+                *arguments,
+            )
         return {_key(part, value): value for part, value in block.fn(*arguments).items()}
 
 
 def _key(part: Any, value: Any) -> str:
     if isinstance(part, gr.State):
-        return "shown" if isinstance(value, Shown) else "history"
+        return "history" if isinstance(value, list) else "shown"
     return str(part.elem_id or type(part).__name__)
 
 
@@ -154,6 +160,7 @@ def edit(points: list[Any], selected: int = 0, turn: int = 1) -> gr.EventData:
 
 
 LOOK = (1.0, 0.0, False)
+PLAIN = {"saturation": 1.0, "temperature": 0.0, "stamp": False}
 
 
 def test_click_color_undo(ask: Asked, guided: Guided) -> None:
@@ -171,7 +178,7 @@ def test_click_color_undo(ask: Asked, guided: Guided) -> None:
     assert clicked["slider"][0] == colored["slider"][0], "the grey one is not written again"
     assert before.read_bytes() != after.read_bytes()
     undone = ask("edit", edit([], -1, 3), colored["shown"], [], *LOOK, request())
-    first = ask("relook", start, *LOOK, request())
+    first = ask("relook", request(), shown=start, **PLAIN)
     assert Path(undone["slider"][1]).read_bytes() == Path(first["slider"][1]).read_bytes()
 
 
@@ -209,18 +216,19 @@ def test_points_come_back_with_the_photo_and_a_reference_goes(ask: Asked, cache:
     upload = cache / "uploads" / "renoir.jpg"
     upload.parent.mkdir(parents=True)
     upload.write_bytes(PHOTO.read_bytes())
-    arrived = ask("photo", Upload(str(upload), "renoir.jpg"), "lite", *LOOK, [], request())
+    photo = Upload(str(upload), "renoir.jpg")
+    arrived = ask("photo", request(), photo=photo, network="lite", history=[], **PLAIN)
     assert arrived["reference"] is None, "of the photograph before"
     asked = edit([{"x": 0.5, "y": 0.4, "color": "#c02030", "radius": 0}])
     guided = ask("edit", asked, arrived["shown"], arrived["history"], *LOOK, request())
     (entry,) = guided["history"]
     assert entry.points == RED.points
     chosen = gr.SelectData(None, {"index": 0, "value": None})
-    recalled = ask("recall", chosen, *LOOK, guided["history"], request())
+    recalled = ask("recall", chosen, request(), history=guided["history"], **PLAIN)
     assert recalled["shown"].known.guides.points == RED.points
     after = [Path(update["slider"][1]).read_bytes() for update in (guided, recalled)]
     assert after[0] == after[1]
-    compared = ask("compare", guided["shown"], 1.0, 0.0, request())["variants"]
+    compared = ask("compare", request(), shown=guided["shown"], **PLAIN)["variants"]
     assert Path(compared[1][0]).read_bytes() == after[0], "compared with the same guides"
 
 
@@ -233,7 +241,7 @@ def test_a_slider_moves_one_file_only(ask: Asked, studio: Studio, cache: Path) -
     picture = studio.colorize(Upload(str(COLOR), COLOR.name))
     start = show(Guided.of(picture))
     before = set(cache.rglob("*.png"))
-    moved = ask("relook", start, 0.5, 3.0, False, request())
+    moved = ask("relook", request(), shown=start, saturation=0.5, temperature=3.0, stamp=False)
     assert len(set(cache.rglob("*.png")) - before) == 1
     assert moved["slider"][0] == start.before
     assert moved["three"][2][0] == start.truth
