@@ -111,7 +111,7 @@ def model_card(release: Release, *, notes: str = "", licence: str | None = None)
     `notes` adds what it cannot know: metrics measured after training, where photographs are from.
     """
     about = ModelCardData(
-        license=licence,
+        license=licence or None,
         library_name="chromagan",
         pipeline_tag="image-to-image",
         tags=["image-colorization"],
