@@ -319,3 +319,7 @@ def test_a_point_is_named_as_the_swatch_that_was_chosen(
 ) -> None:
     for name, color in suggest_colors(prediction, x, y, count=99):
         assert name_color(prediction, Point(x, y, color)) == name
+
+
+def test_a_colour_too_dark_for_any_swatch_has_a_name(prediction: Prediction) -> None:
+    assert name_color(prediction, Point(0.5, 0.5, "#010000"))

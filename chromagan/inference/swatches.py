@@ -8,13 +8,12 @@ third quartile of pixels above 8 CIE units); near the network's own answer it is
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chromagan.color import lab_to_rgb_in_gamut, rgb_to_lab, to_bytes
+from chromagan.color import lab_to_rgb_in_gamut, to_bytes
 from chromagan.inference.guides import Point
 from chromagan.inference.prediction import Prediction
 
@@ -91,19 +90,28 @@ def suggest_colors(
     for name, ab in _ranked(own, luminance):
         if all(math.dist(ab, other) >= _ALIKE for _, other in found[1:]):
             found.append((name, ab))
+    names, chroma = zip(*found[:count], strict=True)
+    lab = np.insert(np.stack(chroma), 0, luminance, axis=1)
+    colors = to_bytes(lab_to_rgb_in_gamut(lab, axis=-1)).tolist()
     named: dict[str, str] = {}
-    for name, ab in found[:count]:
-        named.setdefault(_hex(luminance, ab), name)  # in the dark, gamut leaves few colours
+    for name, (red, green, blue) in zip(names, colors, strict=True):
+        named.setdefault(f"#{red:02x}{green:02x}{blue:02x}", name)  # the dark has few colours
     return [(name, color) for color, name in named.items()]
 
 
 def name_color(prediction: Prediction, point: Point) -> str:
     """The name of a point's colour: the swatch that it is most like, at its own brightness."""
-    own, luminance = _at(prediction, point.x, point.y)
-    if point.color == _hex(luminance, own):
-        return PREDICTED
-    names, ab = _swatches_at(round(float(point.lab[0])))
-    return names[int(((ab - point.ab) ** 2).sum(axis=1).argmin())]
+    luminance = float(point.lab[0])
+    _, known = _at(prediction, point.x, point.y)
+    if abs(luminance - known) < 1:  # a swatch of the place, but for the rounding to bytes
+        luminance = known
+    offered = suggest_colors(prediction, point.x, point.y, luminance, count=99)
+    for name, color in offered:
+        if color == point.color:
+            return name
+    others = offered[1:] or offered
+    ab = np.stack([Point(point.x, point.y, color).ab for _, color in others])
+    return others[int(((ab - point.ab) ** 2).sum(axis=1).argmin())][0]
 
 
 def _at(prediction: Prediction, x: float, y: float) -> tuple[Floats, float]:
@@ -115,15 +123,6 @@ def _at(prediction: Prediction, x: float, y: float) -> tuple[Floats, float]:
     return prediction.ab[row, column].astype(np.float64), luminance
 
 
-@lru_cache(maxsize=101)
-def _swatches_at(luminance: int) -> tuple[list[str], Floats]:
-    """Names of the table at this L, and their ab `(N, 2)` inside sRGB."""
-    ranked = _ranked(np.zeros(2), luminance)
-    lab = np.array([(luminance, *ab) for _, ab in ranked])
-    inside = rgb_to_lab(lab_to_rgb_in_gamut(lab, axis=-1), axis=-1)
-    return [name for name, _ in ranked], inside[:, 1:]
-
-
 def _ranked(own: Floats, luminance: float) -> list[tuple[str, Floats]]:
     band = sum(luminance >= bound for bound in _BOUNDS)
     choices = []
@@ -133,9 +132,3 @@ def _ranked(own: Floats, luminance: float) -> list[tuple[str, Floats]]:
         near = math.exp(-0.5 * (math.dist(ab, own) / _REACH) ** 2)
         choices.append((hue.share[band] * near, hue.names[band], ab))
     return [(name, ab) for _, name, ab in sorted(choices, key=lambda choice: -choice[0])]
-
-
-def _hex(luminance: float, ab: Floats) -> str:
-    lab = np.array((luminance, *ab))
-    red, green, blue = to_bytes(lab_to_rgb_in_gamut(lab, axis=-1))
-    return f"#{red:02x}{green:02x}{blue:02x}"
