@@ -3,6 +3,7 @@
 window.guides = (() => {
   const STEP = 0.01;
   const MOVED = 6; // CSS pixels: less is a click
+  const PATIENCE = 4000; // ms: an edit that has no answer by then is told once more
   const state = { points: [], selected: -1, undo: [], turn: 0, view: null, fresh: -1 };
 
   let tell = () => {};
@@ -23,9 +24,14 @@ window.guides = (() => {
     return made;
   }
 
+  let unanswered = 0;
+
   function send() {
     state.turn += 1;
-    tell({ points: plain(), selected: state.selected, turn: state.turn });
+    const post = () => tell({ points: plain(), selected: state.selected, turn: state.turn });
+    post();
+    clearTimeout(unanswered); // of edits in quick succession, the last may be lost on a busy server
+    unanswered = setTimeout(post, PATIENCE);
   }
 
   function remember() { state.undo.push({ points: plain(), selected: state.selected }); }
@@ -79,6 +85,7 @@ window.guides = (() => {
     if (!text) return;
     const view = JSON.parse(text);
     const answers = view.turn === state.turn;
+    if (answers || view.turn < 0) clearTimeout(unanswered);
     state.view = view;
     if (view.turn < 0) { // another photograph, or a guides file
       if (view.fresh) state.undo = [];
