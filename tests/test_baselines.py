@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from skimage.color import rgb2lab
 from torch import nn
@@ -269,17 +271,33 @@ def test_bundled_weights_work_are_small_and_say_what_they_are(
 ) -> None:
     monkeypatch.setenv("CHROMAGAN_CACHE", str(tmp_path))
     files = sorted(weight_files.BUNDLED.glob("*"))
-    assert "mean-ab" in {path.stem for path in files}
+    assert {path.stem for path in files} == {"mean-ab", *NETWORKS, *SMALL}
     assert sum(path.stat().st_size for path in files) <= 40e6
     image = random_image(24, 30)
     for path in files:
         assert path.suffix == ".safetensors"
-        assert path.stat().st_size <= 8e6
+        assert path.stat().st_size <= 6.1e6
         method = load_method(path.stem, device="cpu")
         assert method(image).shape == image.shape
         if path.stem in (*NETWORKS, *SMALL):
             assert "reduced to" in method.weights_label
             assert "says nothing about the published system" in method.weights_label
+
+
+def test_bundled_networks_were_trained_under_one_protocol() -> None:
+    seen = set()
+    for name in (*NETWORKS, *SMALL):
+        with safe_open(weight_files.BUNDLED / f"{name}.safetensors", framework="pt") as file:
+            metadata = file.metadata()
+        record = json.loads(metadata["record"])
+        if name in SMALL:
+            settings, width = record["training"], 1 / json.loads(metadata["config"])["divisor"]
+            images = settings["batch"]
+        else:
+            settings, width, images = record, float(metadata["width"]), record["images_per_step"]
+        shared = [settings[key] for key in ("crop", "lr", "optimizer", "ema", "seed")]
+        seen.add((record["photos"], record["steps"], images, width, *shared))
+    assert len(seen) == 1, seen
 
 
 def test_official_pth_loads_strictly_and_is_named_by_its_checksum(
