@@ -23,7 +23,7 @@ from chromagan.inference.jobs import FORMATS, Job, JobError, Plan, plan_jobs, sh
 
 if TYPE_CHECKING:
     from chromagan.inference.colorizer import ChromaGANColorizer
-    from chromagan.inference.guide_source import GuideSource
+    from chromagan.inference.guides.source import GuideSource
     from chromagan.inference.manifest import Manifest
     from chromagan.inference.pipeline import Outcome, Settings
 
@@ -294,8 +294,8 @@ def _say_left_out(plan: Plan) -> None:
 
 
 def _check_guides(path: Path | None, jobs: Sequence[Job]) -> None:
-    from chromagan.inference.guide_source import GuideSource
     from chromagan.inference.guides import GuideError
+    from chromagan.inference.guides.source import GuideSource
 
     with _told("--guides ", GuideError):
         GuideSource(path).check(job.source for job in jobs)
@@ -355,8 +355,8 @@ def _guides(
 ) -> GuideSource:
     """What is known of the photographs' colours; learns the references."""
     from chromagan.images import ImageError, read_image
-    from chromagan.inference.guide_source import GuideSource, Reference
     from chromagan.inference.guides import GuideError
+    from chromagan.inference.guides.source import GuideSource, Reference
 
     references = []
     for path in args.reference:

@@ -16,8 +16,8 @@ from chromagan.color import Rgb8
 from chromagan.files import write_bytes
 from chromagan.images import read_image
 from chromagan.inference.colorizer import ChromaGANColorizer, load_colorizer
-from chromagan.inference.guidance import apply_guides
 from chromagan.inference.guides import GuideError, Guides, read_guides
+from chromagan.inference.guides.guidance import apply_guides
 from chromagan.inference.recolour import luminance, recolour
 from chromagan.samples import sample_paths
 from eval.report.contact_sheet import FORMATS, Style, contact_sheet, encode

@@ -26,9 +26,9 @@ from chromagan.files import write_text
 from chromagan.images import ImageError
 from chromagan.images.resizing import squash
 from chromagan.inference.colorizer import ChromaGANColorizer, load_colorizer
-from chromagan.inference.guidance import apply_guides, field_of
 from chromagan.inference.guides import Guides
-from chromagan.inference.propagation import MAX_SAMPLES
+from chromagan.inference.guides.guidance import apply_guides, field_of
+from chromagan.inference.guides.propagation import MAX_SAMPLES
 from chromagan.inference.recolour import recolour
 from chromagan.samples import sample_paths
 from eval.baselines import MethodError, load_method

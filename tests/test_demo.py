@@ -44,9 +44,9 @@ from chromagan.images import ImageError
 from chromagan.images.credentials import CertificateSigner
 from chromagan.images.notes import SENTENCES
 from chromagan.images.provenance import Provenance, provenance_of
+from chromagan.inference.guides.swatches import suggest_colors
 from chromagan.inference.prediction import Prediction
 from chromagan.inference.recolour import recolour
-from chromagan.inference.swatches import suggest_colors
 from chromagan.model import build_generator
 from chromagan.samples import sample_paths
 

@@ -15,10 +15,7 @@ from chromagan.color import delta_e_2000, rgb8_to_lab
 from chromagan.images import read_image
 from chromagan.inference.colorizer import ChromaGANColorizer, load_colorizer
 from chromagan.inference.framing import FITS
-from chromagan.inference.guidance import POINTS, apply_guides, field_of, guided
 from chromagan.inference.guides import (
-    MAX_BYTES,
-    MAX_POINTS,
     GuideError,
     Guides,
     Point,
@@ -28,9 +25,11 @@ from chromagan.inference.guides import (
     strokes,
     write_guides,
 )
+from chromagan.inference.guides.guidance import POINTS, apply_guides, field_of, guided
+from chromagan.inference.guides.points import MAX_BYTES, MAX_POINTS
+from chromagan.inference.guides.propagation import Field, centred, propagate, sample
+from chromagan.inference.guides.swatches import PREDICTED, name_color, suggest_colors
 from chromagan.inference.prediction import Prediction
-from chromagan.inference.propagation import Field, centred, propagate, sample
-from chromagan.inference.swatches import PREDICTED, name_color, suggest_colors
 from chromagan.samples import sample_paths
 
 relaxed = settings(deadline=None, max_examples=15, suppress_health_check=list(HealthCheck))

@@ -10,7 +10,7 @@ import pytest
 
 from chromagan.images import read_image
 from chromagan.images.resizing import squash
-from chromagan.inference.propagation import Field, centred
+from chromagan.inference.guides.propagation import Field, centred
 from chromagan.samples import sample_paths
 from eval.baselines.zhang17 import UserGuided, load
 from eval.guides import REFERENCE, main

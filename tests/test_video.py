@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chromagan.inference.guidance import picture_samples
+from chromagan.inference.guides.guidance import picture_samples
 from chromagan.inference.prediction import Prediction
 from chromagan.inference.video.clip import (
     Clip,

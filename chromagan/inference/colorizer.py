@@ -36,10 +36,10 @@ from chromagan.inference.framing import (
     plan_frame,
     windows_of,
 )
-from chromagan.inference.guidance import apply_guides, picture_samples
 from chromagan.inference.guides import Guides
+from chromagan.inference.guides.guidance import apply_guides, picture_samples
+from chromagan.inference.guides.propagation import Samples
 from chromagan.inference.prediction import Prediction
-from chromagan.inference.propagation import Samples
 from chromagan.inference.recolour import DEFAULT_UPSAMPLING, check_image, recolour
 from chromagan.inference.upsampling import UPSAMPLINGS, Upsampling
 

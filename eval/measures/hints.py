@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from chromagan.color import Floats, Rgb8, rgb8_to_lab
-from chromagan.inference.guidance import POINTS
-from chromagan.inference.propagation import Field, enlarging, propagate, sample
+from chromagan.inference.guides.guidance import POINTS
+from chromagan.inference.guides.propagation import Field, enlarging, propagate, sample
 from eval.measures.quality import psnr, rebuild
 
 COUNTS = (0, 1, 2, 5, 10, 20, 50, 100)

@@ -30,7 +30,7 @@ from chromagan.inference.guides import (
     parse_guides,
     read_guides,
 )
-from chromagan.inference.swatches import suggest_colors
+from chromagan.inference.guides.swatches import suggest_colors
 
 Update = dict[Any, Any]
 

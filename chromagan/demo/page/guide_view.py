@@ -8,7 +8,7 @@ from typing import Any
 from chromagan.demo.page.shown import Shown
 from chromagan.demo.page.visit import Visit
 from chromagan.inference.guides import Point, format_guides
-from chromagan.inference.swatches import name_color, suggest_colors
+from chromagan.inference.guides.swatches import name_color, suggest_colors
 
 _OFFERS = 12  # colours to choose from
 _TEXTS = (

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 
 from chromagan.demo.pictures.marks import Pixels
 from chromagan.demo.pictures.photo import Chroma, Picture, Studio, Upload, resized
-from chromagan.inference.guidance import apply_guides, picture_samples
 from chromagan.inference.guides import Guides
-from chromagan.inference.propagation import Samples
+from chromagan.inference.guides.guidance import apply_guides, picture_samples
+from chromagan.inference.guides.propagation import Samples
 
 _REFERENCE_SIDE = 640
 

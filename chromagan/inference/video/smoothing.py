@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from chromagan.color import Rgb8
-from chromagan.inference.guidance import POINTS, apply_guides, field_of
 from chromagan.inference.guides import Guides
+from chromagan.inference.guides.guidance import POINTS, apply_guides, field_of
+from chromagan.inference.guides.propagation import Samples, propagate, sample
 from chromagan.inference.prediction import Prediction
-from chromagan.inference.propagation import Samples, propagate, sample
 
 Chroma = npt.NDArray[np.float32]
 Plane = npt.NDArray[np.float32]

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from chromagan.files import sha256_of
-from chromagan.inference.guides import GuideError, Guides, read_guides
-from chromagan.inference.propagation import Samples
+from chromagan.inference.guides.points import GuideError, Guides, read_guides
+from chromagan.inference.guides.propagation import Samples
 
 
 @dataclass(frozen=True)

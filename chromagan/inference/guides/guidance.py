@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 
 from chromagan.color import Rgb8, rgb8_to_lab
 from chromagan.images.resizing import shrink
-from chromagan.inference.guides import GuideError, Guides, Point
-from chromagan.inference.prediction import Prediction
-from chromagan.inference.propagation import (
+from chromagan.inference.guides.points import GuideError, Guides, Point
+from chromagan.inference.guides.propagation import (
     MAX_SAMPLES,
     Component,
     Field,
@@ -33,6 +32,7 @@ from chromagan.inference.propagation import (
     propagate,
     sample,
 )
+from chromagan.inference.prediction import Prediction
 
 REFERENCE_SAMPLES = 600
 """Taken of one reference photograph, evenly over it."""

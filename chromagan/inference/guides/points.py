@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from chromagan.color import rgb_to_lab
 from chromagan.files import write_text
-from chromagan.inference.propagation import MAX_SAMPLES, Floats, Samples
+from chromagan.inference.guides.propagation import MAX_SAMPLES, Floats, Samples
 
 FORMAT = "chromagan-guides"
 VERSION = 1

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chromagan.color import lab_to_rgb_in_gamut, to_bytes
-from chromagan.inference.guides import Point
+from chromagan.inference.guides.points import Point
 from chromagan.inference.prediction import Prediction
 
 Floats = NDArray[np.float64]
