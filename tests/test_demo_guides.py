@@ -159,25 +159,23 @@ def edit(points: list[Any], selected: int = 0, turn: int = 1) -> gr.EventData:
     return gr.EventData(None, {"points": points, "selected": selected, "turn": turn})
 
 
-LOOK = (1.0, 0.0, False)
 PLAIN = {"saturation": 1.0, "temperature": 0.0, "stamp": False}
 
 
 def test_click_color_undo(ask: Asked, guided: Guided) -> None:
     start = show(guided)
-    clicked = ask(
-        "edit", edit([{"x": 0.5, "y": 0.4, "color": "", "radius": 0}]), start, [], *LOOK, request()
-    )
+    asked = edit([{"x": 0.5, "y": 0.4, "color": "", "radius": 0}])
+    clicked = ask("edit", asked, request(), shown=start, history=[], **PLAIN)
     view = json.loads(clicked["guides-block"])
     (point,) = view["points"]
     assert point["color"].startswith("#"), "the colour that the place has"
     assert view["swatches"]
     asked = edit([{"x": 0.5, "y": 0.4, "color": "#c02030", "radius": 0}], turn=2)
-    colored = ask("edit", asked, clicked["shown"], [], *LOOK, request())
+    colored = ask("edit", asked, request(), shown=clicked["shown"], history=[], **PLAIN)
     before, after = (Path(update["slider"][1]) for update in (clicked, colored))
     assert clicked["slider"][0] == colored["slider"][0], "the grey one is not written again"
     assert before.read_bytes() != after.read_bytes()
-    undone = ask("edit", edit([], -1, 3), colored["shown"], [], *LOOK, request())
+    undone = ask("edit", edit([], -1, 3), request(), shown=colored["shown"], history=[], **PLAIN)
     first = ask("relook", request(), shown=start, **PLAIN)
     assert Path(undone["slider"][1]).read_bytes() == Path(first["slider"][1]).read_bytes()
 
@@ -196,7 +194,7 @@ HOSTILE = [
 @pytest.mark.parametrize("points", HOSTILE)
 def test_edits_that_are_none_get_a_sentence(points: list[Any], ask: Asked, guided: Guided) -> None:
     with pytest.raises(gr.Error) as caught:
-        ask("edit", edit(points), show(guided), [], *LOOK, request())
+        ask("edit", edit(points), request(), shown=show(guided), history=[], **PLAIN)
     assert 10 < len(str(caught.value.message)) < 200
     assert "went wrong" not in str(caught.value.message)
 
@@ -204,11 +202,12 @@ def test_edits_that_are_none_get_a_sentence(points: list[Any], ask: Asked, guide
 def test_a_guides_file_is_loaded_or_refused(ask: Asked, guided: Guided, tmp_path: Path) -> None:
     file = tmp_path / "thoreau-guides.json"
     file.write_text(json.loads(view_of(show(guided.with_guides(RED)), Visit(None)))["file"])
-    loaded = ask("load", str(file), show(guided), [], *LOOK, request())
+    given = {"guides-load": str(file), "shown": show(guided), "history": [], **PLAIN}
+    loaded = ask("load", request(), **given)
     assert loaded["shown"].known.guides.points == RED.points
     file.write_text("[" * 100_000)
     with pytest.raises(gr.Error, match=r"thoreau-guides\.json cannot be used") as caught:
-        ask("load", str(file), show(guided), [], *LOOK, request())
+        ask("load", request(), **given)
     assert str(tmp_path) not in str(caught.value.message)
 
 
@@ -220,7 +219,9 @@ def test_points_come_back_with_the_photo_and_a_reference_goes(ask: Asked, cache:
     arrived = ask("photo", request(), photo=photo, network="lite", history=[], **PLAIN)
     assert arrived["reference"] is None, "of the photograph before"
     asked = edit([{"x": 0.5, "y": 0.4, "color": "#c02030", "radius": 0}])
-    guided = ask("edit", asked, arrived["shown"], arrived["history"], *LOOK, request())
+    guided = ask(
+        "edit", asked, request(), shown=arrived["shown"], history=arrived["history"], **PLAIN
+    )
     (entry,) = guided["history"]
     assert entry.points == RED.points
     chosen = gr.SelectData(None, {"index": 0, "value": None})
@@ -234,7 +235,7 @@ def test_points_come_back_with_the_photo_and_a_reference_goes(ask: Asked, cache:
 
 def test_without_a_photo_there_is_nothing_to_guide(ask: Asked) -> None:
     with pytest.raises(gr.Error, match="no photo yet"):
-        ask("edit", edit([]), None, [], *LOOK, request())
+        ask("edit", edit([]), request(), shown=None, history=[], **PLAIN)
 
 
 def test_a_slider_moves_one_file_only(ask: Asked, studio: Studio, cache: Path) -> None:

@@ -15,13 +15,13 @@ from typing import Any
 import gradio as gr
 
 from chromagan.demo.page.guide_view import view_of
-from chromagan.demo.page.parts import Site, lane
+from chromagan.demo.page.parts import Site, Update, Values, lane
 from chromagan.demo.page.photo_parts import PhotoParts
 from chromagan.demo.page.shown import Shown
 from chromagan.demo.page.visit import Visit
 from chromagan.demo.pictures.guided import reference_pixels
 from chromagan.demo.pictures.photo import Look, Upload
-from chromagan.demo.visitors.history import Entry, with_points
+from chromagan.demo.visitors.history import with_points
 from chromagan.inference.guides import (
     GuideError,
     Guides,
@@ -31,8 +31,6 @@ from chromagan.inference.guides import (
     read_guides,
 )
 from chromagan.inference.guides.swatches import suggest_colors
-
-Update = dict[Any, Any]
 
 
 class GuidePanel:
@@ -49,7 +47,7 @@ class GuidePanel:
     def connect(self) -> None:
         """Bind the panel's events."""
         page, parts = self._page, self._page.guides
-        inputs = [page.shown, page.history, *page.controls.look]
+        inputs = {page.shown, page.history, *page.controls.look}
         outputs = [*page.looked, page.shown, page.history, parts.editor]
         light: dict[str, Any] = {
             "trigger_mode": "always_last",
@@ -57,89 +55,52 @@ class GuidePanel:
             **lane("light", self._site.workers.light),
         }
         parts.editor.edit(self.edit, inputs, outputs, **light)
-        parts.load.upload(self.load, [parts.load, *inputs], outputs, **light)
+        parts.load.upload(self.load, {parts.load, *inputs}, outputs, **light)
         gr.on(
             [parts.reference.input, parts.reference.clear],
             self.refer,
-            [parts.reference, *inputs],
+            {parts.reference, *inputs},
             outputs,
             trigger_mode="always_last",
             **lane("photo", self._site.workers.photo),
         )
 
-    def edit(
-        self,
-        event: gr.EventData,
-        shown: Shown | None,
-        history: list[Entry],
-        saturation: float,
-        temperature: float,
-        stamp: bool,
-        request: gr.Request,
-    ) -> Update:
+    def edit(self, values: Values, event: gr.EventData, request: gr.Request) -> Update:
         """Points were set, moved, recoloured or removed in the browser."""
         visit = Visit(request)
-        if shown is None:
-            raise visit.error("no_photo")
         with visit.spoken():
+            shown: Shown = visit.present(values[self._page.shown])
             asked = _Edit.parse(event)
             entries = [_completed(entry, shown) for entry in asked.points]
-            points = parse_guides(_file(entries)).points
-            shown = _with_points(shown, points)
-            look = Look(saturation, temperature, stamp)
-            return self._updated(
-                shown, history, look, visit, turn=asked.turn, selected=asked.selected
-            )
+            shown = _with_points(shown, parse_guides(_file(entries)).points)
+            return self._updated(shown, values, visit, turn=asked.turn, selected=asked.selected)
 
-    def load(
-        self,
-        path: str,
-        shown: Shown | None,
-        history: list[Entry],
-        saturation: float,
-        temperature: float,
-        stamp: bool,
-        request: gr.Request,
-    ) -> Update:
+    def load(self, values: Values, request: gr.Request) -> Update:
         """A guides file was given: its points take the place of those that are there."""
         visit = Visit(request)
-        if shown is None:
-            raise visit.error("no_photo")
         with visit.spoken():
+            shown: Shown = visit.present(values[self._page.shown])
+            path = Path(values[self._page.guides.load])
             try:
-                points = read_guides(Path(path)).points
+                points = read_guides(path).points
             except GuideError as error:
                 reason = str(error).removeprefix(f"{path}: ")
-                raise visit.error("bad_guides", name=Path(path).name, reason=reason) from error
-            shown = _with_points(shown, points)
-            look = Look(saturation, temperature, stamp)
-            return self._updated(shown, history, look, visit)
+                raise visit.error("bad_guides", name=path.name, reason=reason) from error
+            return self._updated(_with_points(shown, points), values, visit)
 
-    def refer(
-        self,
-        upload: Upload | None,
-        shown: Shown | None,
-        history: list[Entry],
-        saturation: float,
-        temperature: float,
-        stamp: bool,
-        request: gr.Request,
-    ) -> Update:
+    def refer(self, values: Values, request: gr.Request) -> Update:
         """A photograph in colour was put beside the photo, or taken away."""
-        visit = Visit(request)
-        if shown is None:
-            raise visit.error("no_photo")
+        visit, studio = Visit(request), self._site.studio
+        upload: Upload | None = values[self._page.guides.reference]
         with visit.spoken(upload.name if upload else ""):
-            studio = self._site.studio
+            shown: Shown = visit.present(values[self._page.shown])
             reference = reference_pixels(upload, studio) if upload else None
             shown = shown.knowing(shown.known.with_reference(reference, studio))
-            look = Look(saturation, temperature, stamp)
-            return self._updated(shown, history, look, visit)
+            return self._updated(shown, values, visit)
 
-    def _updated(
-        self, shown: Shown, history: list[Entry], look: Look, visit: Visit, **view: Any
-    ) -> Update:
+    def _updated(self, shown: Shown, values: Values, visit: Visit, **view: Any) -> Update:
         page, points = self._page, shown.known.guides.points
+        look, history = page.controls.look_of(values), values[page.history]
         return self._looked(shown, look, visit) | {
             page.shown: shown,
             page.history: with_points(history, shown.picture.source, points),
