@@ -623,6 +623,7 @@ def test_methods_without_weights_are_listed_with_their_reason(
     ready, missing = available("cpu")
     assert {entry.name for entry in ready} == {"grey"}
     assert "run `python -m eval.fetch zhang16`" in missing["zhang16"]
+    assert "`python -m eval.systems`" in missing["small-full"]
     with pytest.raises(EntryError, match=r"no method 'lite'.*--weights lite=FILE"):
         network("lite", None, "cpu")
 

@@ -13,7 +13,7 @@ from chromagan.inference.colorizer import ChromaGANColorizer, load_colorizer
 from chromagan.inference.recolour import check_image
 from eval.baselines import FLOORS, SMALL, MethodError
 from eval.baselines.pictures import join_lab, lightness
-from eval.baselines.weight_files import BUNDLED, load_weights
+from eval.baselines.weight_files import bundled_file, load_weights
 
 
 class ConstantChroma:
@@ -95,7 +95,7 @@ def _floor(name: str, weights: Path | str | None) -> ConstantChroma:
 
 
 def _bundled(name: str) -> Path:
-    path = BUNDLED / f"{name}.safetensors"
+    path = bundled_file(name)
     if not path.is_file():
         raise MethodError("no weights here: train some with `python -m eval.systems`")
     return path

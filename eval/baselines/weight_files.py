@@ -80,8 +80,13 @@ def load_weights(method: str, given: Path | str | None) -> LoadedWeights:
     return LoadedWeights(method, tensors, _official_label(method, path), path)
 
 
+def bundled_file(method: str) -> Path:
+    """Where the reduced weights of a method lie, if there are any."""
+    return BUNDLED / f"{method}.safetensors"
+
+
 def _find(method: str) -> Path:
-    bundled = BUNDLED / f"{method}.safetensors"
+    bundled = bundled_file(method)
     path = cached_release(method)
     if path is not None and path.suffix != ".t7":
         return path
