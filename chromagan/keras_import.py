@@ -234,7 +234,12 @@ def convert(
         "licence": "that of the imported file (the authors publish theirs under AGPL-3.0)",
     }
     save_release(
-        target, generator, name="official", record=record, class_head=class_head, half=half
+        target,
+        generator,
+        name="official",
+        record=record,
+        class_head=class_head,
+        precision="half" if half else "single",
     )
     counts = {
         name: sum(p.numel() for p in part.parameters()) for name, part in generator.named_children()

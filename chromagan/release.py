@@ -166,6 +166,12 @@ def build_parser() -> argparse.ArgumentParser:
     add("--note", help="a sentence on what to expect of it")
     add("--chroma-factor", type=_factor, help="vividness: multiplies the network's ab (default: 1)")
     add("--class-head", action="store_true", help="keep the class head (lite: 2.6 MB)")
+    add(
+        "--weights",
+        choices=("half", "bytes"),
+        default="half",
+        help="bytes: half the size of half precision, each with a scale per output channel",
+    )
     add("--notes", type=Path, help="Markdown with metrics and sources for the card")
     add("--license", dest="licence", metavar="ID", help="licence of the weights, for the card")
     add("--hardware", help="what it was trained on, for the card")
@@ -197,6 +203,7 @@ def main(argv: list[str] | None = None) -> int:
                 notes=args.notes,
                 hardware=args.hardware,
                 licence=args.licence,
+                precision=args.weights,
                 **described,
             )
     except (CheckpointError, ConfigError, GraphError, OSError) as error:

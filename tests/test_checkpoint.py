@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from chromagan.checkpoint.release_file import (
     CheckpointError,
+    Precision,
     describe_release,
     load_release,
     load_state,
@@ -39,17 +40,21 @@ def release(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("config", [MINI, LITE])
 @pytest.mark.parametrize("class_head", [False, True])
+@pytest.mark.parametrize(
+    ("precision", "apart"), [("single", 1e-5), ("half", 2e-3), ("bytes", 0.02)]
+)
 def test_a_release_predicts_what_the_network_predicted(
-    tmp_path: Path, config: ModelConfig, class_head: bool
+    tmp_path: Path, config: ModelConfig, class_head: bool, precision: Precision, apart: float
 ) -> None:
     torch.manual_seed(0)
     generator = build_generator(config).eval()
     torch.nn.init.normal_(generator.decoder.out.weight)  # type: ignore[union-attr, arg-type]
     path = tmp_path / "model.safetensors"
-    save_release(path, generator, class_head=class_head)
+    save_release(path, generator, class_head=class_head, precision=precision)
     loaded, description = load_release(path)
     x = torch.rand(1, 1, 64, 64)
-    assert torch.allclose(loaded(x).ab, generator(x).ab, atol=2e-3)
+    assert torch.allclose(loaded(x).ab, generator(x).ab, atol=apart)
+    assert description.precision == precision
     assert (loaded(x).class_logits is not None) == class_head == description.config.class_head
     assert not loaded.training
 
@@ -66,6 +71,35 @@ def test_the_papers_release_is_folded_and_half(tmp_path: Path) -> None:
     assert not [n for n in names if n.startswith("class_head")]
     parameters = sum(p.numel() for p in load_release(path)[0].parameters())
     assert path.stat().st_size < 2.3 * parameters + 20_000
+
+
+def test_weights_in_bytes_are_within_half_a_step_and_half_the_size(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    generator = build_generator(MINI)
+    path, half = tmp_path / "b" / "model.safetensors", tmp_path / "h" / "model.safetensors"
+    save_release(path, generator, precision="bytes")
+    save_release(half, generator)
+    loaded = load_release(path)[0].state_dict()
+    for name, weight in load_release(half)[0].state_dict().items():
+        if weight.ndim > 1:
+            rows = weight.flatten(1)
+            step = rows.abs().amax(dim=1, keepdim=True) / 127
+            assert ((loaded[name].flatten(1) - rows).abs() <= 0.51 * step + 1e-4).all(), name
+    assert path.stat().st_size < 0.6 * half.stat().st_size
+
+
+@pytest.mark.parametrize("scale", [None, torch.ones(1), torch.full((2,), torch.nan)])
+def test_a_scale_that_is_none_is_refused(tmp_path: Path, scale: torch.Tensor | None) -> None:
+    path = tmp_path / "model.safetensors"
+    save_release(path, build_generator(LITE), precision="bytes")
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    key = "decoder.out.weight.scale"
+    assert tensors.pop(key).shape == (2,)
+    save_file(tensors | ({} if scale is None else {key: scale}), path, metadata)
+    with pytest.raises(CheckpointError, match=r"decoder\.out\.weight"):
+        load_release(path)
 
 
 def test_full_size_releases_keep_their_promises() -> None:

@@ -1,7 +1,7 @@
 """Two kinds of files, never mixed: training states (private, resumable) and releases (for users).
 
-A release is one `model.safetensors`: half-precision weights, and in the file's metadata what
-`chromagan.checkpoint.source` reads. Nothing pickled is ever read from it.
+A release is one `model.safetensors`: weights in half precision or in bytes, and in the file's
+metadata what `chromagan.checkpoint.source` reads. Nothing pickled is ever read from it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -30,6 +30,10 @@ from chromagan.files import sha256_of, write_atomically, write_bytes, write_text
 from chromagan.model.folding import fold_linear
 from chromagan.model.generator import Generator, build_generator
 
+Precision = Literal["single", "half", "bytes"]
+"""Of a release's matrices and kernels; biases and statistics are few, and stay in single."""
+_SCALE = ".scale"
+
 
 def save_release(
     path: Path,
@@ -41,21 +45,20 @@ def save_release(
     chroma_factor: float = 1.0,
     record: dict[str, Any] | None = None,
     class_head: bool = False,
-    half: bool = True,
+    precision: Precision = "half",
     graph: bool = False,
 ) -> None:
-    """Write a generator as a release: linear layers folded, half precision, class head if asked.
+    """Write a generator as a release: linear layers folded, class head if asked.
 
     `graph` writes `model.onnx` beside it, too (see `attach_graph`).
     """
     config = for_release(generator.config, class_head=class_head)
     state = fold_linear(generator).state_dict()
-    tensors = {
-        key: _half(tensor) if half else tensor.detach().cpu().contiguous()
-        for key, tensor in state.items()
-        if (config.class_head or not key.startswith("class_head."))
-        and not key.endswith("num_batches_tracked")
-    }
+    tensors: dict[str, Tensor] = {}
+    for key, tensor in state.items():
+        is_kept = config.class_head or not key.startswith("class_head.")
+        if is_kept and not key.endswith("num_batches_tracked"):
+            tensors |= _packed(key, tensor.detach().cpu(), precision)
     metadata = {
         "format": FORMAT,
         "config": json.dumps(asdict(config)),
@@ -63,6 +66,7 @@ def save_release(
         "title": title,
         "note": note,
         "chroma_factor": repr(chroma_factor),
+        "precision": precision,
         "record": json.dumps(record or {}),
     }
     _write(path, tensors, metadata)
@@ -102,10 +106,24 @@ def attach_graph(path: Path) -> Path:
     return target
 
 
-def _half(tensor: Tensor) -> Tensor:
-    """Half precision, but for biases and batch-norm statistics: few, and wide in range."""
-    kind = torch.float16 if tensor.ndim > 1 else torch.float32
-    return tensor.detach().cpu().to(kind).contiguous()
+def _packed(key: str, tensor: Tensor, precision: Precision) -> dict[str, Tensor]:
+    """A tensor as it is stored. Bytes have a scale for every output channel, its largest weight."""
+    if tensor.ndim < 2 or precision == "single":
+        return {key: tensor.contiguous()}
+    if precision == "half":
+        return {key: tensor.half().contiguous()}
+    scale = tensor.flatten(1).abs().amax(dim=1).clamp_min(1e-12) / 127
+    steps = tensor / scale.view(-1, *[1] * (tensor.ndim - 1))
+    return {key: steps.round().to(torch.int8).contiguous(), key + _SCALE: scale}
+
+
+def _unpacked(key: str, stored: dict[str, Tensor]) -> Tensor:
+    """The inverse of `_packed`, float32. Raises KeyError and RuntimeError for a scale that is not
+    there or not of this tensor."""
+    tensor = stored[key]
+    if tensor.is_floating_point():
+        return tensor.float()
+    return tensor * stored[key + _SCALE].view(len(tensor), *[1] * (tensor.ndim - 1))
 
 
 def load_release(path: Path) -> tuple[Generator, Release]:
@@ -119,23 +137,28 @@ def load_release(path: Path) -> tuple[Generator, Release]:
     }
     try:
         with safe_open(path, framework="pt") as file:
-            found = set(file.keys())
+            stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no dict
+            found = {key for key in stored if key.removesuffix(_SCALE) == key}
             missing, others = sorted(expected.keys() - found), sorted(found - expected.keys())
             if missing or others:
                 what = f"missing {missing[:3]}, unexpected {others[:3]}"
                 raise CheckpointError(f"{path}: weights of another network: {what}")
-            state = {key: file.get_tensor(key) for key in expected}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: damaged weights ({error})") from error
+    state = {key: stored[key] for key in expected}
     for key, tensor in state.items():
         if tensor.shape != expected[key].shape:
             raise CheckpointError(
                 f"{path}: {key} is {tuple(tensor.shape)}, expected {tuple(expected[key].shape)}"
             )
-        if not torch.isfinite(tensor).all():
+        try:
+            state[key] = _unpacked(key, stored)
+        except (KeyError, RuntimeError) as error:
+            raise CheckpointError(f"{path}: damaged weights, no scale for {key}") from error
+        if not torch.isfinite(state[key]).all():
             raise CheckpointError(f"{path}: {key} holds numbers that are not finite")
     # only the batch counters, which inference never reads, stay at zero
-    generator.load_state_dict({k: v.float() for k, v in state.items()}, strict=False)
+    generator.load_state_dict(state, strict=False)
     return generator.eval(), release
 
 

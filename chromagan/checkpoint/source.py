@@ -51,6 +51,8 @@ class Release:
     """A sentence on what to expect of it; may be empty."""
     chroma_factor: float = 1.0
     """What the colorizer multiplies the network's ab by: the vividness of this release."""
+    precision: str = "half"
+    """Of the weights in the file: single, half or bytes."""
     record: dict[str, Any] = field(default_factory=dict)
     """Facts of the training run (data, steps, hardware, time), as the trainer wrote them."""
     graph_sha256: str = ""
@@ -93,6 +95,7 @@ def read_release(path: Path) -> Release:
         title=metadata.get("title") or name,
         note=metadata.get("note", ""),
         chroma_factor=factor,
+        precision=metadata.get("precision", "half"),
         record=record,
         graph_sha256=metadata.get("graph_sha256", ""),
     )
