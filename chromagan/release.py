@@ -30,7 +30,7 @@ NETWORKS = {
     "vgg16": "the paper's network (VGG-16 trunk to conv4_3, 224 x 224 input)",
     "lite": "ChromaGAN-lite (EfficientNet-Lite2 trunk, lateral connections, any size)",
 }
-PATHS = ("data", "validation", "init", "trunk_weights")
+PATHS = ("data", "validation", "init", "trunk_weights", "teacher", "cache_folder")
 RUN_FACTS = ("photos", "unreadable", "changes")
 """What the state says beside its settings; `changes` are settings that were changed on the way."""
 

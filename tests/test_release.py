@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,9 @@ from seeded_network import seeded_generator
 from chromagan import load_colorizer
 from chromagan.checkpoint.release_file import save_release
 from chromagan.checkpoint.source import read_release
+from chromagan.config import TrainConfig
 from chromagan.files import sha256_of
-from chromagan.release import main, model_card
+from chromagan.release import main, model_card, run_record
 
 RECORD = {
     "variant": "no-gan",
@@ -89,6 +92,16 @@ def test_an_impossible_factor_is_refused(
         main([str(release), "--chroma-factor", factor])
     assert end.value.code == 2 and "chroma-factor" in capsys.readouterr().err
     assert release.read_bytes() == before
+
+
+def test_a_record_names_files_and_no_folder(tmp_path: Path) -> None:
+    here = str(tmp_path / "thing")
+    config = TrainConfig(data=(here,), validation=(here,), out=here, init=here)
+    config = replace(config, trunk_weights=here, cache_folder=here, teacher=here)
+    state = {"config": asdict(config), "step": 3, "seconds": 60.0}
+    record = run_record(state)
+    assert record["training"]["cache_folder"] == "thing"
+    assert str(tmp_path) not in json.dumps(record)
 
 
 def test_a_run_needs_a_folder_for_its_release(
