@@ -8,6 +8,7 @@ third quartile of pixels above 8 CIE units); near the network's own answer it is
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -85,42 +86,51 @@ def suggest_colors(
     the `luminance` (CIE L; the place's own where the prediction knows it). Deterministic.
     """
     own, known = _at(prediction, x, y)
-    luminance = known if luminance is None else luminance
-    found = [(PREDICTED, own)]
-    for name, ab in _ranked(own, luminance):
-        if all(math.dist(ab, other) >= _ALIKE for _, other in found[1:]):
-            found.append((name, ab))
-    names, chroma = zip(*found[:count], strict=True)
-    lab = np.insert(np.stack(chroma), 0, luminance, axis=1)
-    colors = to_bytes(lab_to_rgb_in_gamut(lab, axis=-1)).tolist()
-    named: dict[str, str] = {}
-    for name, (red, green, blue) in zip(names, colors, strict=True):
-        named.setdefault(f"#{red:02x}{green:02x}{blue:02x}", name)  # the dark has few colours
-    return [(name, color) for color, name in named.items()]
+    return _offers(own, known if luminance is None else luminance)[:count]
 
 
 def name_color(prediction: Prediction, point: Point) -> str:
     """The name of a point's colour: the swatch that it is most like, at its own brightness."""
-    luminance = float(point.lab[0])
-    _, known = _at(prediction, point.x, point.y)
+    return _name(*_at(prediction, point.x, point.y), point.color)
+
+
+@lru_cache(maxsize=4096)  # an edit changes one point and names all of them
+def _name(own: tuple[float, float], known: float, color: str) -> str:
+    asked = Point(0, 0, color)
+    luminance = float(asked.lab[0])
     if abs(luminance - known) < 1:  # a swatch of the place, but for the rounding to bytes
         luminance = known
-    offered = suggest_colors(prediction, point.x, point.y, luminance, count=99)
-    for name, color in offered:
-        if color == point.color:
+    offered = _offers(own, luminance)
+    for name, offer in offered:
+        if offer == color:
             return name
     others = offered[1:] or offered
-    ab = np.stack([Point(point.x, point.y, color).ab for _, color in others])
-    return others[int(((ab - point.ab) ** 2).sum(axis=1).argmin())][0]
+    ab = np.stack([Point(0, 0, offer).ab for _, offer in others])
+    return others[int(((ab - asked.ab) ** 2).sum(axis=1).argmin())][0]
 
 
-def _at(prediction: Prediction, x: float, y: float) -> tuple[Floats, float]:
+def _offers(own: tuple[float, float], luminance: float) -> list[tuple[str, str]]:
+    """All of `suggest_colors` for a place of which the network says `own`."""
+    found = [(PREDICTED, np.array(own))]
+    for name, ab in _ranked(found[0][1], luminance):
+        if all(math.dist(ab, other) >= _ALIKE for _, other in found[1:]):
+            found.append((name, ab))
+    lab = np.insert(np.stack([ab for _, ab in found]), 0, luminance, axis=1)
+    colors = to_bytes(lab_to_rgb_in_gamut(lab, axis=-1)).tolist()
+    named: dict[str, str] = {}
+    for (name, _), (red, green, blue) in zip(found, colors, strict=True):
+        named.setdefault(f"#{red:02x}{green:02x}{blue:02x}", name)  # the dark has few colours
+    return [(name, color) for color, name in named.items()]
+
+
+def _at(prediction: Prediction, x: float, y: float) -> tuple[tuple[float, float], float]:
     """The network's ab and the photograph's L at a place."""
     height, width = prediction.ab.shape[:2]
     row, column = min(int(y * height), height - 1), min(int(x * width), width - 1)
     known = prediction.luminance
     luminance = 50.0 if known is None else float(known[row, column])
-    return prediction.ab[row, column].astype(np.float64), luminance
+    a, b = prediction.ab[row, column].tolist()
+    return (a, b), luminance
 
 
 def _ranked(own: Floats, luminance: float) -> list[tuple[str, Floats]]:
