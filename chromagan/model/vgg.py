@@ -129,6 +129,29 @@ class GlobalBranch(nn.Module):
         folded.bias.data.copy_(bias)
         return folded
 
+    @property
+    def product_shape(self) -> tuple[int, int]:
+        first, last = self.linear[0], self.linear[-1]
+        assert isinstance(first, nn.Linear) and isinstance(last, nn.Linear)
+        return last.out_features, first.in_features
+
+    def unfold(self, weight: Tensor, bias: Tensor) -> None:
+        """Give the linear maps this product, `(256, 25088)` and `(256,)`, as a release holds it.
+
+        The singular vectors share their values evenly among the maps. Hidden units beyond the
+        product's rank keep their first weights and are not read yet, so they can still learn.
+        """
+        u, values, vh = torch.linalg.svd(weight.double(), full_matrices=False)
+        rank, root = len(values), values ** (1 / len(self.linear))
+        factors = [root[:, None] * vh, *[torch.diag(root)] * (len(self.linear) - 2), u * root]
+        with torch.no_grad():
+            for i, (layer, factor) in enumerate(zip(self.linear, factors, strict=True)):
+                assert isinstance(layer, nn.Linear)
+                if i:
+                    layer.weight[: len(factor), rank:] = 0
+                layer.weight[: len(factor), : factor.shape[1]] = factor
+                layer.bias.copy_(bias if layer is self.linear[-1] else torch.zeros_like(layer.bias))
+
 
 class ClassHead(nn.Module):
     """The grey branch: 25088 -> 4096 -> 4096 -> 1000 logits; no activation, as in the release."""

@@ -274,16 +274,22 @@ def load_start(generator: Generator, config: TrainConfig) -> None:
 def load_init(generator: Generator, path: Path) -> None:
     """Copy what fits from a training state (its average) or a release; the rest stays fresh.
 
-    Only the class head and the unfolded linear layers may be absent; anything else is an error.
+    A release's one linear map becomes the three of training. Only the class head may be absent.
     """
     if path.suffix == ".safetensors":
         state = load_release(path)[0].state_dict()
     else:
         state = load_state(path).get("ema", {})
     own = generator.state_dict()
+    branch = generator.global_branch
+    if isinstance(branch, vgg.GlobalBranch) and not generator.config.folded:
+        weight, bias = (state.get(f"global_branch.linear.0.{part}") for part in ("weight", "bias"))
+        if weight is not None and bias is not None and weight.shape == branch.product_shape:
+            branch.unfold(weight, bias)
+            own = generator.state_dict()
+            state |= {k: v for k, v in own.items() if k.startswith("global_branch.linear.")}
     fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
-    optional = ("class_head.", "global_branch.linear.")
-    absent = [k for k in own if k not in fitting and not k.startswith(optional)]
+    absent = [k for k in own if k not in fitting and not k.startswith("class_head.")]
     if absent:
         raise CheckpointError(f"--init {path}: does not fit this network, {absent[0]} is missing")
     generator.load_state_dict(fitting, strict=False)
