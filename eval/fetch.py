@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from chromagan.files import cache_folder, sha256_of, write_atomically
-from eval.baselines.released import RELEASES, Release
+from eval.baselines import RELEASES, Release
 
 
 class FetchError(RuntimeError):

@@ -31,9 +31,8 @@ from chromagan.inference.guides.guidance import apply_guides, field_of
 from chromagan.inference.guides.propagation import MAX_SAMPLES
 from chromagan.inference.recolour import recolour
 from chromagan.samples import sample_paths
-from eval.baselines import MethodError, load_method
-from eval.baselines.released import RELEASES
-from eval.baselines.zhang17 import UserGuided
+from eval.baselines import RELEASES, MethodError, load_method
+from eval.baselines.zhang import UserGuided
 from eval.measures.hints import COUNTS, SIDE, WAYS, official_psnr, random_points, truth_on
 from eval.measures.intervals import estimate
 from eval.report.page import Picture, Section, write_page

@@ -22,27 +22,27 @@ from torch import nn
 from eval.baselines import (
     FLOORS,
     PUBLISHED,
+    RELEASES,
     SMALL,
     Method,
     MethodError,
+    Release,
     iizuka,
     isola,
     larsson,
     load_method,
     method_names,
     weight_files,
-    zhang16,
-    zhang17,
+    zhang,
 )
-from eval.baselines.released import RELEASES, Release
 from eval.baselines.weight_files import seeded
 
 NETWORKS: dict[str, Callable[[float], nn.Module]] = {
-    "zhang16": zhang16.Zhang16Network,
+    "zhang16": zhang.Zhang16Network,
     "iizuka": iizuka.IizukaNetwork,
     "larsson": larsson.LarssonNetwork,
     "isola": isola.UNet,
-    "zhang17": zhang17.Zhang17Network,
+    "zhang17": zhang.Zhang17Network,
 }
 WIDTH = 1 / 16
 LOADABLE = ("grey", "mean-ab", *NETWORKS)
@@ -240,7 +240,7 @@ def test_unknown_checkpoints_of_our_own_networks_are_explained(tmp_path: Path) -
 def test_random_weights_say_so_and_repeat() -> None:
     first = load_method("zhang16", weights="random", device="cpu")
     assert first.weights_label == "seeded random weights (untrained)"
-    again = seeded(zhang16.Zhang16Network).state_dict()
+    again = seeded(zhang.Zhang16Network).state_dict()
     loaded = first.network.state_dict()  # type: ignore[attr-defined]
     assert all(torch.equal(loaded[key], value) for key, value in again.items())
 
@@ -260,7 +260,7 @@ def test_weights_in_the_cache_come_before_the_bundle(
 ) -> None:
     monkeypatch.setattr(weight_files, "BUNDLED", weights["zhang17"].parent)
     assert weight_files.load_weights("zhang17", None).label == "test weights of zhang17"
-    state = seeded(zhang17.Zhang17Network).state_dict()
+    state = seeded(zhang.Zhang17Network).state_dict()
     cached = no_weights / RELEASES["zhang17"].filename
     torch.save(state, cached)
     assert load_method("zhang17", device="cpu").weights_label.startswith("weights from siggraph17")
@@ -303,7 +303,7 @@ def test_bundled_networks_were_trained_under_one_protocol() -> None:
 def test_official_pth_loads_strictly_and_is_named_by_its_checksum(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = seeded(zhang16.Zhang16Network, 11)
+    network = seeded(zhang.Zhang16Network, 11)
     path = tmp_path / "colorization_release_v2.pth"
     torch.save(network.state_dict(), path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -321,8 +321,8 @@ def test_official_pth_loads_strictly_and_is_named_by_its_checksum(
 def test_official_key_names() -> None:
     """As in richzhang/colorization, colorizers/eccv16.py and siggraph17.py."""
     with torch.device("meta"):
-        eccv = zhang16.Zhang16Network().state_dict()
-        siggraph = zhang17.Zhang17Network().state_dict()
+        eccv = zhang.Zhang16Network().state_dict()
+        siggraph = zhang.Zhang17Network().state_dict()
     shapes = {key: tuple(value.shape) for key, value in eccv.items()}
     assert shapes["model1.0.weight"] == (64, 1, 3, 3)
     assert shapes["model1.4.running_mean"] == (64,)
@@ -459,7 +459,7 @@ def test_weights_that_are_not_finite_are_refused(weights: dict[str, Path], tmp_p
 
 
 def test_missing_tensors_are_named(tmp_path: Path) -> None:
-    state = seeded(zhang16.Zhang16Network).state_dict()
+    state = seeded(zhang.Zhang16Network).state_dict()
     del state["model4.2.weight"]
     path = tmp_path / "a.pth"
     torch.save(state, path)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.color import rgb2lab
 
-from eval.baselines.zhang16 import bin_centres, rebalancing
+from eval.baselines.zhang import bin_centres, rebalancing
 
 # of the authors' resources/pts_in_hull.npy: 313×2 int64 behind an 80-byte header (5,088 bytes)
 OFFICIAL_SHA256 = "b5dec01315c34f43f1c8c089e84c45ae35d1838d8e77ed0e7ca930f79ffa450e"

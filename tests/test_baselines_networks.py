@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from eval.baselines import iizuka, isola, larsson, zhang16, zhang17
+from eval.baselines import iizuka, isola, larsson, zhang
 from eval.baselines.weight_files import seeded
-from eval.baselines.zhang16 import bin_centres
+from eval.baselines.zhang import bin_centres
 
 Array = NDArray[np.float64]
 WIDTH = 1 / 16
@@ -136,7 +136,7 @@ def chain(
 
 
 def test_zhang16_matches_a_plain_restatement() -> None:
-    network, state = random_network(lambda: zhang16.Zhang16Network(WIDTH))
+    network, state = random_network(lambda: zhang.Zhang16Network(WIDTH))
     luminance = picture(32, 40)
     x = (luminance - 50) / 100
     x = chain(x, state, "model1", (0, 2, 4), last_stride=2)
@@ -159,7 +159,7 @@ def test_zhang16_matches_a_plain_restatement() -> None:
 
 
 def test_zhang17_matches_a_plain_restatement() -> None:
-    network, state = random_network(lambda: zhang17.Zhang17Network(WIDTH))
+    network, state = random_network(lambda: zhang.Zhang17Network(WIDTH))
     luminance = picture(24, 32)
     x = np.concatenate(((luminance - 50) / 100, np.zeros((3, 24, 32))))
     one = chain(x, state, "model1", (0, 2, 4))
@@ -305,8 +305,8 @@ def test_larsson_matches_a_plain_restatement(normed: bool) -> None:
 @pytest.mark.parametrize(
     ("build", "expected"),
     [
-        (zhang16.Zhang16Network, 32_236_011),
-        (zhang17.Zhang17Network, 34_187_027),
+        (zhang.Zhang16Network, 32_236_011),
+        (zhang.Zhang17Network, 34_187_027),
         (larsson.LarssonNetwork, 147_041_024),
         (isola.UNet, 54_409_858),
         (iizuka.IizukaNetwork, 43_218_402),

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from scipy.stats import entropy
 from torch import nn
 
-from eval.baselines import objectives as loss
+from eval.baselines import iizuka, isola, larsson, zhang
 from eval.baselines.isola import PatchDiscriminator
 from eval.baselines.weight_files import seeded
-from eval.baselines.zhang16 import bin_centres, rebalancing
+from eval.baselines.zhang import bin_centres, rebalancing
 
 
 def seeded_random(seed: int) -> torch.Generator:
@@ -31,7 +31,7 @@ def test_soft_encoding_is_the_gaussian_of_the_nearest_bins(
     colours: list[tuple[float, float]], neighbours: int
 ) -> None:
     ab = torch.tensor(colours, dtype=torch.float64)
-    nearest, weights = loss.soft_encode(ab, neighbours=neighbours)
+    nearest, weights = zhang.soft_encode(ab, neighbours=neighbours)
     centres = bin_centres().astype(np.float64)
     for index, got, colour in zip(nearest.numpy(), weights.numpy(), ab.numpy(), strict=True):
         distance = np.sqrt(((centres - colour) ** 2).sum(axis=1))
@@ -42,17 +42,17 @@ def test_soft_encoding_is_the_gaussian_of_the_nearest_bins(
 
 
 def test_a_colour_on_a_bin_weighs_that_bin_most() -> None:
-    nearest, weights = loss.soft_encode(torch.from_numpy(bin_centres()))
+    nearest, weights = zhang.soft_encode(torch.from_numpy(bin_centres()))
     assert (nearest[:, 0].numpy() == np.arange(313)).all()
     assert (weights[:, 0] > weights[:, 1]).all()
 
 
 def test_bin_shares_are_the_mean_of_the_dense_codes() -> None:
     ab = torch.rand(50, 2, generator=seeded_random(0)) * 80 - 40
-    nearest, weights = loss.soft_encode(ab)
+    nearest, weights = zhang.soft_encode(ab)
     dense = np.zeros((50, 313))
     np.put_along_axis(dense, nearest.numpy(), weights.numpy().astype(float), axis=1)
-    np.testing.assert_allclose(loss.bin_shares(nearest, weights), dense.mean(axis=0), atol=1e-7)
+    np.testing.assert_allclose(zhang.bin_shares(nearest, weights), dense.mean(axis=0), atol=1e-7)
 
 
 def test_rebalanced_cross_entropy_by_hand() -> None:
@@ -77,14 +77,14 @@ def test_rebalanced_cross_entropy_by_hand() -> None:
                 surprise = -(code / code.sum() * log_p[nearest]).sum()
                 pixels.append(weights[nearest[0]] * surprise)
         total += float(np.mean(pixels))
-    got = loss.rebalanced_cross_entropy(logits, ab, torch.from_numpy(weights))
+    got = zhang.rebalanced_cross_entropy(logits, ab, torch.from_numpy(weights))
     assert got.item() == pytest.approx(total / 3, rel=1e-4)
 
 
 def test_huber_regression_by_hand() -> None:
     difference = np.array([0.2, 5.0])  # of ab: below and above δ · 110 = 1.1
     ab = torch.zeros(1, 2, 1, 1)
-    got = loss.huber_regression(torch.tensor(difference).float().view(1, 2, 1, 1), ab)
+    got = zhang.huber_regression(torch.tensor(difference).float().view(1, 2, 1, 1), ab)
     small, large = difference / 110
     assert got.item() == pytest.approx(0.5 * small**2 / 0.01 + large - 0.005, rel=1e-5)
 
@@ -92,8 +92,8 @@ def test_huber_regression_by_hand() -> None:
 def test_iizuka_colour_reaches_zero_at_the_inverse_of_its_decoding() -> None:
     sigma = torch.rand(2, 2, 4, 4, generator=seeded_random(2))
     ab = (2 * sigma - 1) * 100
-    assert loss.iizuka_colour(sigma, ab).item() < 1e-12
-    shifted = loss.iizuka_colour(sigma + 0.1, ab)
+    assert iizuka.colour_loss(sigma, ab).item() < 1e-12
+    shifted = iizuka.colour_loss(sigma + 0.1, ab)
     assert shifted.item() == pytest.approx(0.01, rel=1e-4)
 
 
@@ -102,14 +102,14 @@ def test_soft_cross_entropy_is_cross_entropy_for_labels() -> None:
     labels = torch.tensor([0, 6, 2, 2, 1])
     one_hot = nn.functional.one_hot(labels, 7).float()
     expected = nn.functional.cross_entropy(logits, labels)
-    torch.testing.assert_close(loss.soft_cross_entropy(logits, one_hot), expected)
+    torch.testing.assert_close(iizuka.soft_cross_entropy(logits, one_hot), expected)
 
 
 @settings(deadline=None, max_examples=15)
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 1000))
 def test_local_histograms_count_the_window(height: int, width: int, seed: int) -> None:
     values = torch.rand(1, height, width, generator=seeded_random(seed))
-    got = loss.local_histograms(values)[0].numpy()
+    got = larsson.local_histograms(values)[0].numpy()
     plane = values[0].numpy()
     for i in range(height):
         for j in range(width):
@@ -119,12 +119,12 @@ def test_local_histograms_count_the_window(height: int, width: int, seed: int) -
 
 
 def test_full_values_fall_into_the_last_bin() -> None:
-    assert loss.local_histograms(torch.ones(1, 1, 1))[0, 31, 0, 0] == 1
+    assert larsson.local_histograms(torch.ones(1, 1, 1))[0, 31, 0, 0] == 1
 
 
 @pytest.mark.parametrize(("grey", "expected"), [(0, 0), (0.1, 0.3), (0.5, 1), (0.9, 0.3), (1, 0)])
 def test_chroma_confidence(grey: float, expected: float) -> None:
-    assert loss.chroma_confidence(torch.tensor(grey)).item() == pytest.approx(expected, abs=1e-6)
+    assert larsson.chroma_confidence(torch.tensor(grey)).item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_histogram_kl_by_hand() -> None:
@@ -132,7 +132,7 @@ def test_histogram_kl_by_hand() -> None:
     rgb = torch.rand(2, 3, 8, 12, generator=generator)
     hue_scores, chroma_scores = (torch.randn(2, 32, 4, generator=generator) for _ in range(2))
     cells = torch.tensor([[0, 5, 4, 4], [1, 1, 2, 3]])
-    hue, chroma = loss.hue_and_chroma(rgb)
+    hue, chroma = larsson.hue_and_chroma(rgb)
     expected = [0.0, 0.0]
     for picture in range(2):
         for place, cell in enumerate(cells[picture].tolist()):
@@ -145,7 +145,7 @@ def test_histogram_kl_by_hand() -> None:
                 target = np.histogram(window, bins=32, range=(0, 1))[0]
                 guess = scores[picture, :, place].softmax(dim=0).numpy()
                 expected[which] += weights[which] * float(entropy(target, guess)) / 8
-    got = loss.histogram_kl(hue_scores, chroma_scores, rgb, cells)
+    got = larsson.histogram_kl(hue_scores, chroma_scores, rgb, cells)
     np.testing.assert_allclose([t.item() for t in got], expected, rtol=1e-4)
 
 
@@ -156,9 +156,9 @@ def test_cgan_losses_by_hand() -> None:
         return -math.log1p(math.exp(-x))
 
     expected = -(log_sigmoid(2) + log_sigmoid(-1)) / 2 - (log_sigmoid(-0.5) + log_sigmoid(-3)) / 2
-    assert loss.cgan_discriminator(real, fake).item() == pytest.approx(expected / 2, rel=1e-5)
+    assert isola.cgan_discriminator(real, fake).item() == pytest.approx(expected / 2, rel=1e-5)
     ab = torch.zeros(1, 2, 2, 2)
-    adversarial, l1 = loss.cgan_generator(fake, ab + 11, ab)
+    adversarial, l1 = isola.cgan_generator(fake, ab + 11, ab)
     assert adversarial.item() == pytest.approx(-(log_sigmoid(0.5) + log_sigmoid(3)) / 2, rel=1e-5)
     assert l1.item() == pytest.approx(0.1)
 

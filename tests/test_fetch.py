@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from eval import fetch
-from eval.baselines.released import RELEASES, Release, cached_release
+from eval.baselines import RELEASES, Release, cached_release
 
 CONTENT = bytes(range(256)) * 5000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

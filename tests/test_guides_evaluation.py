@@ -12,7 +12,7 @@ from chromagan.images import read_image
 from chromagan.images.resizing import squash
 from chromagan.inference.guides.propagation import Field, centred
 from chromagan.samples import sample_paths
-from eval.baselines.zhang17 import UserGuided, load
+from eval.baselines.zhang import UserGuided, load
 from eval.guides import REFERENCE, main
 from eval.measures.hints import WAYS, along_edges, official_psnr, random_points, truth_on
 

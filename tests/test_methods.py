@@ -21,7 +21,7 @@ from eval.baselines import load_method
 from eval.baselines.iizuka import IizukaNetwork
 from eval.baselines.larsson import LarssonNetwork
 from eval.baselines.recipes import RECIPES, MeanRecipe, Pictures, Recipe
-from eval.baselines.zhang16 import Zhang16Network
+from eval.baselines.zhang import Zhang16Network
 
 WIDTH = "0.03125"
 

@@ -11,16 +11,24 @@ timings; its label says so. Without `weights` a method uses, in this order, the 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from chromagan.files import cache_folder
+
 FLOORS = ("grey", "mean-ab")
-PUBLISHED = ("zhang16", "iizuka", "larsson", "isola", "zhang17")
-"""Networks of other papers; each is a module with `load(name, weights, device) -> Method`."""
+PUBLISHED = {
+    "zhang16": "zhang",
+    "iizuka": "iizuka",
+    "larsson": "larsson",
+    "isola": "isola",
+    "zhang17": "zhang",
+}
+"""Networks of other papers, and the module here with `load(name, weights, device) -> Method`."""
 SMALL = ("small-full", "small-no-class", "small-no-gan")
 """ChromaGAN, ChromaGAN w/o class and ChromaNet at the width and after the training of those."""
 
@@ -29,8 +37,8 @@ class MethodError(ValueError):
     """A method cannot run here; the text is one sentence that says what to do about it."""
 
 
-@runtime_checkable
-class Method(Protocol):
+@dataclass(eq=False)
+class Method:
     """A `chromagan.inference.colorizer.Colorizer` that also says where its weights come from."""
 
     name: str
@@ -41,7 +49,7 @@ class Method(Protocol):
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """uint8 H×W×3 sRGB (its colour is ignored) -> uint8 H×W×3 sRGB of the same size."""
-        ...
+        raise NotImplementedError
 
 
 def method_names() -> tuple[str, ...]:
@@ -58,7 +66,7 @@ def load_method(name: str, *, weights: Path | str | None = None, device: str = "
     checkpoint, a small one, or any name with `weights`. Raises MethodError (one sentence) for an
     unknown name, and for missing, damaged or foreign weights; the sentence says how to get them.
     """
-    module = name if name in PUBLISHED else "own"
+    module = PUBLISHED.get(name, "own")
     if module == "own" and weights is None and name not in (known := method_names()):
         raise MethodError(
             f"there is no method {name!r}; choose from {', '.join(known)}, or give weights of a "
@@ -66,3 +74,61 @@ def load_method(name: str, *, weights: Path | str | None = None, device: str = "
         )
     method: Method = import_module(f"eval.baselines.{module}").load(name, weights, device)
     return method
+
+
+@dataclass(frozen=True)
+class Release:
+    """Where authors published their weights. `sha256` may be a prefix, as in PyTorch's names."""
+
+    method: str
+    url: str
+    filename: str
+    licence: str
+    sha256: str | None = None
+    md5: str | None = None
+    size: int | None = None  # bytes
+
+
+RELEASES: dict[str, Release] = {
+    release.method: release
+    for release in (
+        Release(
+            "zhang16",
+            "https://colorizers.s3.us-east-2.amazonaws.com/colorization_release_v2-9b330a0b.pth",
+            "colorization_release_v2-9b330a0b.pth",
+            "BSD-2-Clause",
+            sha256="9b330a0b",
+        ),
+        Release(
+            "zhang17",
+            "https://colorizers.s3.us-east-2.amazonaws.com/siggraph17-df00044c.pth",
+            "siggraph17-df00044c.pth",
+            "BSD-2-Clause",
+            sha256="df00044c0a4d7c3edcecf6f75437ce346a66e7a42612d9b968e1a7e17dbc6f66",
+            size=136_787_426,
+        ),
+        Release(
+            "larsson",
+            "https://people.cs.uchicago.edu/~larsson/colorization/res/autocolorize.caffemodel.h5",
+            "autocolorize.caffemodel.h5",
+            "BSD-3-Clause",
+            size=588_203_256,
+        ),
+        Release(
+            "iizuka",
+            "https://iizuka.cs.tsukuba.ac.jp/data/colornet_imagenet.t7",
+            "colornet_imagenet.t7",
+            "CC BY-NC-SA 4.0 (not for commercial use)",
+            md5="09eddf45cd1b085fcb4cc880ba448072",
+        ),
+    )
+}
+
+
+def cached_release(method: str) -> Path | None:
+    """The official file of `method` in the cache, if it is there."""
+    release = RELEASES.get(method)
+    if release is None:
+        return None
+    path = cache_folder() / release.filename
+    return path if path.is_file() else None

@@ -17,12 +17,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from chromagan.color import lab_to_rgb, rgb_to_lab
 from chromagan.inference.recolour import check_image
-from eval.baselines.pictures import to_bytes, to_unit
+from eval.baselines.pictures import NetworkMethod, to_bytes, to_unit
 from eval.baselines.weight_files import LoadedWeights, install, load_weights, scaled
 
 GLOBAL_SIZE = 224
@@ -181,24 +182,21 @@ def sigma_to_rgb(sigma: Tensor, y: Tensor) -> Tensor:
     return yuv_to_rgb(torch.cat((y, rgb_to_yuv(rgb)[1:])))
 
 
-class IizukaMethod:
+class IizukaMethod(NetworkMethod):
     """Any size in one pass, without tiling: memory grows with the picture."""
 
-    def __init__(self, loaded: LoadedWeights, network: IizukaNetwork, mean: float) -> None:
-        self.name = "iizuka"
-        self.description = "Iizuka et al. 2016"
-        self.weights_label = loaded.label
-        self.weights_file = loaded.file
-        self.network = network
+    def __init__(
+        self, name: str, loaded: LoadedWeights, network: IizukaNetwork, mean: float
+    ) -> None:
+        super().__init__(name, "Iizuka et al. 2016", loaded, network)
         self.mean = mean
 
     @torch.inference_mode()
     def predict_sigma(self, y: Tensor) -> Tensor:
         """Y' (1, H, W) in [0, 1] -> σ (2, H', W'), H' and W' the nearest multiples of 8."""
-        device = next(self.network.parameters()).device
         whole = scale(y, round_to_eight(y.shape[1]), round_to_eight(y.shape[2])) - self.mean
         small = scale(whole, GLOBAL_SIZE, GLOBAL_SIZE)
-        sigma: Tensor = self.network(whole[None].to(device), small[None].to(device))
+        sigma: Tensor = self.network(whole[None].to(self.device), small[None].to(self.device))
         return sigma[0].float().cpu()
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -210,9 +208,18 @@ class IizukaMethod:
 
 def load(name: str, weights: Path | str | None, device: str) -> IizukaMethod:
     """The method with a `.safetensors` file (metadata `fusion`, `mean`) or random weights."""
-    del name
-    loaded = load_weights("iizuka", weights)
+    loaded = load_weights(name, weights)
     fusion = int(loaded.number("fusion", 3, low=1, high=3))
     mean = loaded.number("mean", TRAINING_MEAN, low=0, high=1)
     network = install(lambda width: IizukaNetwork(width, fusion=fusion), loaded, device)
-    return IizukaMethod(loaded, network, mean)
+    return IizukaMethod(name, loaded, network, mean)
+
+
+def colour_loss(sigma: Tensor, ab: Tensor) -> Tensor:
+    """Iizuka et al. 2016, colour term: squared error of (ab / 100 + 1) / 2, per value."""
+    return F.mse_loss(sigma, (ab / 100 + 1) / 2)
+
+
+def soft_cross_entropy(logits: Tensor, probabilities: Tensor) -> Tensor:
+    """-Σ p log q in nats; with one-hot p the class term of Iizuka et al. 2016."""
+    return -(probabilities * logits.log_softmax(dim=1)).sum(dim=1).mean()

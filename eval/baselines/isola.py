@@ -10,6 +10,7 @@ stays on; its noise comes from a fixed seed, so that a picture always gets the s
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,8 +20,8 @@ from torch import Tensor, nn
 
 from eval.baselines import MethodError
 from eval.baselines.pictures import LabMethod
-from eval.baselines.weight_files import LoadedWeights, install, load_weights, scaled
-from eval.baselines.zhang16 import AB_RANGE
+from eval.baselines.weight_files import install, load_weights, scaled
+from eval.baselines.zhang import AB_RANGE
 
 DEPTHS = {256: 8, 128: 7}
 """Side of the square -> halvings until one pixel is left: the authors' unet_256 and unet_128."""
@@ -158,11 +159,25 @@ def from_nested_keys(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def load(name: str, weights: Path | str | None, device: str) -> LabMethod:
     """The method with a pix2pix `.pth`, this project's `.safetensors`, or random weights."""
-    loaded = load_weights("isola", weights)
+    loaded = load_weights(name, weights)
     if loaded.path.suffix in {".pth", ".pt"}:
-        loaded = LoadedWeights(
-            loaded.method, from_nested_keys(loaded.tensors), loaded.label, loaded.path
-        )
+        loaded = replace(loaded, tensors=from_nested_keys(loaded.tensors))
     depth = int(loaded.number("depth", DEPTH, low=min(DEPTHS.values()), high=DEPTH))
     network = install(lambda width: UNet(width, depth=depth), loaded, device)
     return LabMethod(name, "Isola et al. 2017 (pix2pix)", loaded, network, 2**depth)
+
+
+def cgan_generator(fake_scores: Tensor, ab_hat: Tensor, ab: Tensor) -> tuple[Tensor, Tensor]:
+    """Isola et al. 2017, eq. 4: the adversarial term and L1 of ab / 110; objective: sum, L1 × 100.
+
+    The generator maximises log D instead of minimising log(1 - D), as the paper says.
+    """
+    adversarial = F.binary_cross_entropy_with_logits(fake_scores, torch.ones_like(fake_scores))
+    return adversarial, F.l1_loss(ab_hat / 110, ab / 110)
+
+
+def cgan_discriminator(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """Isola et al. 2017, eq. 1 for the discriminator, halved to slow it down (§3.3)."""
+    real = F.binary_cross_entropy_with_logits(real_scores, torch.ones_like(real_scores))
+    fake = F.binary_cross_entropy_with_logits(fake_scores, torch.zeros_like(fake_scores))
+    return (real + fake) / 2

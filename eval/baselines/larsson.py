@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from chromagan.inference.recolour import check_image
-from eval.baselines.pictures import resize_bilinear, to_bytes, to_unit
-from eval.baselines.weight_files import LoadedWeights, install, load_weights, scaled
+from eval.baselines.pictures import NetworkMethod, resize_bilinear, to_bytes, to_unit
+from eval.baselines.weight_files import install, load_weights, scaled
 
 BINS = 32
 FADING = 0.03  # below this mean hue vector the hue is uncertain, and chroma fades
@@ -33,6 +33,7 @@ LONG_SIDE = 500
 _BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels, convolutions
 _BAND_PIXELS = 1 << 17
 GRID_STEP = 4  # the hypercolumn's grid, in pixels
+WINDOW = 7  # of the local histograms that training aims at, in pixels
 
 
 class LarssonNetwork(nn.Module):
@@ -195,15 +196,8 @@ def histograms_to_rgb(histograms: Tensor, grey: Tensor) -> Tensor:
     return (rgb - rgb.mean(dim=0, keepdim=True) + grey).clamp(0, 1)
 
 
-class LarssonMethod:
+class LarssonMethod(NetworkMethod):
     """One pass over a 512×512 canvas; colours are decoded at full size in bands of rows."""
-
-    def __init__(self, loaded: LoadedWeights, network: LarssonNetwork) -> None:
-        self.name = "larsson"
-        self.description = "Larsson et al. 2016"
-        self.weights_label = loaded.label
-        self.weights_file = loaded.file
-        self.network = network
 
     @torch.inference_mode()
     def predict_histograms(self, grey: Tensor) -> Tensor:
@@ -212,8 +206,7 @@ class LarssonMethod:
         top, left = (CANVAS - height) // 2, (CANVAS - width) // 2
         canvas = torch.zeros(1, 1, CANVAS, CANVAS)
         canvas[0, :, top : top + height, left : left + width] = resize_bilinear(grey, height, width)
-        device = next(self.network.parameters()).device
-        both = torch.cat(self.network(canvas.to(device)), dim=1).float().cpu()
+        both = torch.cat(self.network(canvas.to(self.device)), dim=1).float().cpu()
         return enlarge(both, GRID_STEP)[0, :, top : top + height, left : left + width]
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -244,8 +237,49 @@ def _rows_of_enlarged(planes: Tensor, rows: slice, height: int, width: int) -> T
 
 def load(name: str, weights: Path | str | None, device: str) -> LarssonMethod:
     """The method with the authors' `.h5`, a `.safetensors` (with `dense`), or random weights."""
-    del name
-    loaded = load_weights("larsson", weights)
+    loaded = load_weights(name, weights)
     dense = loaded.number("dense", loaded.width, low=1e-6, high=1)
     network = install(lambda width: LarssonNetwork(width, dense=dense), loaded, device)
-    return LarssonMethod(loaded, network)
+    return LarssonMethod(name, "Larsson et al. 2016", loaded, network)
+
+
+def local_histograms(values: Tensor) -> Tensor:
+    """Values in [0, 1], (B, H, W) -> (B, 32, H, W): shares of the bins in the 7×7 around a pixel.
+
+    Windows are cut at the border.
+    """
+    index = (values * BINS).long().clamp(0, BINS - 1)
+    one_hot = F.one_hot(index, BINS).permute(0, 3, 1, 2).to(values)
+    pad = WINDOW // 2
+    return F.avg_pool2d(one_hot, WINDOW, 1, pad, count_include_pad=False)
+
+
+def chroma_confidence(grey: Tensor) -> Tensor:
+    """3 · min(x, 1/3, 1 - x): in near-black and near-white pixels chroma says little."""
+    return 3 * torch.minimum(grey.clamp(max=1 / 3), 1 - grey)
+
+
+def histogram_kl(
+    hue_logits: Tensor, chroma_logits: Tensor, rgb: Tensor, cells: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Larsson et al. 2016: KL to the local histograms of hue and of chroma.
+
+    The logits are (B, 32, n), `rgb` (B, 3, H, W) in [0, 1], `cells` (B, n) their numbers on the
+    grid of every fourth pixel; the target of a cell is the pixel at its centre. The hue
+    term is weighted by the pixel's chroma, the chroma term by `chroma_confidence`. The objective is
+    5 · hue + chroma.
+    """
+    centres = slice(GRID_STEP // 2, None, GRID_STEP)
+    at_centres = (..., centres, centres)
+    hue, chroma = hue_and_chroma(rgb)
+    confidence = chroma_confidence(rgb.mean(dim=1))
+    terms = []
+    for logits, values, weight in (
+        (hue_logits, hue, chroma),
+        (chroma_logits, chroma, confidence),
+    ):
+        target = pick(local_histograms(values)[at_centres], cells)
+        scores = logits.log_softmax(dim=1)
+        divergence = F.kl_div(scores, target, reduction="none").sum(dim=1)
+        terms.append((divergence * pick(weight[:, None][at_centres], cells)[:, 0]).mean())
+    return terms[0], terms[1]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from chromagan.color import lab_to_rgb8, rgb8_to_lab
 from chromagan.images.resizing import squash
 from chromagan.inference.recolour import check_image
+from eval.baselines import Method
 from eval.baselines.weight_files import LoadedWeights
 
 
@@ -50,28 +51,37 @@ def resize_bilinear(planes: Tensor, height: int, width: int) -> Tensor:
     return resized[0]
 
 
-class LabMethod:
+class NetworkMethod(Method):
+    """A method that runs a network with weights read by `load_weights`."""
+
+    def __init__(
+        self, name: str, description: str, loaded: LoadedWeights, network: nn.Module
+    ) -> None:
+        super().__init__(name, description, loaded.label, loaded.file)
+        self.network = network
+        self.device = next(network.parameters()).device
+
+
+class LabMethod(NetworkMethod):
     """Networks that map the L of a squashed square to ab, joined with the full-size L."""
 
     def __init__(
         self, name: str, description: str, loaded: LoadedWeights, network: nn.Module, size: int
     ) -> None:
-        self.name = name
-        self.description = description
-        self.weights_label = loaded.label
-        self.weights_file = loaded.file
-        self.network = network
+        super().__init__(name, description, loaded, network)
         self.size = size
 
     @torch.inference_mode()
-    def predict_ab(self, image: NDArray[np.uint8]) -> Tensor:
-        """uint8 H×W×3 -> float32 (2, size, size): ab in CIE units."""
+    def predict_ab(self, image: NDArray[np.uint8], *more: Tensor) -> Tensor:
+        """uint8 H×W×3, `more` inputs of the network -> float32 (2, size, size): ab in CIE units."""
         check_image(image)
-        device = next(self.network.parameters()).device
-        small = lightness(squash(image, self.size))
-        ab: Tensor = self.network(small[None].to(device))[0].float().cpu()
-        return ab
+        small = lightness(squash(image, self.size))[None]
+        ab: Tensor = self.network(*(x.to(self.device) for x in (small, *more)))[0]
+        return ab.float().cpu()
+
+    def join(self, image: NDArray[np.uint8], ab: Tensor) -> NDArray[np.uint8]:
+        """The L of a picture with ab of another size."""
+        return join_lab(lightness(image), resize_bilinear(ab, *image.shape[:2]))
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        ab = resize_bilinear(self.predict_ab(image), *image.shape[:2])
-        return join_lab(lightness(image), ab)
+        return self.join(image, self.predict_ab(image))

@@ -12,26 +12,23 @@ import json
 from collections.abc import Hashable
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from chromagan.color import decode_ab, decode_l, encode_ab, lab_to_rgb, rgb_to_lab
 from chromagan.config import ConfigError, Preset, TrainConfig
+from chromagan.files import write_atomically
 from chromagan.model.folding import fold_batch_norm
 from chromagan.model.pretrained import LITE_TEACHER, load_teacher
 from chromagan.training.batches import Batch
 from chromagan.training.objective import Facts, Objective, Source
-from eval.baselines import objectives
-from eval.baselines.iizuka import GLOBAL_SIZE, IizukaNetwork, luma
-from eval.baselines.isola import DEPTHS, PatchDiscriminator, UNet
-from eval.baselines.larsson import GRID_STEP, LarssonNetwork, enlarge, histograms_to_rgb
-from eval.baselines.weight_files import write_weights
-from eval.baselines.zhang16 import AB_RANGE, COUNT, Zhang16Network, rebalancing
-from eval.baselines.zhang17 import Zhang17Network
+from eval.baselines import iizuka, isola, larsson, zhang
+from eval.baselines.weight_files import trained_here
 
 TEMPERATURE = 0.38  # of Zhang 2016's annealed mean
 LARSSON_SAMPLES = 128  # pixels per picture
@@ -50,6 +47,8 @@ FAST: dict[str, Any] = {
     "max_steps": 10_000,
     "teacher": LITE_TEACHER,
 }
+Tensors = dict[str, Tensor]
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 
 class Pictures:
@@ -66,9 +65,10 @@ class Pictures:
         return lab_to_rgb(torch.cat((self.luminance, self.ab), dim=1))
 
 
-class Recipe(Objective):
-    """Base of the compared systems."""
+class Recipe(Objective, Generic[NetworkT]):
+    """Base of the compared systems; as it stands, for networks that map L to ab."""
 
+    network: NetworkT
     name = ""
     published: ClassVar[dict[str, Any]] = {}
     """The authors' settings, as far as they are published."""
@@ -84,31 +84,43 @@ class Recipe(Objective):
         super().__init__(config, device, facts)
         if not 0 < config.width <= 1:
             raise ConfigError(f"--width must be above 0 and at most 1: {config.width}")
-        self.width = config.width
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
         self.network = self.build(config.width)
         self.network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
 
-    def build(self, width: float) -> nn.Module:
+    def build(self, width: float) -> NetworkT:
         raise NotImplementedError
 
+    def predict(self, batch: Batch) -> Any:
+        with self.autocast():
+            output: Tensor = self.network(decode_l(batch.seen))
+        return output.float()
+
     def colors(self, network: nn.Module, l_B1HW: Tensor, key: Hashable) -> Tensor:
-        ab = self.ab_of(network, decode_l(l_B1HW))
+        ab = self.ab_of(cast("NetworkT", network), decode_l(l_B1HW))
         size = (l_B1HW.shape[-2], l_B1HW.shape[-1])
         return encode_ab(F.interpolate(ab, size, mode="bilinear", align_corners=False))
 
-    def ab_of(self, network: nn.Module, luminance: Tensor) -> Tensor:
+    def ab_of(self, network: NetworkT, luminance: Tensor) -> Tensor:
         """L in [0, 100] -> ab in CIE units, at any size."""
         ab: Tensor = network(luminance)
         return ab
 
-    def tensors(self, network: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
+    def tensors(self, network: NetworkT) -> tuple[Tensors, dict[str, str]]:
         """Tensors for the inference network, and metadata it needs."""
         return network.state_dict(), {}
 
     def export(self, network: nn.Module, run: Path, record: dict[str, Any]) -> Path:
-        """`RUN/NAME.safetensors`: half precision, with the label that reports show."""
-        tensors, extra = self.tensors(network)
+        """`RUN/NAME.safetensors`: half precision but for vectors, with the label for reports."""
+        found, extra = self.tensors(cast("NetworkT", network))
+        tensors = {
+            key: value.detach()
+            .cpu()
+            .to(torch.float16 if value.ndim > 1 else torch.float32)
+            .contiguous()
+            for key, value in found.items()
+            if value.is_floating_point()
+        }
         config = self.config
         facts = {
             "crop": config.crop,
@@ -119,26 +131,25 @@ class Recipe(Objective):
             "seed": config.seed,
             "torch": torch.__version__,
         }
-        path = run / f"{self.name}.safetensors"
         metadata = {
+            "method": self.name,
             "width": repr(config.width),
             "label": self.label(record),
             "record": json.dumps(record | facts),
+            **extra,
         }
-        write_weights(path, self.name, tensors, metadata | extra)
+        path = run / f"{self.name}.safetensors"
+        write_atomically(path, lambda part: save_file(tensors, part, metadata))
         return path
 
     def label(self, record: dict[str, Any]) -> str:
         """What reports show beside every number of these weights."""
-        size = "full width" if self.width == 1 else f"reduced to {self.width:g} of the width"
-        return (
-            f"{size}, trained here: {record['photos']:,} photos, {record['steps']:,} steps of "
-            f"{record['images_per_step']} at {self.config.crop} px; "
-            "says nothing about the published system"
-        )
+        width = self.config.width
+        size = "full width" if width == 1 else f"reduced to {width:g} of the width"
+        return trained_here(size, record, record["images_per_step"], self.config.crop)
 
 
-class Zhang16Recipe(Recipe):
+class Zhang16Recipe(Recipe[zhang.Zhang16Network]):
     """Class-rebalanced cross-entropy; the temperature ends up in the last layer."""
 
     name = "zhang16"
@@ -153,43 +164,37 @@ class Zhang16Recipe(Recipe):
     @staticmethod
     def measure(batches: Source, steps: int) -> Facts:
         """The share of every bin (313,) among the data's colours."""
-        prior = torch.zeros(COUNT, dtype=torch.float64)
+        prior = torch.zeros(zhang.COUNT, dtype=torch.float64)
         for step in range(steps):
             ab = decode_ab(batches(step).ab.cpu())[..., ::4, ::4]
-            pixels = ab.permute(0, 2, 3, 1).reshape(-1, 2)
-            prior += objectives.bin_shares(*objectives.soft_encode(pixels))
+            prior += zhang.bin_shares(*zhang.soft_encode(ab.permute(0, 2, 3, 1).reshape(-1, 2)))
         return {"prior": prior / steps}
 
-    def build(self, width: float) -> nn.Module:
-        return Zhang16Network(width)
+    def build(self, width: float) -> zhang.Zhang16Network:
+        return zhang.Zhang16Network(width)
 
     def predict(self, batch: Batch) -> Tensor:
-        assert isinstance(self.network, Zhang16Network)
         with self.autocast():
-            logits = self.network.logits(decode_l(batch.seen))
-        return logits.float()
+            return self.network.logits(decode_l(batch.seen)).float()
 
-    def terms(self, output: Tensor, batch: Batch, *, opposed: bool) -> dict[str, Tensor]:
-        weights = torch.from_numpy(rebalancing(self.facts["prior"].cpu().numpy()))
-        loss = objectives.rebalanced_cross_entropy(
-            output, Pictures(batch).ab, weights.to(output.device, torch.float32)
-        )
-        return {"total": loss}
+    def terms(self, output: Tensor, batch: Batch, *, opposed: bool) -> Tensors:
+        weights = torch.from_numpy(zhang.rebalancing(self.facts["prior"].cpu().numpy()))
+        weights = weights.to(output.device, torch.float32)
+        return {"total": zhang.rebalanced_cross_entropy(output, Pictures(batch).ab, weights)}
 
-    def ab_of(self, network: nn.Module, luminance: Tensor) -> Tensor:
-        assert isinstance(network, Zhang16Network)
+    def ab_of(self, network: zhang.Zhang16Network, luminance: Tensor) -> Tensor:
         sharp = (network.logits(luminance) / TEMPERATURE).softmax(dim=1)
-        ab: Tensor = network.model_out(sharp) * AB_RANGE
+        ab: Tensor = network.model_out(sharp) * zhang.AB_RANGE
         return ab
 
-    def tensors(self, network: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
+    def tensors(self, network: zhang.Zhang16Network) -> tuple[Tensors, dict[str, str]]:
         tensors = {key: value.clone() for key, value in network.state_dict().items()}
         for kind in ("weight", "bias"):
             tensors[f"model8.6.{kind}"] /= TEMPERATURE
         return tensors, {"temperature": str(TEMPERATURE)}
 
 
-class Zhang17Recipe(Recipe):
+class Zhang17Recipe(Recipe[zhang.Zhang17Network]):
     """Huber regression without hints (the authors also train with random hints)."""
 
     name = "zhang17"
@@ -202,21 +207,16 @@ class Zhang17Recipe(Recipe):
         "betas": (0.9, 0.999),
     }
 
-    def build(self, width: float) -> nn.Module:
-        network = Zhang17Network(width)
+    def build(self, width: float) -> zhang.Zhang17Network:
+        network = zhang.Zhang17Network(width)
         network.model_class.requires_grad_(False)  # not part of the colorizing path
         return network
 
-    def predict(self, batch: Batch) -> Tensor:
-        with self.autocast():
-            output: Tensor = self.network(decode_l(batch.seen))
-        return output.float()
-
-    def terms(self, output: Tensor, batch: Batch, *, opposed: bool) -> dict[str, Tensor]:
-        return {"total": objectives.huber_regression(output, Pictures(batch).ab)}
+    def terms(self, output: Tensor, batch: Batch, *, opposed: bool) -> Tensors:
+        return {"total": zhang.huber_regression(output, Pictures(batch).ab)}
 
 
-class IizukaRecipe(Recipe):
+class IizukaRecipe(Recipe[iizuka.IizukaNetwork]):
     """Squared error and 1/300 cross-entropy to the classes.
 
     The authors have a label per picture; here the class distribution of ChromaGAN's teacher takes
@@ -240,19 +240,16 @@ class IizukaRecipe(Recipe):
             self.teacher = load_teacher(config.teacher, "paper").to(device)
         super().__init__(config, device, facts)
 
-    def build(self, width: float) -> nn.Module:
-        return IizukaNetwork(width, norm=True, classes=1000 if self.teacher else 0)
+    def build(self, width: float) -> iizuka.IizukaNetwork:
+        return iizuka.IizukaNetwork(width, norm=True, classes=1000 if self.teacher else 0)
 
     def inputs(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
         """Y' minus its mean, whole and as the copy for the global branch."""
         y = _luma(rgb) - float(self.facts["luma"])
-        small = F.interpolate(
-            y, (GLOBAL_SIZE, GLOBAL_SIZE), mode="bilinear", align_corners=False, antialias=True
-        )
-        return y, small
+        size = (iizuka.GLOBAL_SIZE, iizuka.GLOBAL_SIZE)
+        return y, F.interpolate(y, size, mode="bilinear", align_corners=False, antialias=True)
 
     def predict(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        assert isinstance(self.network, IizukaNetwork)
         y, small = self.inputs(Pictures(batch).rgb)
         with self.autocast():
             if self.teacher is None:
@@ -262,33 +259,36 @@ class IizukaRecipe(Recipe):
 
     def terms(
         self, output: tuple[Tensor, Tensor | None], batch: Batch, *, opposed: bool
-    ) -> dict[str, Tensor]:
+    ) -> Tensors:
         sigma, scores = output
-        color = objectives.iizuka_colour(sigma, Pictures(batch).ab)
+        color = iizuka.colour_loss(sigma, Pictures(batch).ab)
         if scores is None or self.teacher is None:
             return {"color": color, "total": color}
         with torch.no_grad():
             target = self.teacher(batch.seen)
-        classes = objectives.soft_cross_entropy(scores, target)
-        total = color + objectives.IIZUKA_CLASS_WEIGHT * classes
-        return {"color": color, "classes": classes, "total": total}
+        classes = iizuka.soft_cross_entropy(scores, target)
+        return {"color": color, "classes": classes, "total": color + (1 / 300) * classes}
 
-    def ab_of(self, network: nn.Module, luminance: Tensor) -> Tensor:
-        grey = lab_to_rgb(torch.cat((luminance, luminance.expand(-1, 2, -1, -1) * 0), dim=1))
-        sigma: Tensor = network(*self.inputs(grey))
+    def ab_of(self, network: iizuka.IizukaNetwork, luminance: Tensor) -> Tensor:
+        sigma: Tensor = network(*self.inputs(_grey(luminance)))
         return (2 * sigma - 1) * 100
 
-    def tensors(self, network: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
+    def tensors(self, network: iizuka.IizukaNetwork) -> tuple[Tensors, dict[str, str]]:
         state = fold_batch_norm(network).state_dict()
         tensors = {key: value for key, value in state.items() if not key.startswith("classes.")}
         return tensors, {"fusion": "3", "mean": f"{float(self.facts['luma']):.6f}"}
 
 
 def _luma(rgb_B3HW: Tensor) -> Tensor:
-    return torch.stack([luma(rgb) for rgb in rgb_B3HW])
+    return torch.stack([iizuka.luma(rgb) for rgb in rgb_B3HW])
 
 
-class LarssonRecipe(Recipe):
+def _grey(luminance: Tensor) -> Tensor:
+    """L (B, 1, H, W) -> R'G'B' without colour (B, 3, H, W)."""
+    return lab_to_rgb(torch.cat((luminance, luminance.expand(-1, 2, -1, -1) * 0), dim=1))
+
+
+class LarssonRecipe(Recipe[larsson.LarssonNetwork]):
     """KL to local histograms of hue and chroma at random pixels; grey input without mean shift.
 
     Of a reduced network, fc6 and fc7 shrink with the square of the width: they hold four fifths of
@@ -304,14 +304,13 @@ class LarssonRecipe(Recipe):
         "weight_decay": 5e-4,
     }
 
-    def build(self, width: float) -> nn.Module:
-        return LarssonNetwork(width, dense=width**2, norm=True)
+    def build(self, width: float) -> larsson.LarssonNetwork:
+        return larsson.LarssonNetwork(width, dense=width**2, norm=True)
 
     def predict(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Scores at random cells, and which they are."""
-        assert isinstance(self.network, LarssonNetwork)
         grey = Pictures(batch).rgb.mean(dim=1, keepdim=True)
-        count = grey[0, 0].numel() // GRID_STEP**2
+        count = grey[0, 0].numel() // larsson.GRID_STEP**2
         # the global generator: the loop seeds it for every step
         cells = torch.randint(count, (len(grey), LARSSON_SAMPLES)).to(grey.device)
         with self.autocast():
@@ -320,84 +319,63 @@ class LarssonRecipe(Recipe):
 
     def terms(
         self, output: tuple[Tensor, Tensor, Tensor], batch: Batch, *, opposed: bool
-    ) -> dict[str, Tensor]:
+    ) -> Tensors:
         hue_scores, chroma_scores, cells = output
-        hue, chroma = objectives.histogram_kl(hue_scores, chroma_scores, Pictures(batch).rgb, cells)
-        total = objectives.LARSSON_HUE_WEIGHT * hue + chroma
-        return {"hue": hue, "chroma": chroma, "total": total}
+        hue, chroma = larsson.histogram_kl(hue_scores, chroma_scores, Pictures(batch).rgb, cells)
+        return {"hue": hue, "chroma": chroma, "total": 5 * hue + chroma}
 
-    def ab_of(self, network: nn.Module, luminance: Tensor) -> Tensor:
-        grey = lab_to_rgb(torch.cat((luminance, luminance.expand(-1, 2, -1, -1) * 0), dim=1))
-        grey = grey.mean(dim=1, keepdim=True)
-        full = enlarge(torch.cat(network(grey), dim=1).float(), 4)
-        rgb = torch.stack([histograms_to_rgb(h, g) for h, g in zip(full, grey, strict=True)])
-        return rgb_to_lab(rgb)[:, 1:]
+    def ab_of(self, network: larsson.LarssonNetwork, luminance: Tensor) -> Tensor:
+        grey = _grey(luminance).mean(dim=1, keepdim=True)
+        full = larsson.enlarge(torch.cat(network(grey), dim=1).float(), larsson.GRID_STEP)
+        pairs = zip(full, grey, strict=True)
+        return rgb_to_lab(torch.stack([larsson.histograms_to_rgb(h, g) for h, g in pairs]))[:, 1:]
 
-    def tensors(self, network: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
-        assert isinstance(network, LarssonNetwork)
+    def tensors(self, network: larsson.LarssonNetwork) -> tuple[Tensors, dict[str, str]]:
         tensors = {k: v for k, v in network.state_dict().items() if not k.startswith("batch_")}
         for name, _ in network.steps:
             conv, norm = network.get_submodule(name), network.get_submodule(f"batch_{name}")
-            assert isinstance(conv, nn.Conv2d)
-            assert isinstance(norm, nn.BatchNorm2d)
+            assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
             fused = fuse_conv_bn_eval(conv.eval(), norm.eval())
-            assert fused.bias is not None
-            tensors[f"{name}.weight"] = fused.weight.detach()
-            tensors[f"{name}.bias"] = fused.bias.detach()
-        return tensors, {"dense": repr(self.width**2)}
+            tensors |= {f"{name}.{key}": value for key, value in fused.state_dict().items()}
+        return tensors, {"dense": repr(self.config.width**2)}
 
 
-class IsolaRecipe(Recipe):
+class IsolaRecipe(Recipe[isola.UNet]):
     """Conditional GAN on 70×70 patches plus 100 · L1."""
 
+    opponent: isola.PatchDiscriminator
     name = "isola"
-    published: ClassVar = {
-        "optimizer": "adam",
-        "lr": 2e-4,
-        "critic_lr": 2e-4,
-        "batch": 4,
-        "crop": 256,
-        "betas": (0.5, 0.999),
-    }
     fast: ClassVar = {"crop": 256, "batch": 4, "lr": 2e-4, "critic_lr": 2e-4, "betas": (0.5, 0.999)}
+    published: ClassVar = {"optimizer": "adam", **fast}
 
     def __init__(self, config: TrainConfig, device: torch.device, facts: Facts) -> None:
-        if config.crop not in DEPTHS:
+        if config.crop not in isola.DEPTHS:
             raise ConfigError(f"--crop {config.crop}: isola's network takes 256 or 128 px only")
         self.side = config.crop
         super().__init__(config, device, facts)
-        self.discriminator = PatchDiscriminator(config.width).to(device)
-        self.opponent = self.discriminator
-        for module in (self.network, self.discriminator):
+        self.opponent = isola.PatchDiscriminator(config.width).to(device)
+        for module in (self.network, self.opponent):
             module.apply(_normal_start)
 
-    def build(self, width: float) -> nn.Module:
-        return UNet(width, depth=DEPTHS[self.side])
+    def build(self, width: float) -> isola.UNet:
+        return isola.UNet(width, depth=isola.DEPTHS[self.side])
 
-    def predict(self, batch: Batch) -> Tensor:
-        with self.autocast():
-            output: Tensor = self.network(decode_l(batch.seen))
-        return output.float()
-
-    def terms(self, output: Tensor, batch: Batch, *, opposed: bool) -> dict[str, Tensor]:
+    def terms(self, output: Tensor, batch: Batch, *, opposed: bool) -> Tensors:
         pictures = Pictures(batch)
         with self.autocast():
-            scores = self.discriminator(pictures.luminance, output).float()
-        adversarial, l1 = objectives.cgan_generator(scores, output, pictures.ab)
-        total = opposed * adversarial + objectives.ISOLA_L1_WEIGHT * l1
-        return {"adversarial": adversarial, "l1": l1, "total": total}
+            scores = self.opponent(pictures.luminance, output).float()
+        adversarial, l1 = isola.cgan_generator(scores, output, pictures.ab)
+        return {"adversarial": adversarial, "l1": l1, "total": opposed * adversarial + 100 * l1}
 
-    def opponent_terms(
-        self, output: Tensor, batch: Batch, place: tuple[int, ...]
-    ) -> dict[str, Tensor]:
+    def opponent_terms(self, output: Tensor, batch: Batch, place: tuple[int, ...]) -> Tensors:
         pictures = Pictures(batch)
         with self.autocast():
-            real = self.discriminator(pictures.luminance, pictures.ab).float()
-            fake = self.discriminator(pictures.luminance, output.detach()).float()
-        return {"critic": objectives.cgan_discriminator(real, fake)}
+            real = self.opponent(pictures.luminance, pictures.ab).float()
+            fake = self.opponent(pictures.luminance, output.detach()).float()
+        return {"critic": isola.cgan_discriminator(real, fake)}
 
-    def tensors(self, network: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
-        return network.state_dict(), {"depth": str(DEPTHS[self.side])}
+    def tensors(self, network: isola.UNet) -> tuple[Tensors, dict[str, str]]:
+        return network.state_dict(), {"depth": str(isola.DEPTHS[self.side])}
 
 
 def _normal_start(module: nn.Module) -> None:
@@ -406,7 +384,18 @@ def _normal_start(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 0.0, 0.02)
 
 
-class MeanRecipe(Recipe):
+class OneColour(nn.Module):
+    """L (B, 1, H, W) -> the same ab, in CIE units, everywhere (B, 2, H, W)."""
+
+    def __init__(self, mean_ab: Tensor) -> None:
+        super().__init__()
+        self.mean_ab = nn.Parameter(mean_ab)
+
+    def forward(self, luminance: Tensor) -> Tensor:
+        return self.mean_ab.view(1, 2, 1, 1).expand(len(luminance), 2, *luminance.shape[-2:])
+
+
+class MeanRecipe(Recipe[OneColour]):
     """The floor `mean-ab`: one colour for everything, the mean of the data, not learnt."""
 
     name = "mean-ab"
@@ -421,28 +410,18 @@ class MeanRecipe(Recipe):
             total += decode_ab(batches(step).ab.double()).mean(dim=(0, 2, 3)).cpu()
         return {"mean_ab": total / steps, "batches": torch.tensor(steps)}
 
-    def build(self, width: float) -> nn.Module:
-        network = nn.Module()
-        network.mean_ab = nn.Parameter(self.facts["mean_ab"].float())
-        return network
+    def build(self, width: float) -> OneColour:
+        return OneColour(self.facts["mean_ab"].float())
 
-    def predict(self, batch: Batch) -> Tensor:
-        assert isinstance(self.network.mean_ab, Tensor)
-        return self.network.mean_ab.view(1, 2, 1, 1).expand_as(batch.ab)
-
-    def terms(self, output: Tensor, batch: Batch, *, opposed: bool) -> dict[str, Tensor]:
-        return {"total": F.mse_loss(output, decode_ab(batch.ab))}
-
-    def ab_of(self, network: nn.Module, luminance: Tensor) -> Tensor:
-        assert isinstance(network.mean_ab, Tensor)
-        return network.mean_ab.view(1, 2, 1, 1).expand(len(luminance), 2, 1, 1)
+    def terms(self, output: Tensor, batch: Batch, *, opposed: bool) -> Tensors:
+        return {"total": F.mse_loss(output, Pictures(batch).ab)}
 
     def label(self, record: dict[str, Any]) -> str:
         seen = min(int(self.facts["batches"]) * record["images_per_step"], record["photos"])
         return f"mean of {seen:,} photos"
 
 
-RECIPES: dict[str, type[Recipe]] = {
+RECIPES: dict[str, type[Recipe[Any]]] = {
     recipe.name: recipe
     for recipe in (Zhang16Recipe, IizukaRecipe, LarssonRecipe, IsolaRecipe, Zhang17Recipe)
 }

@@ -11,17 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from chromagan.files import cache_folder, sha256_of, write_atomically
+from chromagan.files import cache_folder, sha256_of
 from chromagan.model.device import choose_device
-from eval.baselines import MethodError
-from eval.baselines.released import RELEASES, cached_release
+from eval.baselines import RELEASES, MethodError, cached_release
 
 RANDOM = "random"
 RANDOM_LABEL = "seeded random weights (untrained)"
@@ -76,7 +73,14 @@ def load_weights(method: str, given: Path | str | None) -> LoadedWeights:
         raise MethodError(f"{method}: the weights file {path} does not exist")
     if path.suffix == ".safetensors":
         return _read_own(method, path)
-    tensors = _read_foreign(path)
+    if path.suffix in {".pth", ".pt"}:
+        tensors = _read_torch(path)
+    elif path.suffix in {".h5", ".hdf5"}:
+        tensors = _read_caffe(path)
+    elif path.suffix == ".t7":
+        raise MethodError(f"{path} {_TORCH7}")
+    else:
+        raise MethodError(f"{path}: weights end in .safetensors, .pth or .h5")
     return LoadedWeights(method, tensors, _official_label(method, path), path)
 
 
@@ -86,27 +90,23 @@ def bundled_file(method: str) -> Path:
 
 
 def _find(method: str) -> Path:
-    bundled = bundled_file(method)
-    path = cached_release(method)
+    path, bundled = cached_release(method), bundled_file(method)
     if path is not None and path.suffix != ".t7":
         return path
     if bundled.is_file():
         return bundled
-    raise MethodError(f"{method} has no weights here: {advice(method)}")
-
-
-def advice(method: str) -> str:
-    """What a user can do to get weights of `method`."""
-    train = f"train some with `python -m chromagan.train --method {method} --data DIR`"
+    ways = f"train some with `python -m chromagan.train --method {method} --data DIR`"
     release = RELEASES.get(method)
     if release is None:
-        return f"{train}, or pass --weights {method}=FILE"
-    if release.filename.endswith(".t7"):
-        return f"{train}, or pass a converted file with --weights {method}=FILE"
-    return (
-        f"run `python -m eval.fetch {method}`, or put {release.filename} into {cache_folder()}, "
-        f"or pass --weights {method}=FILE"
-    )
+        ways += f", or pass --weights {method}=FILE"
+    elif release.filename.endswith(".t7"):
+        ways += f", or pass a converted file with --weights {method}=FILE"
+    else:
+        ways = (
+            f"run `python -m eval.fetch {method}`, or put {release.filename} into "
+            f"{cache_folder()}, or pass --weights {method}=FILE"
+        )
+    raise MethodError(f"{method} has no weights here: {ways}")
 
 
 def _read_own(method: str, path: Path) -> LoadedWeights:
@@ -124,16 +124,6 @@ def _read_own(method: str, path: Path) -> LoadedWeights:
     label = metadata.get("label") or _official_label(method, path)
     loaded = LoadedWeights(method, tensors, label, path, 1.0, metadata)
     return replace(loaded, width=loaded.number("width", 1.0, low=1e-3, high=1.0))
-
-
-def _read_foreign(path: Path) -> dict[str, Tensor]:
-    if path.suffix in {".pth", ".pt"}:
-        return _read_torch(path)
-    if path.suffix in {".h5", ".hdf5"}:
-        return _read_caffe(path)
-    if path.suffix == ".t7":
-        raise MethodError(f"{path} {_TORCH7}")
-    raise MethodError(f"{path}: weights end in .safetensors, .pth or .h5")
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
@@ -160,15 +150,12 @@ def _read_caffe(path: Path) -> dict[str, Tensor]:
             for layer, blobs in file["data"].items():
                 for index, blob in blobs.items():
                     if index in _CAFFE_BLOBS and not layer.endswith("_full"):
-                        tensors[f"{layer}.{_CAFFE_BLOBS[index]}"] = _caffe_blob(index, blob[()])
+                        # old Caffe versions store a bias as (1, 1, 1, n)
+                        values = blob[()].reshape(-1) if index == "1" else blob[()]
+                        tensors[f"{layer}.{_CAFFE_BLOBS[index]}"] = torch.from_numpy(values)
     except (OSError, KeyError, AttributeError, TypeError) as error:
         raise MethodError(f"{path} is not a Caffe HDF5 snapshot: {error}") from error
     return tensors
-
-
-def _caffe_blob(index: str, values: NDArray[np.float32]) -> Tensor:
-    """Old Caffe versions store a bias as (1, 1, 1, n)."""
-    return torch.from_numpy(values.reshape(-1) if index == "1" else values)
 
 
 def _official_label(method: str, path: Path) -> str:
@@ -180,19 +167,12 @@ def _official_label(method: str, path: Path) -> str:
     return f"{source} sha256:{digest}"
 
 
-def write_weights(
-    path: Path, name: str, tensors: dict[str, Tensor], metadata: dict[str, str]
-) -> None:
-    """A weights file of this project: half precision but for vectors, names in the metadata."""
-    from safetensors.torch import save_file
-
-    small = {
-        key: value.detach().cpu().to(torch.float16 if value.ndim > 1 else torch.float32)
-        for key, value in tensors.items()
-        if value.is_floating_point()
-    }
-    small = {key: value.contiguous() for key, value in small.items()}
-    write_atomically(path, lambda file: save_file(small, file, {"method": name, **metadata}))
+def trained_here(size: str, record: Mapping[str, Any], batch: int, crop: int) -> str:
+    """The label of weights from one of this project's trainings, shown beside every number."""
+    return (
+        f"{size}, trained here: {record['photos']:,} photos, {record['steps']:,} steps of "
+        f"{batch} at {crop} px; says nothing about the published system"
+    )
 
 
 def scaled(channels: int, width: float) -> int:
@@ -222,15 +202,12 @@ def install(build: Callable[[float], NetworkT], loaded: LoadedWeights, device: s
         try:
             network.load_state_dict(tensors, strict=True)
         except RuntimeError as error:
+            # the first line names the class, the second the first tensor
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             raise MethodError(
-                f"{loaded.path} does not fit the network of {loaded.method}: {_first_line(error)}"
+                f"{loaded.path} does not fit the network of {loaded.method}: {lines[:2][-1]}"
             ) from error
     try:
         return network.to(choose_device(device)).eval()
     except ValueError as error:
         raise MethodError(f"{error}; try --device cpu") from error
-
-
-def _first_line(error: RuntimeError) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[1] if len(lines) > 1 else lines[0]
