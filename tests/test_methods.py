@@ -14,13 +14,14 @@ from safetensors.torch import load_file
 from skimage.color import rgb2lab
 
 from chromagan import train
+from chromagan.color import decode_ab
 from chromagan.config import TrainConfig
 from chromagan.training.batches import Batch
 from chromagan.training.loop import Trainer
 from eval.baselines import load_method
 from eval.baselines.iizuka import IizukaNetwork
 from eval.baselines.larsson import LarssonNetwork
-from eval.baselines.recipes import RECIPES, MeanRecipe, Pictures, Recipe
+from eval.baselines.recipes import RECIPES, MeanRecipe, Recipe, rgb_of
 from eval.baselines.zhang import Zhang16Network
 
 WIDTH = "0.03125"
@@ -230,13 +231,15 @@ def test_iizuka_learns_the_class_distribution_of_a_teacher() -> None:
 
 
 def test_measured_facts_are_means_over_the_data() -> None:
-    batch, pictures = some_batch(16), Pictures(some_batch(16))
+    batch = some_batch(16)
     measured = {}
     for kind in (RECIPES["zhang16"], RECIPES["iizuka"], MeanRecipe):
         measured |= kind.measure(lambda step: batch, 2)
     assert float(measured["prior"].sum()) == pytest.approx(1)
-    np.testing.assert_allclose(measured["mean_ab"], pictures.ab.mean(dim=(0, 2, 3)), rtol=1e-4)
-    red, green, blue = pictures.rgb.double().mean(dim=(0, 2, 3)).tolist()
+    np.testing.assert_allclose(
+        measured["mean_ab"], decode_ab(batch.ab).mean(dim=(0, 2, 3)), rtol=1e-4
+    )
+    red, green, blue = rgb_of(batch).double().mean(dim=(0, 2, 3)).tolist()
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
     assert float(measured["luma"]) == pytest.approx(luma, rel=1e-4)
 

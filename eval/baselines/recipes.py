@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
@@ -51,18 +50,9 @@ Tensors = dict[str, Tensor]
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 
-class Pictures:
-    """A batch in CIE units; R'G'B' where a system wants it."""
-
-    def __init__(self, batch: Batch) -> None:
-        self.luminance = decode_l(batch.seen)
-        """L `(B, 1, H, W)` in [0, 100], as the network sees it."""
-        self.ab = decode_ab(batch.ab)
-
-    @cached_property
-    def rgb(self) -> Tensor:
-        """R'G'B' (B, 3, H, W) in [0, 1]."""
-        return lab_to_rgb(torch.cat((self.luminance, self.ab), dim=1))
+def rgb_of(batch: Batch) -> Tensor:
+    """R'G'B' (B, 3, H, W) in [0, 1], of the luminance that the network sees."""
+    return lab_to_rgb(torch.cat((decode_l(batch.seen), decode_ab(batch.ab)), dim=1))
 
 
 class Recipe(Objective, Generic[NetworkT]):
@@ -180,7 +170,7 @@ class Zhang16Recipe(Recipe[zhang.Zhang16Network]):
     def terms(self, output: Tensor, batch: Batch, *, opposed: bool) -> Tensors:
         weights = torch.from_numpy(zhang.rebalancing(self.facts["prior"].cpu().numpy()))
         weights = weights.to(output.device, torch.float32)
-        return {"total": zhang.rebalanced_cross_entropy(output, Pictures(batch).ab, weights)}
+        return {"total": zhang.rebalanced_cross_entropy(output, decode_ab(batch.ab), weights)}
 
     def ab_of(self, network: zhang.Zhang16Network, luminance: Tensor) -> Tensor:
         sharp = (network.logits(luminance) / TEMPERATURE).softmax(dim=1)
@@ -213,7 +203,7 @@ class Zhang17Recipe(Recipe[zhang.Zhang17Network]):
         return network
 
     def terms(self, output: Tensor, batch: Batch, *, opposed: bool) -> Tensors:
-        return {"total": zhang.huber_regression(output, Pictures(batch).ab)}
+        return {"total": zhang.huber_regression(output, decode_ab(batch.ab))}
 
 
 class IizukaRecipe(Recipe[iizuka.IizukaNetwork]):
@@ -231,7 +221,7 @@ class IizukaRecipe(Recipe[iizuka.IizukaNetwork]):
         """The mean Y' of the data."""
         total = torch.zeros((), dtype=torch.float64)
         for step in range(steps):
-            total += _luma(Pictures(batches(step)).rgb).double().mean().cpu()
+            total += _luma(rgb_of(batches(step))).double().mean().cpu()
         return {"luma": total / steps}
 
     def __init__(self, config: TrainConfig, device: torch.device, facts: Facts) -> None:
@@ -250,7 +240,7 @@ class IizukaRecipe(Recipe[iizuka.IizukaNetwork]):
         return y, F.interpolate(y, size, mode="bilinear", align_corners=False, antialias=True)
 
     def predict(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        y, small = self.inputs(Pictures(batch).rgb)
+        y, small = self.inputs(rgb_of(batch))
         with self.autocast():
             if self.teacher is None:
                 return self.network(y, small).float(), None
@@ -261,7 +251,7 @@ class IizukaRecipe(Recipe[iizuka.IizukaNetwork]):
         self, output: tuple[Tensor, Tensor | None], batch: Batch, *, opposed: bool
     ) -> Tensors:
         sigma, scores = output
-        color = iizuka.colour_loss(sigma, Pictures(batch).ab)
+        color = iizuka.colour_loss(sigma, decode_ab(batch.ab))
         if scores is None or self.teacher is None:
             return {"color": color, "total": color}
         with torch.no_grad():
@@ -309,7 +299,7 @@ class LarssonRecipe(Recipe[larsson.LarssonNetwork]):
 
     def predict(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Scores at random cells, and which they are."""
-        grey = Pictures(batch).rgb.mean(dim=1, keepdim=True)
+        grey = rgb_of(batch).mean(dim=1, keepdim=True)
         count = grey[0, 0].numel() // larsson.GRID_STEP**2
         # the global generator: the loop seeds it for every step
         cells = torch.randint(count, (len(grey), LARSSON_SAMPLES)).to(grey.device)
@@ -321,7 +311,7 @@ class LarssonRecipe(Recipe[larsson.LarssonNetwork]):
         self, output: tuple[Tensor, Tensor, Tensor], batch: Batch, *, opposed: bool
     ) -> Tensors:
         hue_scores, chroma_scores, cells = output
-        hue, chroma = larsson.histogram_kl(hue_scores, chroma_scores, Pictures(batch).rgb, cells)
+        hue, chroma = larsson.histogram_kl(hue_scores, chroma_scores, rgb_of(batch), cells)
         return {"hue": hue, "chroma": chroma, "total": 5 * hue + chroma}
 
     def ab_of(self, network: larsson.LarssonNetwork, luminance: Tensor) -> Tensor:
@@ -361,17 +351,16 @@ class IsolaRecipe(Recipe[isola.UNet]):
         return isola.UNet(width, depth=isola.DEPTHS[self.side])
 
     def terms(self, output: Tensor, batch: Batch, *, opposed: bool) -> Tensors:
-        pictures = Pictures(batch)
         with self.autocast():
-            scores = self.opponent(pictures.luminance, output).float()
-        adversarial, l1 = isola.cgan_generator(scores, output, pictures.ab)
+            scores = self.opponent(decode_l(batch.seen), output).float()
+        adversarial, l1 = isola.cgan_generator(scores, output, decode_ab(batch.ab))
         return {"adversarial": adversarial, "l1": l1, "total": opposed * adversarial + 100 * l1}
 
     def opponent_terms(self, output: Tensor, batch: Batch, place: tuple[int, ...]) -> Tensors:
-        pictures = Pictures(batch)
+        luminance = decode_l(batch.seen)
         with self.autocast():
-            real = self.opponent(pictures.luminance, pictures.ab).float()
-            fake = self.opponent(pictures.luminance, output.detach()).float()
+            real = self.opponent(luminance, decode_ab(batch.ab)).float()
+            fake = self.opponent(luminance, output.detach()).float()
         return {"critic": isola.cgan_discriminator(real, fake)}
 
     def tensors(self, network: isola.UNet) -> tuple[Tensors, dict[str, str]]:
@@ -414,7 +403,7 @@ class MeanRecipe(Recipe[OneColour]):
         return OneColour(self.facts["mean_ab"].float())
 
     def terms(self, output: Tensor, batch: Batch, *, opposed: bool) -> Tensors:
-        return {"total": F.mse_loss(output, Pictures(batch).ab)}
+        return {"total": F.mse_loss(output, decode_ab(batch.ab))}
 
     def label(self, record: dict[str, Any]) -> str:
         seen = min(int(self.facts["batches"]) * record["images_per_step"], record["photos"])
