@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from chromagan.checkpoint.source import DEFAULT_CHECKPOINT, CheckpointError
+from chromagan.checkpoint.source import DEFAULT_CHECKPOINT
 from chromagan.color import Rgb8
 from chromagan.files import write_bytes
 from chromagan.images import read_image
 from chromagan.inference.colorizer import ChromaGANColorizer, load_colorizer
-from chromagan.inference.guides import GuideError, Guides, read_guides
+from chromagan.inference.guides import Guides, read_guides
 from chromagan.inference.guides.guidance import apply_guides
 from chromagan.inference.recolour import luminance, recolour
 from chromagan.samples import sample_paths
-from eval.report.contact_sheet import FORMATS, Style, contact_sheet, encode
+from eval.report.figures import FORMATS, Style, contact_sheet, encode
 from eval.report.tables import show
 
 _LONGEST = 640  # pixels a side: what a sheet can show
@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         colorizer = load_colorizer(args.checkpoint)
         rows = [row_of(_small(photo), read_guides(file), colorizer) for photo, file in chosen]
-    except (CheckpointError, GuideError, ValueError) as error:
+    except ValueError as error:
         parser.error(str(error))
     sheet = contact_sheet(rows, ["photograph", "coloured", "after clicks"], None, Style(args.cell))
     write_bytes(args.out, encode(sheet, args.out.suffix, 82))

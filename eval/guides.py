@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,8 +20,8 @@ if not __package__:  # `python eval/guides.py`: find the packages, not the modul
 
 import numpy as np
 
-from chromagan.checkpoint.source import DEFAULT_CHECKPOINT, CheckpointError
-from chromagan.color import Rgb8, rgb8_to_lab
+from chromagan.checkpoint.source import DEFAULT_CHECKPOINT
+from chromagan.color import Rgb8
 from chromagan.files import write_text
 from chromagan.images import ImageError
 from chromagan.images.resizing import squash
@@ -34,11 +34,10 @@ from chromagan.samples import sample_paths
 from eval.baselines import RELEASES, MethodError, load_method
 from eval.baselines.zhang import UserGuided
 from eval.measures.hints import COUNTS, SIDE, WAYS, official_psnr, random_points, truth_on
-from eval.measures.intervals import estimate
-from eval.report.page import Picture, Section, write_page
-from eval.report.plots import curves_figure, encode_png
-from eval.report.tables import TextTable, number, plain, show
-from eval.run.photos import PhotoFile, PhotosError, open_photos
+from eval.measures.protocol import estimate
+from eval.report.figures import curves_figure, encode_png
+from eval.report.tables import Picture, Section, TextTable, number, plain, show, write_page
+from eval.run.photos import PhotoFile, open_photos
 
 WORSE = 0.2
 """dB: a photograph that loses more than this has been made worse."""
@@ -78,50 +77,34 @@ def measure(
     """Gain in dB of every method and number of points, one value a photograph."""
     gains: Gains = defaultdict(list)
     zhang = _zhang() if ZHANG in methods else None
-    for number_, photo in enumerate(photos):
+    for place, photo in enumerate(photos):
         try:
             truth = squash(photo.read(), SIDE)
         except ImageError as error:
             print(f"left out: {error}", file=sys.stderr)
             continue
-        for key, gain in _of_photograph(truth, colorizer, methods, counts, (seed, number_), zhang):
-            gains[key].append(gain)
-        if (number_ + 1) % 50 == 0:
-            print(f"{number_ + 1} of {len(photos)} photographs", file=sys.stderr)
+        prediction = colorizer.predict(truth)
+        field = field_of(prediction)
+        true_ab = truth_on(truth, field.luminance.shape)
+        before = _score(truth, prediction.ab, colorizer)
+        plain_zhang = official_psnr(truth, zhang(truth)) if zhang else 0.0
+        for count in counts:
+            places, colors = random_points(true_ab, count, (seed, place, count))
+            for name in (name for name in methods if name in WAYS):
+                ab = WAYS[name](field, places, colors) if count else prediction.ab
+                gains[name, count].append(_score(truth, ab, colorizer) - before)
+            if zhang:
+                guided = official_psnr(truth, zhang.with_points(truth, places, colors))
+                gains[ZHANG, count].append(guided - plain_zhang)
+        if REFERENCE in methods:
+            gains[REFERENCE, 0].append(_halves(truth, colorizer))
+        if (place + 1) % 50 == 0:
+            print(f"{place + 1} of {len(photos)} photographs", file=sys.stderr)
     return gains
 
 
-def _of_photograph(
-    truth: Rgb8,
-    colorizer: ChromaGANColorizer,
-    methods: list[str],
-    counts: Sequence[int],
-    seed: tuple[int, ...],
-    zhang: UserGuided | None,
-) -> Iterator[tuple[tuple[str, int], float]]:
-    prediction = colorizer.predict(truth)
-    field = field_of(prediction)
-    true_ab = truth_on(truth, field.luminance.shape)
-    lab = rgb8_to_lab(truth)
-
-    def score(ab: np.ndarray) -> float:
-        return official_psnr(truth, recolour(truth, ab, upsampling=colorizer.upsampling), lab)
-
-    before = score(prediction.ab)
-    plain_zhang = official_psnr(truth, zhang(truth)) if zhang else 0.0
-    for count in counts:
-        places, colors = random_points(true_ab, count, (*seed, count))
-        for name in methods:
-            if name in WAYS:
-                gain = score(WAYS[name](field, places, colors)) - before if count else 0.0
-                yield (name, count), gain
-        if zhang:
-            yield (
-                (ZHANG, count),
-                official_psnr(truth, zhang.with_points(truth, places, colors)) - plain_zhang,
-            )
-    if REFERENCE in methods:
-        yield (REFERENCE, 0), _halves(truth, colorizer)
+def _score(truth: Rgb8, ab: np.ndarray, colorizer: ChromaGANColorizer) -> float:
+    return official_psnr(truth, recolour(truth, ab, upsampling=colorizer.upsampling))
 
 
 def _halves(truth: Rgb8, colorizer: ChromaGANColorizer) -> float:
@@ -129,11 +112,8 @@ def _halves(truth: Rgb8, colorizer: ChromaGANColorizer) -> float:
     left, right = (squash(np.ascontiguousarray(h), SIDE) for h in np.split(truth, 2, axis=1))
     prediction = colorizer.predict(right)
     known = Guides(references=(colorizer.learn(left),))
-    plain, guided = (
-        official_psnr(right, recolour(right, ab, upsampling=colorizer.upsampling))
-        for ab in (prediction.ab, apply_guides(prediction, known))
-    )
-    return guided - plain
+    guided = _score(right, apply_guides(prediction, known), colorizer)
+    return guided - _score(right, prediction.ab, colorizer)
 
 
 def rows_of(gains: Gains, seed: int) -> list[Row]:
@@ -189,7 +169,7 @@ def main(argv: list[str] | None = None) -> int:
         photos = open_photos(args.images or sample_paths("color")[0].parent, args.limit)
         colorizer = load_colorizer(args.checkpoint)
         methods = _methods(args.methods)
-    except (PhotosError, CheckpointError, ValueError) as error:
+    except ValueError as error:
         _parser().error(str(error))
     gains = measure(photos, colorizer, methods, args.points, args.seed)
     if not gains:

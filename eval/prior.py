@@ -6,9 +6,6 @@ The result replaces `eval/measures/colour_prior.csv`, the weights of the rebalan
 from __future__ import annotations
 
 import argparse
-import csv
-import io
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +13,10 @@ import numpy.typing as npt
 
 from chromagan.color import rgb8_to_lab
 from chromagan.files import write_text
-from chromagan.images import ImageError
 from chromagan.images.resizing import squash
 from eval.measures.quality import CELLS, FILE, REACH, cells
-from eval.report.tables import show
-from eval.run.photos import PhotosError, open_photos
+from eval.report.tables import comma_separated, show
+from eval.run.photos import PhotosError, open_photos, read_all
 
 
 def measure_prior(sources: list[Path], limit: int | None) -> tuple[npt.NDArray[np.int64], int]:
@@ -28,12 +24,8 @@ def measure_prior(sources: list[Path], limit: int | None) -> tuple[npt.NDArray[n
     counts = np.zeros((CELLS, CELLS), np.int64)
     used = 0
     for source in sources:
-        for photo in open_photos(source, limit):
-            try:
-                a, b = cells(rgb8_to_lab(squash(photo.read(), 64))[1:])
-            except ImageError as error:
-                print(f"left out: {error}", file=sys.stderr)
-                continue
+        for _, photo in read_all(open_photos(source, limit)):
+            a, b = cells(rgb8_to_lab(squash(photo, 64))[1:])
             np.add.at(counts, (a, b), 1)
             used += 1
     return counts, used
@@ -41,13 +33,12 @@ def measure_prior(sources: list[Path], limit: int | None) -> tuple[npt.NDArray[n
 
 def table(counts: npt.NDArray[np.int64], used: int) -> str:
     """The counts as the text of `colour_prior.csv`."""
-    text = io.StringIO()
-    text.write(f"# colour frequencies over {used} photographs, {counts.sum()} pixels, 64x64 each\n")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("a", "b", "probability"))
-    for a, b in np.argwhere(counts):
-        writer.writerow((10 * a - REACH, 10 * b - REACH, f"{counts[a, b] / counts.sum():.4g}"))
-    return text.getvalue()
+    about = f"# colour frequencies over {used} photographs, {counts.sum()} pixels, 64x64 each\n"
+    rows = (
+        (10 * a - REACH, 10 * b - REACH, f"{counts[a, b] / counts.sum():.4g}")
+        for a, b in np.argwhere(counts)
+    )
+    return about + comma_separated(("a", "b", "probability"), rows)
 
 
 def main(argv: list[str] | None = None) -> int:

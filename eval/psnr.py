@@ -14,14 +14,12 @@ from chromagan.model.device import choose_device
 from chromagan.samples import sample_paths
 from eval.baselines import method_names
 from eval.report import failures
-from eval.report.page import write_page
-from eval.report.plots import write_plots
+from eval.report.figures import write_plots
 from eval.report.psnr_report import LEGEND, metrics_table, notes, psnr_table, write_tables
 from eval.report.summary import summarise, write_per_image, write_summary
-from eval.report.tables import plain, show
+from eval.report.tables import plain, show, write_page
 from eval.run.entries import (
     Entry,
-    EntryError,
     available,
     named_paths,
     network,
@@ -29,10 +27,10 @@ from eval.run.entries import (
     outputs,
     plain_name,
 )
-from eval.run.finished import Extras, kinds_of
-from eval.run.folder import RunFolder
-from eval.run.photos import PhotosError, open_photos, readable
-from eval.run.run import Run, Table
+from eval.run.evaluation import Run
+from eval.run.folder import Extras, RunFolder
+from eval.run.photos import open_photos, readable
+from eval.run.scenes import kinds_of
 
 RESULTS = Path("results")
 
@@ -110,21 +108,23 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         run, extras = prepare(args)
-    except (PhotosError, EntryError, ValueError, OSError) as error:
+    except (ValueError, OSError) as error:
         parser.error(str(error))
     try:
         table = run.execute()
-        kinds = _after(run, extras, table)
+        rows = next(iter(table.values()))
+        of_whole = extras.measure(run.folder, run.entries, table) if rows else {}
+        kinds = kinds_of(run.folder, rows, run.device) if rows else []
     except KeyboardInterrupt:
         print(f"\nstopped; the same command goes on from {run.folder.path}", file=sys.stderr)
         return 130
     for name, reason in sorted(run.excluded.items()):
         print(f"left out for every method: {name}: {reason}", file=sys.stderr)
-    if not any(table.values()):
+    if not rows:
         print("no image could be measured with every method", file=sys.stderr)
         return 1
     whole = {
-        name: failures.analyse(rows, kinds, run.seed) | extras.whole.get(name, {})
+        name: failures.analyse(rows, kinds, run.seed) | of_whole.get(name, {})
         for name, rows in table.items()
     }
     summary = summarise(table, run.seed, run.about(table), whole)
@@ -137,15 +137,6 @@ def main(argv: list[str] | None = None) -> int:
         write_page(run.folder.path, "failures", title, failures.sections(summary))
     _print_report(run, summary)
     return 1 if run.excluded else 0
-
-
-def _after(run: Run, extras: Extras, table: Table) -> list[str]:
-    """What needs the finished pictures; returns the photographs' kinds of scene."""
-    rows = next(iter(table.values()))
-    if not rows:
-        return []
-    extras.measure(run.folder, run.entries, table)
-    return kinds_of(run.folder, rows, run.device)
 
 
 def _networks(

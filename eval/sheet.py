@@ -19,15 +19,13 @@ from pathlib import Path
 from chromagan.checkpoint.source import DEFAULT_CHECKPOINT
 from chromagan.color import Rgb8, grey8, rgb8_to_lab
 from chromagan.files import write_bytes
-from chromagan.images import ImageError
 from chromagan.samples import sample_paths
 from eval.measures.protocol import measure_gain
-from eval.measures.scenes import KINDS
-from eval.report.contact_sheet import FORMATS, Style, encode, side_by_side
+from eval.report.figures import FORMATS, Style, encode, side_by_side
 from eval.report.tables import show
-from eval.run.entries import Entry, EntryError, named_paths, networks, shortened
-from eval.run.finished import SceneClassifier
-from eval.run.photos import PhotoFile, PhotosError, open_photos
+from eval.run.entries import Entry, named_paths, networks, shortened
+from eval.run.photos import PhotoFile, open_photos, read_all
+from eval.run.scenes import KINDS, SceneClassifier
 
 
 @dataclass(frozen=True)
@@ -62,11 +60,6 @@ def ranked(photos: Sequence[Looked], worst: int, best: int) -> list[tuple[str, P
     return chosen
 
 
-def grey_version(image: Rgb8) -> Rgb8:
-    """The photograph as the networks see it: its CIE L, no chroma."""
-    return grey8(rgb8_to_lab(image)[0])
-
-
 def main(argv: list[str] | None = None) -> int:
     """Colorize a random choice of photographs and lay the results out; 0, 1 or 2 as psnr does."""
     parser = _parser()
@@ -85,14 +78,12 @@ def main(argv: list[str] | None = None) -> int:
         methods = networks(args.methods, weights, args.device)
         if args.by_kind and not SceneClassifier(args.device):
             raise ValueError("--by-kind needs a checkpoint with a class head; none is here")
-    except (PhotosError, EntryError, ValueError) as error:
+    except ValueError as error:
         parser.error(str(error))
-    labelled, failed = _chosen(photos, methods[0], args)
-    truths, unreadable = _read([photo for _, photo in labelled])
-    failed += unreadable
-    for line in failed:
-        print(f"left out: {line}", file=sys.stderr)
-    labelled = [item for item in labelled if item[1] in truths]
+    chosen, failed = _chosen(photos, methods[0], args)
+    truths = dict(read_all(photo for _, photo in chosen))
+    labelled = [item for item in chosen if item[1] in truths]
+    failed += len(chosen) - len(labelled)
     if not labelled:
         print("no photograph could be read", file=sys.stderr)
         return 1
@@ -143,24 +134,20 @@ def _named(photos: list[PhotoFile], names: list[str]) -> list[PhotoFile]:
 
 def _chosen(
     photos: list[PhotoFile], method: Entry, args: argparse.Namespace
-) -> tuple[list[tuple[str, PhotoFile]], list[str]]:
-    """The photographs of the sheet with their labels, and what could not be looked at."""
+) -> tuple[list[tuple[str, PhotoFile]], int]:
+    """The photographs of the sheet with their labels, and how many could not be looked at."""
     by_gain = bool(args.worst or args.best)
     if not (by_gain or args.by_kind):
         drawn = photos if args.names else choose(photos, args.count, args.seed)
-        return [(photo.key, photo) for photo in drawn], []
+        return [(photo.key, photo) for photo in drawn], 0
     colorize = method.load() if by_gain else None
     classifier = SceneClassifier(args.device) if args.by_kind else None
-    looked, failed = [], []
-    for photo in photos:
-        try:
-            truth = photo.read()
-        except ImageError as error:
-            failed.append(str(error))
-            continue
+    looked = []
+    for photo, truth in read_all(photos):
         kind = classifier.kind(truth) if classifier else ""
         gain = measure_gain(truth, colorize(photo, truth)) if colorize else 0.0
         looked.append(Looked(photo, kind, gain))
+    failed = len(photos) - len(looked)
     if by_gain:
         return ranked(looked, args.worst, args.best), failed
     kinds = {kind: [x.photo for x in looked if x.kind == kind] for kind in KINDS}
@@ -171,22 +158,12 @@ def _chosen(
     ], failed
 
 
-def _read(photos: list[PhotoFile]) -> tuple[dict[PhotoFile, Rgb8], list[str]]:
-    truths, failed = {}, []
-    for photo in photos:
-        try:
-            truths[photo] = photo.read()
-        except ImageError as error:
-            failed.append(str(error))
-    return truths, failed
-
-
 def _columns(
     truths: dict[PhotoFile, Rgb8], methods: list[Entry], args: argparse.Namespace
 ) -> dict[str, list[Rgb8]]:
     columns: dict[str, list[Rgb8]] = {}
     if args.grey:
-        columns["input"] = [grey_version(truth) for truth in truths.values()]
+        columns["input"] = [grey8(rgb8_to_lab(truth)[0]) for truth in truths.values()]
     for method in methods:
         colorize = method.load()
         columns[method.name] = [colorize(photo, truth) for photo, truth in truths.items()]

@@ -28,13 +28,12 @@ PROTOCOL = (
 """Flags of `chromagan.train` that every system gets."""
 
 COMPARED = ("iizuka", "larsson", "zhang16", "isola", "zhang17")
-VARIANTS = {"small-no-gan": "no-gan", "small-no-class": "no-class", "small-full": "full"}
-"""ChromaGAN's by name; no-gan is the paper's ChromaNet."""
-TITLES = {
-    "small-no-gan": "ChromaNet at a quarter of its width",
-    "small-no-class": "ChromaGAN w/o class at a quarter of its width",
-    "small-full": "ChromaGAN at a quarter of its width",
+VARIANTS = {
+    "small-no-gan": ("no-gan", "ChromaNet"),
+    "small-no-class": ("no-class", "ChromaGAN w/o class"),
+    "small-full": ("full", "ChromaGAN"),
 }
+"""ChromaGAN's by name, and what the paper calls them."""
 
 
 def flags(name: str) -> list[str]:
@@ -42,7 +41,7 @@ def flags(name: str) -> list[str]:
     if name not in VARIANTS:
         return [*PROTOCOL, "--method", name]
     rates = ("--trunk-lr", "1e-3", "--class-lr", "1e-3")
-    return [*PROTOCOL, *rates, "--arch", "vgg16", "--variant", VARIANTS[name]]
+    return [*PROTOCOL, *rates, "--arch", "vgg16", "--variant", VARIANTS[name][0]]
 
 
 def train(name: str, runs: Path, steps: int, more: list[str]) -> None:
@@ -59,7 +58,8 @@ def collect(name: str, runs: Path) -> Path:
     if name not in VARIANTS:
         target.write_bytes((runs / name / target.name).read_bytes())
         return target
-    path = export(runs / name, runs / name / "release", class_head=False, title=TITLES[name])
+    title = f"{VARIANTS[name][1]} at a quarter of its width"
+    path = export(runs / name, runs / name / "release", class_head=False, title=title)
     record = {k: v for k, v in read_release(path).record.items() if k not in ("commit", "hours")}
     describe_release(path, record=json.dumps(record))
     return path.replace(target)

@@ -14,9 +14,8 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from eval.ablation import main
+from eval.ablation import ComparisonError, compare, difference, main, spread, winners_by_chroma
 from eval.measures.protocol import METRICS
-from eval.report.comparison import ComparisonError, compare, difference, spread, winners_by_chroma
 from eval.report.summary import FIELDS, summarise, write_per_image, write_summary
 from eval.run.folder import ImageScores, RunFolder
 

@@ -33,10 +33,10 @@ from eval.measures.failures import (
 )
 from eval.measures.protocol import measure, measure_gain
 from eval.measures.quality import psnr, rebuild
-from eval.measures.scenes import KINDS, kind_of, kind_probabilities, scenes
 from eval.report.failures import analyse, sections
-from eval.report.page import as_markdown, write_page
 from eval.report.summary import summarise
+from eval.report.tables import as_markdown, write_page
+from eval.run.scenes import KINDS, kind_of, kind_probabilities, scenes
 
 quick = settings(max_examples=25, deadline=None)
 Lab = NDArray[np.float32]

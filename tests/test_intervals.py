@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from eval.measures.intervals import estimate, paired_difference
+from eval.measures.protocol import estimate, paired_difference
 
 samples = st.lists(st.floats(-50, 50), min_size=2, max_size=60)
 

@@ -33,10 +33,11 @@ from chromagan.images.resizing import squash
 from chromagan.model import build_generator
 from chromagan.samples import sample_paths
 from eval.ablation import main as eval_ablation
+from eval.baselines import MethodError
 from eval.measures.protocol import METRICS
 from eval.measures.quality import PSNR_CAP, psnr, rebuild
 from eval.psnr import main
-from eval.run.entries import EntryError, available, network
+from eval.run.entries import available, network
 from eval.run.photos import open_photos
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -624,7 +625,7 @@ def test_methods_without_weights_are_listed_with_their_reason(
     assert {entry.name for entry in ready} == {"grey"}
     assert "run `python -m eval.fetch zhang16`" in missing["zhang16"]
     assert "`python -m eval.systems`" in missing["small-full"]
-    with pytest.raises(EntryError, match=r"no method 'lite'.*--weights lite=FILE"):
+    with pytest.raises(MethodError, match=r"no method 'lite'.*--weights lite=FILE"):
         network("lite", None, "cpu")
 
 

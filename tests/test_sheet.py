@@ -14,10 +14,10 @@ from PIL import Image
 
 from chromagan.files import write_bytes
 from chromagan.samples import sample_paths
-from eval.report.contact_sheet import Style, contact_sheet, encode, side_by_side
+from eval.report.figures import Style, contact_sheet, encode, side_by_side
 from eval.run.folder import RunFolder
 from eval.run.photos import PhotoFile
-from eval.sheet import Looked, choose, grey_version, main, ranked
+from eval.sheet import Looked, choose, main, ranked
 
 STYLE = Style(cell=40, gap=4, label=20)
 
@@ -63,12 +63,6 @@ def test_the_draw_depends_on_the_seed_alone() -> None:
     assert first == choose(photos, 5, 3) != choose(photos, 5, 4)
     assert [int(photo.key) for photo in first] == sorted(int(photo.key) for photo in first)
     assert choose(photos, 99, 0) == photos
-
-
-def test_the_grey_version_has_the_luminance_and_no_chroma() -> None:
-    grey = grey_version(flat((200, 30, 40), 3, 3))
-    assert np.ptp(grey.astype(int), axis=-1).max() == 0
-    assert 85 <= grey[0, 0, 0] <= 110  # L* of that red is about 42
 
 
 def test_the_command_writes_a_labelled_grid(

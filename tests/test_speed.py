@@ -20,7 +20,7 @@ from chromagan.inference.engines.engine import TorchEngine
 from chromagan.model import build_generator
 from chromagan.model.device import count_flops
 from eval.baselines import PUBLISHED
-from eval.speed.__main__ import main
+from eval.speed.__main__ import Floor, floors, main, markdown, plot
 from eval.speed.candidates import (
     Candidate,
     OfficialEngine,
@@ -38,7 +38,6 @@ from eval.speed.measurement import (
     measure,
     peak_mb_of,
 )
-from eval.speed.report import Floor, floors, markdown, plot
 
 ROOT = Path(__file__).resolve().parents[1]
 MINIATURE = ModelConfig("vgg16", divisor=16, image_size=64, classes=10)

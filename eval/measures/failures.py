@@ -23,7 +23,7 @@ import numpy.typing as npt
 from scipy.interpolate import CubicSpline
 
 from chromagan.color import Floats, Rgb8, delta_e_2000
-from eval.measures.quality import PSNR_CAP, psnr, rebuild
+from eval.measures.quality import capped_psnr, rebuild
 
 HUES = (
     "pink",
@@ -49,7 +49,7 @@ SKIN_HUE = (25.0, 75.0)
 SKIN_CHROMA = (8.0, 45.0)
 SKIN_L = (20.0, 92.0)
 """Skin of all kinds in photographs by daylight and indoors; sand, wood and fur lie there, too, so
-that skin is looked for only in photographs that show people (`eval.measures.scenes`)."""
+that skin is looked for only in photographs that show people (`eval.run.scenes`)."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ def chroma_products(truth_ab: Floats, ab: Floats) -> list[float]:
 def psnr_at_factors(truth: Rgb8, truth_lab: Floats, ab: Floats) -> list[float]:
     """PSNR of one picture with its ab multiplied by each of `FACTORS`, true L, in dB."""
     pictures = (rebuild(truth_lab, ab * np.float32(factor)) for factor in FACTORS)
-    return [min(psnr(truth, picture), PSNR_CAP) for picture in pictures]
+    return [capped_psnr(truth, picture) for picture in pictures]
 
 
 def calibrate(products: Sequence[Sequence[float]], psnrs: Sequence[Sequence[float]]) -> Calibration:

@@ -8,7 +8,6 @@ only in how they spread the difference to it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -25,38 +24,27 @@ Spread = Callable[[Field, npt.NDArray[np.float64], Floats], Floats]
 """Field, places `(N, 2)` in [0, 1] and their ab `(N, 2)` -> ab `(h, w, 2)`."""
 
 
-@dataclass(frozen=True)
-class Normalised:
-    """The usual weighting, for comparison: sum k d / (prior + sum k)."""
-
-    tau: float = 0.15
-    place: float = 0.3
-    luminance: float = 15.0
-    prior: float = 0.1
-
-    def __call__(self, field: Field, places: npt.NDArray[np.float64], colors: Floats) -> Floats:
-        known = sample(field, places, colors)
-        height, width = field.luminance.shape
-        grid = (np.mgrid[:height, :width].reshape(2, -1).T[:, ::-1] + 0.5) / (width, height)
-        channels, low_height, low_width = field.features.shape
-        low = (known.features @ field.features.reshape(channels, -1)).reshape(
-            -1, low_height, low_width
-        )
-        cosine = enlarging(low_height, height) @ low @ enlarging(low_width, width).T
-        exponent = (cosine.reshape(len(low), -1).T - 1) / self.tau
-        exponent -= (field.luminance.reshape(-1, 1) - known.luminance) ** 2 / (
-            2 * self.luminance**2
-        )
-        exponent -= ((grid[:, None] - known.place) ** 2).sum(-1) / (2 * self.place**2)
-        weights = np.exp(exponent)
-        change = weights @ known.difference / (self.prior + weights.sum(axis=1, keepdims=True))
-        result: Floats = (field.ab + change.reshape(field.ab.shape)).astype(np.float32)
-        return result
-
-
 def guided(field: Field, places: npt.NDArray[np.float64], colors: Floats) -> Floats:
     """This project's guides."""
     return propagate(field, sample(field, places, colors), POINTS)
+
+
+def normalised(field: Field, places: npt.NDArray[np.float64], colors: Floats) -> Floats:
+    """The usual weighting, for comparison: sum k d / (prior + sum k)."""
+    tau, near, similar, prior = 0.15, 0.3, 15.0, 0.1
+    known = sample(field, places, colors)
+    height, width = field.luminance.shape
+    grid = (np.mgrid[:height, :width].reshape(2, -1).T[:, ::-1] + 0.5) / (width, height)
+    channels, low_height, low_width = field.features.shape
+    low = (known.features @ field.features.reshape(channels, -1)).reshape(-1, low_height, low_width)
+    cosine = enlarging(low_height, height) @ low @ enlarging(low_width, width).T
+    exponent = (cosine.reshape(len(low), -1).T - 1) / tau
+    exponent -= (field.luminance.reshape(-1, 1) - known.luminance) ** 2 / (2 * similar**2)
+    exponent -= ((grid[:, None] - known.place) ** 2).sum(-1) / (2 * near**2)
+    weights = np.exp(exponent)
+    change = weights @ known.difference / (prior + weights.sum(axis=1, keepdims=True))
+    result: Floats = (field.ab + change.reshape(field.ab.shape)).astype(np.float32)
+    return result
 
 
 def along_edges(field: Field, places: npt.NDArray[np.float64], colors: Floats) -> Floats:
@@ -85,7 +73,7 @@ def along_edges(field: Field, places: npt.NDArray[np.float64], colors: Floats) -
 
 WAYS: dict[str, Spread] = {
     "guides": guided,
-    "normalised kernel": Normalised(),
+    "normalised kernel": normalised,
     "luminance edges (Levin 2004)": along_edges,
 }
 
@@ -108,10 +96,9 @@ def random_points(
     return places, true_ab[row, column]
 
 
-def official_psnr(truth: Rgb8, output: Rgb8, truth_lab: Floats | None = None) -> float:
+def official_psnr(truth: Rgb8, output: Rgb8) -> float:
     """The chroma of `output` with the luminance of `truth`, both 224², against `truth`."""
-    lab = rgb8_to_lab(truth) if truth_lab is None else truth_lab
-    return psnr(truth, rebuild(lab, rgb8_to_lab(output)[1:]))
+    return psnr(truth, rebuild(rgb8_to_lab(truth), rgb8_to_lab(output)[1:]))
 
 
 def _neighbours(luminance: Floats) -> object:

@@ -1,4 +1,4 @@
-"""What is measured on one photograph, in which size, under which name."""
+"""What is measured on one photograph, in which size, under which name, and how means are given."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from chromagan.color import Floats, Rgb8, delta_e_2000, grey8, rgb8_to_lab
 from chromagan.images.resizing import squash
 from eval.measures import quality
 from eval.measures.failures import chroma_products, psnr_at_factors, region_sums
-from eval.measures.quality import rebalancing_weights
 
+Values = npt.NDArray[np.float64]
 Luminance = Literal["true", "own"]
 
 PROTOCOL = 2  # counts up when a number's meaning changes: older rows are then measured again
 COLOURED = 4.0  # mean chroma from which a truth counts as a colour photograph
+DRAWS = 2000
+_CHUNK = 100
 
 
 @dataclass(frozen=True)
@@ -78,10 +81,10 @@ def measure(truth: Rgb8, output: Rgb8, luminance: Luminance = "true") -> dict[st
     colour, truth_colour = (quality.colourfulness(x) for x in (middle.picture, middle.truth))
     return {
         "truth_chroma": chroma,
-        "psnr224_grey": _capped_psnr(small.truth, grey8(small.truth_lab[0])),
-        "psnr224": _capped_psnr(small.truth, small.picture),
-        "psnr256": _capped_psnr(middle.truth, middle.picture),
-        "psnr_full": _capped_psnr(truth, full.picture),
+        "psnr224_grey": quality.capped_psnr(small.truth, grey8(small.truth_lab[0])),
+        "psnr224": quality.capped_psnr(small.truth, small.picture),
+        "psnr256": quality.capped_psnr(middle.truth, middle.picture),
+        "psnr_full": quality.capped_psnr(truth, full.picture),
         "ab_psnr": min(quality.ab_psnr(truth_ab, ab), quality.PSNR_CAP),
         "ssim224": quality.ssim(small.truth, small.picture),
         "delta_e2000": float(delta_e_2000(small.truth_lab, small.lab).mean(dtype=np.float64)),
@@ -89,7 +92,7 @@ def measure(truth: Rgb8, output: Rgb8, luminance: Luminance = "true") -> dict[st
         "colourfulness_ratio": colour / truth_colour if chroma >= COLOURED else math.nan,
         "colourfulness_absolute": quality.colourfulness(middle.picture, absolute=True),
         "auc": quality.auc(truth_ab, ab),
-        "auc_rebalanced": quality.auc(truth_ab, ab, rebalancing_weights(truth_ab)),
+        "auc_rebalanced": quality.auc(truth_ab, ab, quality.rebalancing_weights(truth_ab)),
         "chroma_products": chroma_products(truth_ab, ab),
         "psnr_at_factors": psnr_at_factors(small.truth, small.truth_lab, ab),
         "regions": {
@@ -103,7 +106,7 @@ def measure_gain(truth: Rgb8, output: Rgb8) -> float:
     """psnr224 of an output over that of no colour at all, in dB."""
     pair = Pair(squash(truth, 224), squash(output, 224), "true")
     grey = grey8(pair.truth_lab[0])
-    return _capped_psnr(pair.truth, pair.picture) - _capped_psnr(pair.truth, grey)
+    return quality.capped_psnr(pair.truth, pair.picture) - quality.capped_psnr(pair.truth, grey)
 
 
 class Pair:
@@ -119,5 +122,60 @@ class Pair:
             self.lab[:1] = self.truth_lab[:1]
 
 
-def _capped_psnr(first: Rgb8, second: Rgb8) -> float:
-    return min(quality.psnr(first, second), quality.PSNR_CAP)
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over images: `se` = sd / sqrt(n), 95 % bootstrap interval, `n` images that count."""
+
+    mean: float
+    se: float
+    low: float
+    high: float
+    n: int
+    median: float
+
+    def as_dict(self) -> dict[str, float | None]:
+        """The numbers by name, for JSON."""
+        return {name: finite(value) for name, value in vars(self).items()}
+
+
+def estimate(values: npt.ArrayLike, seed: int = 0, draws: int = DRAWS) -> Estimate:
+    """Mean of per-image `values` (NaN = not defined for that image) with its uncertainty.
+
+    The interval is the percentile bootstrap: images drawn with replacement, 2.5 % and 97.5 %
+    quantiles of the mean. All calls with one seed and one number of images draw the same images,
+    so estimates of two methods, and of their difference, belong together (paired).
+    """
+    data: Values = np.asarray(values, np.float64)
+    present = ~np.isnan(data)
+    count = int(present.sum())
+    if count == 0:
+        return Estimate(math.nan, math.nan, math.nan, math.nan, 0, math.nan)
+    kept = data[present]
+    mean = float(kept.mean())
+    if count == 1:
+        return Estimate(mean, math.nan, math.nan, math.nan, 1, mean)
+    low, high = np.nanquantile(_bootstrap_means(data, present, seed, draws), (0.025, 0.975))
+    error = float(kept.std(ddof=1)) / math.sqrt(count)
+    return Estimate(mean, error, float(low), float(high), count, float(np.median(kept)))
+
+
+def paired_difference(first: npt.ArrayLike, second: npt.ArrayLike, seed: int = 0) -> Estimate:
+    """`estimate` of first - second, image by image."""
+    return estimate(np.asarray(first, np.float64) - np.asarray(second, np.float64), seed)
+
+
+def _bootstrap_means(data: Values, present: npt.NDArray[np.bool_], seed: int, draws: int) -> Values:
+    filled = np.where(present, data, 0.0)
+    generator = np.random.default_rng(seed)
+    means = []
+    for start in range(0, draws, _CHUNK):  # in chunks, so that memory stays small
+        drawn = generator.integers(0, data.size, (min(_CHUNK, draws - start), data.size))
+        count = present[drawn].sum(axis=1)
+        total = filled[drawn].sum(axis=1)
+        means.append(np.divide(total, count, out=np.full(len(drawn), np.nan), where=count > 0))
+    return np.concatenate(means)
+
+
+def finite(value: float) -> float | None:
+    """For JSON: what does not exist is null."""
+    return value if math.isfinite(value) else None

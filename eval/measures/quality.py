@@ -43,6 +43,11 @@ def psnr(first: Rgb8, second: Rgb8) -> float:
     return _decibel(_mean_square(first.astype(np.float32) - second))
 
 
+def capped_psnr(first: Rgb8, second: Rgb8) -> float:
+    """`psnr`, at most `PSNR_CAP`."""
+    return min(psnr(first, second), PSNR_CAP)
+
+
 def ab_psnr(truth_ab: Floats, ab: Floats) -> float:
     """PSNR of the two chroma planes in CIE units with the peak 255 (8-bit Lab's range).
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from chromagan.color import lab_to_rgb
+from eval.baselines import FLOORS
 from eval.measures.failures import COLOURS, RegionSums, calibrate
-from eval.measures.intervals import estimate, paired_difference
-from eval.measures.scenes import KINDS
-from eval.report.page import Picture, Section
-from eval.report.plots import BLUE, FLOORS, GREY, encode_png, new_figure
+from eval.measures.protocol import estimate, finite, paired_difference
+from eval.report.figures import BLUE, GREY, encode_png, new_figure
 from eval.report.summary import gains
-from eval.report.tables import TextTable, number
+from eval.report.tables import Picture, Section, TextTable, number, with_error
 from eval.run.folder import ImageScores
+from eval.run.scenes import KINDS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,7 +64,7 @@ def analyse(rows: Sequence[ImageScores], kinds: Sequence[str], seed: int) -> dic
             if sums[name].any()
         },
         "faces": _faces(sums["skin"], sums["not skin"], which == "people", seed),
-        "calibration": {name: _finite(value) for name, value in vars(calibration).items()},
+        "calibration": {name: finite(value) for name, value in vars(calibration).items()},
     }
 
 
@@ -115,7 +114,7 @@ def calibration_table(methods: Mapping[str, Any]) -> TextTable:
         cells = [number(c["pooled_factor"]), number(c["pooled_gain"], signed=True)]
         cells += [number(c["psnr_factor"]), number(c["psnr_gain"], signed=True)]
         body.append([name, number(method["colourfulness_ratio"]["mean"]), *cells])
-    return TextTable("How vivid", header, body)
+    return TextTable("How vivid", header, body, note=CALIBRATION_NOTE)
 
 
 def faces_table(methods: Mapping[str, Any]) -> TextTable:
@@ -128,19 +127,16 @@ def faces_table(methods: Mapping[str, Any]) -> TextTable:
         cells = [number(f["skin"]["mean"]), number(f["rest"]["mean"])]
         cells += [number(difference["mean"], signed=True), interval]
         body.append([name, str(difference["n"]), *cells])
-    return TextTable("Faces", header, body)
+    return TextTable("Faces", header, body, note=FACES_NOTE)
 
 
 def kind_table(method: Mapping[str, Any]) -> TextTable:
     """PSNR gain, pooled gain, chroma and hue by kind of scene."""
     header = ["Scene", "Photographs", "PSNR gain (dB)", *_HEADER]
-    body = []
-    for kind, found in method["by_kind"].items():
-        gain = found["psnr_gain"]
-        error = "" if gain["se"] is None else f" ± {number(gain['se'])}"
-        body.append(
-            [kind, str(found["photos"]), number(gain["mean"], signed=True) + error, *_cells(found)]
-        )
+    body = [
+        [kind, str(found["photos"]), with_error(found["psnr_gain"], signed=True), *_cells(found)]
+        for kind, found in method["by_kind"].items()
+    ]
     return TextTable("By kind of scene", header, body)
 
 
@@ -204,11 +200,11 @@ def _sums(rows: Sequence[ImageScores], name: str) -> npt.NDArray[np.float64]:
 def _region(sums: npt.NDArray[np.float64]) -> dict[str, Any]:
     pooled = RegionSums(*sums.sum(axis=0).tolist())
     return {
-        "gain": _finite(pooled.gain),
-        "chroma_ratio": _finite(pooled.chroma_ratio),
-        "hue_error": _finite(pooled.hue_degrees),
-        "hue_shift": _finite(pooled.shift_degrees),
-        "delta_e": _finite(pooled.mean_delta_e),
+        "gain": finite(pooled.gain),
+        "chroma_ratio": finite(pooled.chroma_ratio),
+        "hue_error": finite(pooled.hue_degrees),
+        "hue_shift": finite(pooled.shift_degrees),
+        "delta_e": finite(pooled.mean_delta_e),
         "true_lab": pooled.mean_lab(truth=True),
         "lab": pooled.mean_lab(truth=False),
     }
@@ -229,7 +225,3 @@ def _faces(
         "rest": estimate(of_rest, seed).as_dict(),
         "difference": paired_difference(of_skin, of_rest, seed).as_dict(),
     }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

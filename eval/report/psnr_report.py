@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from chromagan.files import write_text
+from eval.baselines import FLOORS
 from eval.measures.protocol import METRICS, ON_REQUEST
-from eval.report.failures import (
-    CALIBRATION_NOTE,
-    FACES_NOTE,
-    calibration_table,
-    faces_table,
-)
-from eval.report.plots import FLOORS
+from eval.report.failures import calibration_table, faces_table
 from eval.report.tables import (
     ABSENT,
     TextTable,
@@ -24,6 +19,7 @@ from eval.report.tables import (
     markdown,
     md,
     number,
+    with_error,
 )
 from eval.run.folder import RunFolder
 
@@ -54,8 +50,7 @@ def all_tables(summary: dict[str, Any]) -> list[TextTable]:
         n: m for n, m in summary["methods"].items() if "calibration" in m and n not in FLOORS
     }
     if networks:
-        vivid, faces = calibration_table(networks), faces_table(networks)
-        tables += [replace(vivid, note=CALIBRATION_NOTE), replace(faces, note=FACES_NOTE)]
+        tables += [calibration_table(networks), faces_table(networks)]
     return tables
 
 
@@ -173,12 +168,6 @@ def numbers(summary: dict[str, Any]) -> str:
                 )
     header = ["method", "images", "metric", "mean", "se", "low", "high", "n", "median", "published"]
     return comma_separated(header, lines)
-
-
-def with_error(value: dict[str, Any], digits: int = 2, *, errors: bool = True) -> str:
-    """An estimate as text: its mean, ± its standard error where there is one."""
-    mean = number(value["mean"], digits)
-    return f"{mean} ± {number(value['se'], digits)}" if errors and value["se"] is not None else mean
 
 
 def _interval(value: dict[str, Any]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -13,10 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from chromagan.files import write_text
-from eval.measures.intervals import estimate, paired_difference
-from eval.measures.protocol import CAPTION, COLOURED, METRICS, ON_REQUEST, PROTOCOL
-from eval.run.folder import ImageScores, RunFolder
-from eval.run.run import Table
+from eval.measures.protocol import (
+    CAPTION,
+    COLOURED,
+    METRICS,
+    ON_REQUEST,
+    PROTOCOL,
+    estimate,
+    paired_difference,
+)
+from eval.report.tables import comma_separated
+from eval.run.folder import ImageScores, RunFolder, Table
 
 _WORDS = ("method", "image", "key", "sha256", "fingerprint")
 FIELDS = (
@@ -132,13 +138,8 @@ def write_summary(folder: RunFolder, summary: dict[str, Any]) -> None:
 
 def write_per_image(folder: RunFolder, table: Table) -> None:
     """`per_image.csv`: one line per method and image; numbers that do not exist are empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, FIELDS, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    for rows in table.values():
-        for row in rows:
-            writer.writerow({name: _cell(row.get(name)) for name in FIELDS})
-    write_text(folder.path / "per_image.csv", text.getvalue())
+    body = ([row.get(name) for name in FIELDS] for rows in table.values() for row in rows)
+    write_text(folder.path / "per_image.csv", comma_separated(FIELDS, body))
 
 
 def read_per_image(folder: RunFolder) -> dict[str, list[ImageScores]]:
@@ -152,9 +153,3 @@ def read_per_image(folder: RunFolder) -> dict[str, list[ImageScores]]:
             }
             table.setdefault(record["method"], []).append(row)
     return table
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.6g}"
-    return value

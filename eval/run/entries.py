@@ -18,10 +18,6 @@ from eval.run.photos import PhotoFile, decode, key_of, readable
 Colorize = Callable[[PhotoFile, Rgb8], Rgb8]
 
 
-class EntryError(ValueError):
-    """A method or output folder cannot take part; one sentence."""
-
-
 @dataclass(frozen=True)
 class Entry:
     """One row of the table. `load` builds what colorizes, as late as possible."""
@@ -41,14 +37,11 @@ def network(name: str, weights: Path | None, device: str) -> Entry:
     """A method of the registry; `METHOD@TAG` lets one method take part with several weights.
 
     `weights` "random" stands for the seeded random weights that some methods offer.
-    Loads it once, so that missing weights are told before anything runs. Raises EntryError.
+    Loads it once, so that missing weights are told before anything runs. Raises MethodError.
     """
     base = name.partition("@")[0]
     source = "random" if weights == Path("random") else weights
-    try:
-        method = load_method(base, weights=source, device=device)
-    except MethodError as error:
-        raise EntryError(str(error)) from None
+    method = load_method(base, weights=source, device=device)
     digest = sha256_of(method.weights_file) if method.weights_file else ""
     key = _fingerprint(chromagan.__version__, base, method.weights_label, digest)
 
@@ -111,7 +104,7 @@ def available(
     for name in method_names():
         try:
             ready.append(network(name, weights.get(name), device))
-        except EntryError as error:
+        except MethodError as error:
             if name in weights:
                 raise
             reason = str(error).removeprefix(f"{name}: ")
@@ -125,27 +118,20 @@ def outputs(
     """A folder of finished pictures, matched to the photographs by name without suffix.
 
     Every photograph needs exactly one picture of its own size; all misfits are told at once,
-    before anything runs. Raises EntryError.
+    before anything runs. Raises MethodError.
     """
     if not folder.is_dir():
-        raise EntryError(f"--outputs {name}={folder}: there is no such folder")
+        raise MethodError(f"--outputs {name}={folder}: there is no such folder")
     match = _match(name, folder, photos)
     _check_sizes(name, folder, photos, match)
-
-    def load() -> Colorize:
-        return lambda photo, truth: _read_output(match[photo.key], truth)
-
-    def key(photo: PhotoFile) -> str:
-        return _fingerprint("outputs", luminance, sha256_of(match[photo.key]))
-
     kind = "its own luminance" if luminance == "own" else "true luminance"
     return Entry(
-        name,
-        f"pictures of another program, {kind}",
-        readable(str(folder)),
-        luminance,
-        key,
-        load,
+        name=name,
+        description=f"pictures of another program, {kind}",
+        weights=readable(str(folder)),
+        luminance=luminance,
+        fingerprint=lambda p: _fingerprint("outputs", luminance, sha256_of(match[p.key])),
+        load=lambda: lambda photo, truth: _read_output(match[photo.key], truth),
         network=False,
     )
 
@@ -188,7 +174,7 @@ def _match(name: str, folder: Path, photos: Sequence[PhotoFile]) -> dict[str, Pa
         else:
             problems += [f"{photo.key} (missing)" for photo in lost]
     if problems:
-        raise EntryError(
+        raise MethodError(
             f"--outputs {name}={folder}: every photograph needs a picture of its own; not so: "
             f"{shortened(problems)}. Name the pictures like the photographs, folders included"
         )
@@ -213,7 +199,7 @@ def _check_sizes(
         if {width, height} != set(truth):
             problems.append(f"{photo.key} ({width}×{height}, photograph {truth[0]}×{truth[1]})")
     if problems:
-        raise EntryError(
+        raise MethodError(
             f"--outputs {name}={folder}: {len(problems)} pictures differ in size from their "
             f"photographs: {shortened(problems)}; bring them to the photographs' size first"
         )

@@ -1,4 +1,4 @@
-"""A run folder: pictures and a journal of measured rows.
+"""A run folder: pictures and a journal of measured rows; what is measured of finished pictures.
 
     results/NAME/
       journal.jsonl            one line per finished (method, image), appended as the run proceeds
@@ -14,17 +14,24 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from chromagan.color import Rgb8
+from chromagan.color import Rgb8, rgb8_to_lab
 from chromagan.files import write_bytes
 from chromagan.images import write_image
+from chromagan.images.resizing import squash
+from eval.measures import perceptual
+from eval.measures.quality import rebuild
+from eval.run.entries import Entry
 from eval.run.photos import PhotoFile, decode
 
 JOURNAL = "journal.jsonl"
 ImageScores = dict[str, Any]
 """One row: `method`, `image`, `key`, `sha256`, `fingerprint` and what was measured."""
+Table = Mapping[str, Sequence[ImageScores]]
+"""Method -> rows of the same images in the same order."""
 
 
 class RunFolder:
@@ -56,11 +63,13 @@ class RunFolder:
     def read_truth(self, row: ImageScores) -> Rgb8:
         """The photograph of a row, from the copy. Raises ImageError, FileNotFoundError."""
         suffix = "." + str(row["image"]).rpartition(".")[2].lower()
-        return _read(self.path / "truth" / f"{row['key']}{suffix}")
+        path = self.path / "truth" / f"{row['key']}{suffix}"
+        return decode(path.read_bytes(), str(path))
 
     def read_picture(self, row: ImageScores) -> Rgb8:
         """The picture of a row. Raises ImageError, FileNotFoundError."""
-        return _read(self.picture(str(row["method"]), str(row["key"])))
+        path = self.picture(str(row["method"]), str(row["key"]))
+        return decode(path.read_bytes(), str(path))
 
     def rows(self) -> list[ImageScores]:
         """The journal's complete lines, oldest first; a torn last line is left out."""
@@ -87,5 +96,49 @@ class RunFolder:
             file.flush()
 
 
-def _read(path: Path) -> Rgb8:
-    return decode(path.read_bytes(), str(path))
+class Extras:
+    """Metrics asked of the finished pictures (`--extra`).
+
+    Networks are loaded at once, so that missing weights are told before anything runs.
+    """
+
+    def __init__(self, names: Sequence[str], device: str, lpips_weights: Path | None = None):
+        perceptual.check_extras(names)
+        if lpips_weights and "lpips_vgg" not in names:
+            raise perceptual.ExtraError("--lpips-weights is for --extra lpips_vgg")
+        self._device = device
+        self._fid = "fid" in names
+        if self._fid:
+            perceptual.inception_weights()
+        self._distances = {}
+        if "lpips" in names:
+            self._distances["lpips"] = perceptual.lpips_alex(device)
+        if "lpips_vgg" in names:
+            self._distances["lpips_vgg"] = perceptual.lpips_vgg(device, lpips_weights)
+
+    def measure(
+        self, folder: RunFolder, entries: Sequence[Entry], table: Table
+    ) -> dict[str, dict[str, float | None]]:
+        """LPIPS into the rows; returns what belongs to no single image, `{method: {"fid": …}}`."""
+        whole = {}
+        for entry in entries:
+            rows = table[entry.name]
+            if self._distances:
+                for row, (truth, output) in zip(rows, _pairs(folder, rows, entry), strict=True):
+                    row |= {name: f(truth, output) for name, f in self._distances.items()}
+            if self._fid:
+                value = perceptual.fid(_pairs(folder, rows, entry), self._device)
+                whole[entry.name] = {"fid": value}
+        return whole
+
+
+def _pairs(
+    folder: RunFolder, rows: Sequence[ImageScores], entry: Entry
+) -> Iterator[tuple[Rgb8, Rgb8]]:
+    """Truth and judged picture of every row at 256²."""
+    for row in rows:
+        truth = squash(folder.read_truth(row), perceptual.SIDE)
+        output = squash(folder.read_picture(row), perceptual.SIDE)
+        if entry.luminance == "true":
+            output = rebuild(rgb8_to_lab(truth), rgb8_to_lab(output)[1:])
+        yield truth, output

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sys
 import tarfile
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -82,6 +83,15 @@ def open_photos(source: Path, limit: int | None = None) -> list[PhotoFile]:
     keys = unique_keys([name for name, *_ in found])
     photos = [PhotoFile(n, k, p, o, s) for (n, p, o, s), k in zip(found, keys, strict=True)]
     return photos if limit is None else photos[:limit]
+
+
+def read_all(photos: Iterable[PhotoFile]) -> Iterator[tuple[PhotoFile, Rgb8]]:
+    """Photographs with their pixels; those that cannot be read are left out and told on stderr."""
+    for photo in photos:
+        try:
+            yield photo, photo.read()
+        except ImageError as error:
+            print(f"left out: {error}", file=sys.stderr)
 
 
 def readable(name: str) -> str:

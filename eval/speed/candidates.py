@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,13 +20,17 @@ from chromagan.inference.colorizer import ChromaGANColorizer
 from chromagan.inference.engines import registry
 from chromagan.inference.engines.engine import Answer, Engine, TorchEngine
 from chromagan.model import Generator, build_generator
+from chromagan.model.device import seconds_of
 from eval.baselines import PUBLISHED, load_method
+from eval.baselines.pictures import NetworkMethod
 from eval.baselines.weight_files import seeded
 
 Pixels = NDArray[np.uint8]
 Codes = NDArray[np.float32]
 
 SEED = 0
+CPU = torch.device("cpu")
+"""Where calls start and end: pictures go in and come out as arrays."""
 
 
 @dataclass
@@ -67,7 +71,9 @@ def all_candidates(
         raise ValueError(f"--only {' '.join(sorted(unknown))}: choose from {', '.join(names)}")
     found: list[Candidate] = []
     if "official" in wanted:
-        found.append(official(device))
+        generator = _seeded(ModelConfig("vgg16", "official", class_head=True))
+        engine = OfficialEngine(generator, device)
+        found.append(as_candidate("official", engine, generator, "seeded random weights"))
     for name, path in ours.items():
         if name in wanted:
             found += _ours(name, path, device, exactly)
@@ -91,13 +97,6 @@ class OfficialEngine:
             logits = output.class_logits
             chances = None if logits is None else logits.softmax(dim=1).cpu().numpy()
             return Answer(output.ab.cpu().numpy(), chances, None)
-
-
-def official(device: str) -> Candidate:
-    """ChromaGAN as published."""
-    generator = _seeded(ModelConfig("vgg16", "official", class_head=True))
-    engine = OfficialEngine(generator, device)
-    return as_candidate("official", engine, generator, "seeded random weights")
 
 
 def _one_of_each_architecture() -> dict[str, Path | None]:
@@ -136,7 +135,7 @@ def as_candidate(name: str, engine: Engine, generator: Generator, weights: str) 
 
     def run_network(batch: int) -> Callable[[], float]:
         codes = np.random.default_rng(SEED).random((batch, 1, size, size), dtype=np.float32)
-        return timed(lambda: engine.run(codes))
+        return partial(seconds_of, lambda: engine.run(codes), CPU)
 
     return Candidate(
         name,
@@ -153,37 +152,21 @@ def as_candidate(name: str, engine: Engine, generator: Generator, weights: str) 
 
 
 def _baseline(name: str, device: str) -> Candidate:
-    method: Any = load_method(name, weights="random", device=device)
+    method = load_method(name, weights="random", device=device)
+    assert isinstance(method, NetworkMethod)
     side = int(getattr(method, "size", 256))
     photo = np.random.default_rng(SEED).integers(0, 256, (side, side, 3), dtype=np.uint8)
-
-    def run_network(batch: int) -> Callable[[], float] | None:
-        network = getattr(method, "network", None)
-        if batch != 1 or not isinstance(network, nn.Module):
-            return None
-        return clocked(network, lambda: method(photo))
-
+    call = clocked(method.network, lambda: method(photo))
     return Candidate(
         name,
         "torch",
         "fp32",
-        str(method.weights_label),
+        method.weights_label,
         method,
         side * side / 1e6,
-        network=run_network,
+        network=lambda batch: call if batch == 1 else None,
         device=device,
     )
-
-
-def timed(call: Callable[[], object]) -> Callable[[], float]:
-    """The same call, which gives the seconds that it took."""
-
-    def run() -> float:
-        begin = perf_counter()
-        call()
-        return perf_counter() - begin
-
-    return run
 
 
 def clocked(network: nn.Module, call: Callable[[], object]) -> Callable[[], float]:
@@ -196,7 +179,7 @@ def clocked(network: nn.Module, call: Callable[[], object]) -> Callable[[], floa
             network.register_forward_hook(lambda *_: marks.append(perf_counter())),
         ]
         try:
-            whole = timed(call)()
+            whole = seconds_of(call, CPU)
         finally:
             for hook in hooks:
                 hook.remove()

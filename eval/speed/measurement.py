@@ -8,11 +8,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-import torch
 from PIL import Image
 
 from chromagan.checkpoint.source import DEFAULT_CHECKPOINT
@@ -20,12 +20,10 @@ from chromagan.images import read_image, write_image
 from chromagan.inference.colorizer import ChromaGANColorizer
 from chromagan.inference.jobs import Job
 from chromagan.inference.pipeline import Settings, colorize_files
-from chromagan.model.device import peak_gib
+from chromagan.model.device import peak_gib, seconds_of
 from chromagan.samples import sample_paths
-from eval.speed.candidates import Candidate, Pixels, timed
+from eval.speed.candidates import CPU, Candidate, Pixels
 
-SIZES = (0.3, 2.0, 12.0, 24.0)
-BATCHES = (1, 16)
 Case = tuple[str, float, int]
 """Scope, megapixels, batch."""
 
@@ -62,8 +60,8 @@ class SpeedRecord:
 class Plan:
     """What is measured and for how long."""
 
-    sizes: tuple[float, ...] = SIZES
-    batches: tuple[int, ...] = BATCHES
+    sizes: tuple[float, ...] = (0.3, 2.0, 12.0, 24.0)
+    batches: tuple[int, ...] = (1, 16)
     seconds: float = 60.0
     """For each group of things that take turns; at least three rounds are always made."""
     rounds: int = 15
@@ -127,9 +125,10 @@ def call_of(candidate: Candidate, case: Case, folder: Path) -> Callable[[], floa
         return candidate.network(batch)
     photo = make_photo(folder, megapixels)
     if batch == 1:
-        return timed(lambda: colorize_photo(candidate.colorizer, photo))
-    pipeline = candidate.pipeline
-    return timed(lambda: colorize_folder(pipeline, photo, batch)) if pipeline else None
+        return partial(seconds_of, lambda: colorize_photo(candidate.colorizer, photo), CPU)
+    if candidate.pipeline is None:
+        return None
+    return partial(seconds_of, partial(colorize_folder, candidate.pipeline, photo, batch), CPU)
 
 
 def make_photo(folder: Path, megapixels: float) -> Path:
@@ -224,7 +223,7 @@ def peak_mb_of(call: Callable[[], object]) -> float | None:
     except OSError:
         call()
         try:
-            return peak_gib(torch.device("cpu")) * 2**30 / 1e6
+            return peak_gib(CPU) * 2**30 / 1e6
         except ModuleNotFoundError:  # Windows
             return None
     line = next(x for x in status.splitlines() if x.startswith("VmHWM:"))
