@@ -19,9 +19,8 @@ from typing import Any
 import pandas as pd
 
 from chromagan.files import write_text
-from study.analysis.evaluation import analyse
+from study.analysis.evaluation import Analysis, Results, analyse
 from study.analysis.plan import Plan, plan_from_config, read_contrasts
-from study.analysis.results import Analysis, Results
 from study.analysis.votes import StudyData, VotesError, add_source_arguments, read_source
 from study.reporting.page import report_context, versions
 from study.reporting.paper import in_latex, latex_table

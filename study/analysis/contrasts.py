@@ -19,9 +19,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 from scipy.special import ndtri
 
 from study.analysis.intervals import (
@@ -30,7 +32,6 @@ from study.analysis.intervals import (
     Estimate,
     Floats,
     clustered_shares,
-    few_clusters_note,
     t_test,
 )
 
@@ -39,10 +40,10 @@ RESAMPLES = 10_000
 
 _CHUNK = 2_000_000
 FEW_PARTICIPANTS = 10
+_CONSTANT = "the answers do not vary: the interval cannot be estimated"
 
 
-@dataclass(frozen=True)
-class Counts:
+class Counts(NamedTuple):
     """Per participant, answers "realistic" and answers in all, for two methods; arrays (P,)."""
 
     yes_a: Codes
@@ -51,13 +52,7 @@ class Counts:
     votes_b: Codes
 
     @property
-    def columns(self) -> tuple[Codes, Codes, Codes, Codes]:
-        """All four, in the order of the fields."""
-        return self.yes_a, self.votes_a, self.yes_b, self.votes_b
-
-    @property
     def participants(self) -> int:
-        """How many participants."""
         return len(self.yes_a)
 
 
@@ -123,7 +118,7 @@ def _weights(people: int, resamples: int, rng: np.random.Generator) -> Floats:
 
 def bootstrap_differences(counts: Counts, resamples: int, rng: np.random.Generator) -> Floats:
     """Resampled differences of the two shares, (resamples,)."""
-    yes_a, votes_a, yes_b, votes_b = resampled_sums(counts.columns, resamples, rng)
+    yes_a, votes_a, yes_b, votes_b = resampled_sums(counts, resamples, rng)
     return np.asarray(yes_a / votes_a - yes_b / votes_b, dtype=np.float64)
 
 
@@ -155,7 +150,7 @@ def paired_difference(
     """Difference of shares with percentile interval over participants, and its p-value."""
     if counts.participants == 0:
         return Estimate(None, note="no participant judged both methods"), None
-    yes_a, votes_a, yes_b, votes_b = (column.sum() for column in counts.columns)
+    yes_a, votes_a, yes_b, votes_b = (column.sum() for column in counts)
     observed = float(yes_a / votes_a - yes_b / votes_b)
     if counts.participants == 1:
         note = "only one participant judged both methods: the interval cannot be estimated"
@@ -172,7 +167,7 @@ def percentile_interval(value: float, draws: Floats, note: str = "") -> Estimate
     """95 % percentile interval of bootstrap draws; none where all of them are the same."""
     low, high = (float(end) for end in np.quantile(draws, [0.025, 0.975]))
     if high - low < 1e-12:
-        return Estimate(value, note="the answers do not vary: the interval cannot be estimated")
+        return Estimate(value, note=_CONSTANT)
     return Estimate(value, low, high, note)
 
 
@@ -189,15 +184,12 @@ def clustered_difference(
     fit = clustered_shares(answer, method, participant, image, 2)
     difference = float(fit.values[0] - fit.values[1])
     if fit.clusters < 2:
-        single = "participant" if fit.participants < 2 else "picture"
-        note = f"only one {single}: the interval cannot be estimated"
-        return Estimate(difference, note=note), None
+        return Estimate(difference, note=fit.note), None
     error = math.sqrt(fit.variance([1.0, -1.0]))
     if error < 1e-12:
-        note = "the answers do not vary: the interval cannot be estimated"
-        return Estimate(difference, note=note), None
+        return Estimate(difference, note=_CONSTANT), None
     low, high, p = t_test(difference, error, fit.clusters)
-    return Estimate(difference, max(-1.0, low), min(1.0, high), few_clusters_note(fit)), p
+    return Estimate(difference, max(-1.0, low), min(1.0, high), fit.note), p
 
 
 def adjust(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
@@ -208,6 +200,19 @@ def adjust(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
         replace(entry, p_holm=first, p_clustered_holm=second)
         for entry, first, second in zip(comparisons, plain, clustered, strict=True)
     )
+
+
+def detectable_difference(comparison: Comparison, family: int) -> float | None:
+    """Smallest true difference that this study would find with 80 % power (family tests, α 5 %).
+
+    (z_{1−α/2k} + z_{0.8}) · s.e., the s.e. taken from the paired interval: what a study of this
+    size and spread can see, not a statement about the difference that was observed.
+    """
+    if comparison.paired.low is None or comparison.paired.high is None:
+        return None
+    z = stats.norm.ppf
+    error = (comparison.paired.high - comparison.paired.low) / (2.0 * z(0.975))
+    return float((z(1.0 - 0.025 / max(family, 1)) + z(0.8)) * error)
 
 
 @dataclass(frozen=True)
@@ -235,24 +240,24 @@ def criterion(hits: npt.ArrayLike, false_alarms: npt.ArrayLike) -> Floats:
 
 
 def detection(
-    method: str, real_and_method: Counts, *, resamples: int = RESAMPLES, seed: int = 0
+    method: str, counts: Counts, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Detection:
     """d′ and c of a method; the counts' a is the real photographs, b the method."""
-    counts = real_and_method
     if counts.participants == 0:
         none = Estimate(None, note="no participant judged both this method and real photographs")
         return Detection(method, none, none)
-    yes_a, votes_a, yes_b, votes_b = (column.sum() for column in counts.columns)
-    observed = (loglinear(yes_a, votes_a), loglinear(yes_b, votes_b))
-    points = (float(d_prime(*observed)), float(criterion(*observed)))
+    points = _detected([column.sum() for column in counts])
     if counts.participants == 1:
         note = "only one participant: the interval cannot be estimated"
-        return Detection(method, *(Estimate(point, note=note) for point in points))
-    rng = np.random.default_rng(seed)
-    yes_a, votes_a, yes_b, votes_b = resampled_sums(counts.columns, resamples, rng)
-    drawn = (loglinear(yes_a, votes_a), loglinear(yes_b, votes_b))
-    draws = (d_prime(*drawn), criterion(*drawn))
-    return Detection(method, *map(percentile_interval, points, draws))
+        return Detection(method, *(Estimate(float(point), note=note) for point in points))
+    draws = _detected(resampled_sums(counts, resamples, np.random.default_rng(seed)))
+    return Detection(method, *map(percentile_interval, map(float, points), draws))
+
+
+def _detected(sums: Sequence[npt.ArrayLike]) -> tuple[Floats, Floats]:
+    """d′ and c from the sums of `Counts`' four columns."""
+    hits, false_alarms = loglinear(*sums[:2]), loglinear(*sums[2:])
+    return d_prime(hits, false_alarms), criterion(hits, false_alarms)
 
 
 def odds_ratio(fit: Clustered, votes: Codes) -> Estimate:
@@ -276,8 +281,7 @@ def odds_ratio(fit: Clustered, votes: Codes) -> Estimate:
     scale = 1.0 / (shares * (1.0 - shares))
     error = math.sqrt(fit.variance([float(scale[0]), -float(scale[1])]))
     if error < 1e-9:
-        note = "the answers do not vary: the interval cannot be estimated"
-        return Estimate(float(np.exp(log_ratio)), note=note)
+        return Estimate(float(np.exp(log_ratio)), note=_CONSTANT)
     low, high, _ = t_test(log_ratio, error, fit.clusters)
     value, low, high = (float(np.exp(end)) for end in (log_ratio, low, high))
     return Estimate(value, low, high)

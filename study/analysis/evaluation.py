@@ -6,6 +6,7 @@ estimated is an `Estimate` without a value, whose note says why.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from scipy import stats
 
 from study.analysis.contrasts import (
     Comparison,
+    Detection,
     adjust,
     clustered_difference,
     detection,
@@ -22,23 +24,15 @@ from study.analysis.contrasts import (
     paired_counts,
     paired_difference,
 )
-from study.analysis.intervals import (
-    Codes,
-    Estimate,
-    Floats,
-    clustered_shares,
-    share_interval,
-    wilson,
-)
-from study.analysis.pairs import compare_pairs
-from study.analysis.plan import Plan, excluded_participants, ordered
-from study.analysis.reliability import agreement, order_effect, response_times
-from study.analysis.results import (
-    Analysis,
-    FactorLevel,
-    MethodResult,
-    Results,
-    VersusReal,
+from study.analysis.intervals import Codes, Estimate, clustered_shares, share_interval, wilson
+from study.analysis.pairs import PairResults, compare_pairs
+from study.analysis.plan import Plan, excluded_participants
+from study.analysis.reliability import (
+    OrderEffect,
+    ResponseTimes,
+    agreement,
+    order_effect,
+    response_times,
 )
 from study.records import DATA, REAL
 
@@ -47,17 +41,102 @@ FACTORS = {"exposure": "exposure_ms", "kind of scene": "scene_kind"}
 
 
 @dataclass(frozen=True)
-class _Coded:
-    """Votes as arrays (N,); methods[m] is the name of method code m."""
+class VersusReal:
+    """A method against real photographs.
 
-    answer: npt.NDArray[np.bool_]
-    method: Codes
-    participant: Codes
-    image: Codes
-    stimulus: Codes
-    position: Floats
-    rt_ms: Floats
-    methods: tuple[str, ...]
+    difference: share minus the share of photographs; p: its test. odds_ratio: method over real.
+    """
+
+    difference: Estimate
+    p: float | None
+    odds_ratio: Estimate
+    detection: Detection
+
+    @property
+    def estimates(self) -> dict[str, Estimate]:
+        return {
+            "difference": self.difference,
+            "odds_ratio": self.odds_ratio,
+            "d_prime": self.detection.d_prime,
+            "criterion": self.detection.criterion,
+        }
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """Everything about one method. naive: Wilson interval that takes answers as independent.
+    design_effect: how much wider (in variance) the clustered interval is than the naive one."""
+
+    method: str
+    yes: int
+    votes: int
+    participants: int
+    images: int
+    share: Estimate
+    naive: tuple[float, float]
+    agreement: Estimate
+    response_times: ResponseTimes
+    versus_real: VersusReal | None
+
+    @property
+    def is_real(self) -> bool:
+        return self.method == REAL
+
+    @property
+    def design_effect(self) -> float | None:
+        """(clustered width / naive width)², None without a clustered interval."""
+        if self.share.low is None or self.share.high is None:
+            return None
+        return float(((self.share.high - self.share.low) / (self.naive[1] - self.naive[0])) ** 2)
+
+
+@dataclass(frozen=True)
+class FactorLevel:
+    """Share at one level of a factor. group: the method; pairs: “method : against”."""
+
+    level: str
+    group: str
+    yes: int
+    votes: int
+    share: Estimate
+
+
+@dataclass(frozen=True)
+class Results:
+    """One complete evaluation of one set of votes.
+
+    factors: by name (exposure, kind of scene) the shares at each level, where there are several.
+    pairs: the comparisons of a study with `task: pairs`.
+    """
+
+    votes: int
+    participants: int
+    images: int
+    methods: tuple[MethodResult, ...]
+    contrasts: tuple[Comparison, ...]
+    agreement: Estimate
+    order: OrderEffect
+    omnibus: tuple[float, float, int] | None
+    omnibus_note: str
+    pictures: pd.DataFrame
+    factors: Mapping[str, tuple[FactorLevel, ...]]
+    pairs: PairResults | None
+
+    def method(self, name: str) -> MethodResult | None:
+        """The result of one method, None if it has no votes."""
+        return next((entry for entry in self.methods if entry.method == name), None)
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """main: after the declared exclusions. everyone: without any. excluded: reasons by person."""
+
+    plan: Plan
+    main: Results
+    everyone: Results
+    excluded: dict[str, list[str]]
+    people: int
+    notes: tuple[str, ...]
 
 
 def analyse(
@@ -74,8 +153,9 @@ def analyse(
         Results with and without the exclusions. Equal input gives equal output.
     """
     plan = plan or Plan()
-    known = participants if participants is not None and len(participants) else None
-    excluded = excluded_participants(votes, plan.rules, known)
+    excluded = excluded_participants(votes, plan.rules, participants)
+    # the analysis must not depend on the order of the rows
+    votes = votes.sort_values(["participant", "trial"], kind="stable")
     data = votes[votes["kind"].isin(DATA)]
     kept = data[~data["participant"].isin(list(excluded))]
     return Analysis(
@@ -114,26 +194,19 @@ def evaluate(everything: pd.DataFrame, plan: Plan) -> Results:
     """Every figure of the report from data trials (real photographs, methods, pairs) alone."""
     pairs = compare_pairs(everything, plan.contrasts, resamples=plan.resamples, seed=plan.seed)
     data = everything[everything["kind"] != "pair"]
-    coded = _coded(data)
-    methods = tuple(_method_result(coded, name, plan) for name in coded.methods)
+    shares = data.groupby("method")["answer"].mean()
+    # real photographs first, then methods from the most to the least convincing
+    methods = sorted(data["method"].unique(), key=lambda name: (name != REAL, -shares[name], name))
     contrasts = plan.contrasts if pairs is None or len(data) else ()
-    comparisons = adjust([_comparison(coded, a, b, plan) for a, b in contrasts])
     statistic, note = _omnibus(data)
     return Results(
-        len(coded.answer),
-        len(np.unique(coded.participant)),
-        len(np.unique(coded.image)),
-        methods,
-        comparisons,
-        _agreement(coded, np.ones(len(coded.answer), dtype=np.bool_), plan.seed),
-        order_effect(
-            coded.answer,
-            coded.method,
-            coded.position,
-            coded.participant,
-            coded.image,
-            coded.rt_ms,
-        ),
+        len(data),
+        data["participant"].nunique(),
+        data["base_image"].nunique(),
+        tuple(_method_result(data, name, plan) for name in methods),
+        adjust([_comparison(data, a, b, plan) for a, b in contrasts]),
+        _agreement(data, plan.seed),
+        _order_effect(data, methods),
         statistic,
         note,
         pictures(data),
@@ -164,87 +237,72 @@ def factor_levels(data: pd.DataFrame, column: str) -> tuple[FactorLevel, ...]:
     return tuple(found)
 
 
-def _coded(data: pd.DataFrame) -> _Coded:
-    # the analysis must not depend on the order of the rows
-    data = data.sort_values(["participant", "trial"], kind="stable")
-    shares = {
-        str(name): float(share) for name, share in data.groupby("method")["answer"].mean().items()
-    }
-    names = ordered(list(shares), shares)
+def _arrays(votes: pd.DataFrame) -> tuple[npt.NDArray[np.bool_], Codes, Codes]:
+    """Answers, and codes of participants and scenes."""
+    people, images = (
+        pd.factorize(votes[column], sort=True)[0].astype(np.int64)
+        for column in ("participant", "base_image")
+    )
+    return votes["answer"].to_numpy(dtype=np.bool_), people, images
+
+
+def _order_effect(data: pd.DataFrame, methods: list[str]) -> OrderEffect:
+    answer, people, images = _arrays(data)
+    codes = pd.Categorical(data["method"], categories=methods).codes.astype(np.int64)
     place = data.groupby("participant").cumcount()
     last = data.groupby("participant")["trial"].transform("size") - 1
-    return _Coded(
-        data["answer"].to_numpy(dtype=np.bool_),
-        np.array([names.index(name) for name in data["method"]], dtype=np.int64),
-        pd.factorize(data["participant"], sort=True)[0].astype(np.int64),
-        pd.factorize(data["base_image"], sort=True)[0].astype(np.int64),
-        pd.factorize(data["stimulus"], sort=True)[0].astype(np.int64),
-        (place / last.clip(lower=1)).to_numpy(dtype=np.float64),
-        data["rt_ms"].to_numpy(dtype=np.float64),
-        names,
-    )
+    position = (place / last.clip(lower=1)).to_numpy(dtype=np.float64)
+    rt_ms = data["rt_ms"].to_numpy(dtype=np.float64)
+    return order_effect(answer, codes, position, people, images, rt_ms)
 
 
-def _method_result(coded: _Coded, name: str, plan: Plan) -> MethodResult:
-    chosen = coded.method == coded.methods.index(name)
-    answer, people, images = coded.answer[chosen], coded.participant[chosen], coded.image[chosen]
-    yes, votes = int(answer.sum()), len(answer)
-    versus = None
-    if name != REAL and REAL in coded.methods:
-        versus = _versus_real(coded, name, plan)
+def _method_result(data: pd.DataFrame, name: str, plan: Plan) -> MethodResult:
+    votes = data[data["method"] == name]
+    answer, people, images = _arrays(votes)
+    yes = int(answer.sum())
+    compared = name != REAL and (data["method"] == REAL).any()
     return MethodResult(
         name,
         yes,
-        votes,
-        len(np.unique(people)),
-        len(np.unique(images)),
+        len(votes),
+        votes["participant"].nunique(),
+        votes["base_image"].nunique(),
         share_interval(answer, people, images),
-        wilson(yes, votes),
-        _agreement(coded, chosen, plan.seed),
-        response_times(coded.rt_ms[chosen], answer),
-        versus,
+        wilson(yes, len(votes)),
+        _agreement(votes, plan.seed),
+        response_times(votes["rt_ms"].to_numpy(dtype=np.float64), answer),
+        _versus_real(data, name, plan) if compared else None,
     )
 
 
-def _pair(coded: _Coded, a: str, b: str) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Which votes belong to either method, and among those which to a."""
-    codes = [coded.methods.index(name) if name in coded.methods else -1 for name in (a, b)]
-    chosen = np.isin(coded.method, codes)
-    return chosen, coded.method[chosen] == codes[0]
-
-
-def _versus_real(coded: _Coded, name: str, plan: Plan) -> VersusReal:
-    chosen, is_method = _pair(coded, name, REAL)
-    answer, people, images = coded.answer[chosen], coded.participant[chosen], coded.image[chosen]
-    difference, p = clustered_difference(answer, is_method, people, images)
-    codes = np.where(is_method, 0, 1).astype(np.int64)
+def _versus_real(data: pd.DataFrame, name: str, plan: Plan) -> VersusReal:
+    votes = data[data["method"].isin([name, REAL])]
+    is_real = (votes["method"] == REAL).to_numpy()
+    answer, people, images = _arrays(votes)
+    difference, p = clustered_difference(answer, ~is_real, people, images)
+    codes = is_real.astype(np.int64)
+    counts = paired_counts(answer, is_real, people)
     return VersusReal(
         difference,
         p,
         odds_ratio(clustered_shares(answer, codes, people, images, 2), np.bincount(codes)),
-        detection(
-            name,
-            paired_counts(answer, ~is_method, people),
-            resamples=plan.resamples,
-            seed=plan.seed,
-        ),
+        detection(name, counts, resamples=plan.resamples, seed=plan.seed),
     )
 
 
-def _comparison(coded: _Coded, a: str, b: str, plan: Plan) -> Comparison:
-    chosen, is_a = _pair(coded, a, b)
-    answer, people = coded.answer[chosen], coded.participant[chosen]
+def _comparison(data: pd.DataFrame, a: str, b: str, plan: Plan) -> Comparison:
+    votes = data[data["method"].isin([a, b])]
+    is_a = (votes["method"] == a).to_numpy()
+    answer, people, images = _arrays(votes)
     counts = paired_counts(answer, is_a, people)
     paired, p = paired_difference(counts, resamples=plan.resamples, seed=plan.seed)
-    clustered, p_clustered = clustered_difference(answer, is_a, people, coded.image[chosen])
+    clustered, p_clustered = clustered_difference(answer, is_a, people, images)
     return Comparison(a, b, counts.participants, paired, p, None, clustered, p_clustered, None)
 
 
-def _agreement(coded: _Coded, chosen: npt.NDArray[np.bool_], seed: int) -> Estimate:
-    stimulus, answer = coded.stimulus[chosen], coded.answer[chosen]
-    votes = np.bincount(stimulus)
-    yes = np.bincount(stimulus, weights=answer.astype(np.float64)).astype(np.int64)
-    return agreement(yes, votes, seed=seed)
+def _agreement(votes: pd.DataFrame, seed: int) -> Estimate:
+    per_picture = votes.groupby("stimulus")["answer"].agg(["sum", "size"]).astype(np.int64)
+    return agreement(*per_picture.to_numpy().T, seed=seed)
 
 
 def _omnibus(data: pd.DataFrame) -> tuple[tuple[float, float, int] | None, str]:
@@ -268,10 +326,7 @@ def pictures(data: pd.DataFrame) -> pd.DataFrame:
     table = grouped.agg(yes="sum", votes="size").reset_index()
     table["yes"] = table["yes"].astype(int)
     table["share"] = table["yes"] / table["votes"]
-    ends = [
-        wilson(int(yes), int(votes))
-        for yes, votes in zip(table["yes"], table["votes"], strict=True)
-    ]
+    ends = [wilson(*counts) for counts in zip(table["yes"], table["votes"], strict=True)]
     table["low"] = [low for low, _ in ends]
     table["high"] = [high for _, high in ends]
     return table

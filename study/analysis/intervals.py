@@ -40,14 +40,13 @@ class Estimate:
 
     @property
     def has_interval(self) -> bool:
-        """Whether both ends of the interval are known."""
         return self.low is not None and self.high is not None
 
 
-def wilson(yes: int, votes: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson (1927) score interval for yes of votes, answers taken as independent."""
+def wilson(yes: int, votes: int) -> tuple[float, float]:
+    """95 % score interval (Wilson 1927) for yes of votes, answers taken as independent."""
     _check_counts(yes, votes)
-    z = float(stats.norm.ppf(0.5 + confidence / 2.0))
+    z = float(stats.norm.ppf(0.975))
     share, spread = yes / votes, z * z / votes
     centre = (share + spread / 2.0) / (1.0 + spread)
     half = z / (1.0 + spread) * math.sqrt(share * (1.0 - share) / votes + spread / (4.0 * votes))
@@ -94,6 +93,19 @@ class Clustered:
     def clusters(self) -> int:
         """The fewer of participants and scenes: an interval's degrees of freedom and one."""
         return min(self.participants, self.images)
+
+    @property
+    def note(self) -> str:
+        """Why there is no interval, or that it rests on too few clusters for the asymptotics."""
+        if self.clusters < 2:
+            single = "participant" if self.participants < 2 else "picture"
+            return f"only one {single}: the interval cannot be estimated"
+        if self.clusters < FEW_CLUSTERS:
+            return (
+                f"only {self.participants} participants and {self.images} pictures: "
+                "the interval is a rough approximation"
+            )
+        return ""
 
     def variance(self, weights: Sequence[float]) -> float:
         """Variance of the weighted sum: the two-way one, but no less than each one-way.
@@ -159,32 +171,19 @@ def share_interval(answer: npt.NDArray[np.bool_], participant: Codes, image: Cod
     n = len(answer)
     if n == 0:
         return Estimate(None, note="no answers")
-    yes, people, images = int(answer.sum()), len(np.unique(participant)), len(np.unique(image))
-    share = yes / n
-    fewest = min(people, images)
-    if fewest < 2:
-        single = "participant" if people < 2 else "picture"
-        return Estimate(share, note=f"only one {single}: the interval cannot be estimated")
-    if yes in (0, n):
-        low, high = clopper_pearson(fewest if yes else 0, fewest)
-        side = "realistic" if yes else "not realistic"
+    fit = clustered_shares(answer, np.zeros(n, dtype=np.int64), participant, image, 1)
+    share = float(fit.values[0])
+    if fit.clusters < 2:
+        return Estimate(share, note=fit.note)
+    if share in (0.0, 1.0):
+        low, high = clopper_pearson(fit.clusters if share else 0, fit.clusters)
+        side = "realistic" if share else "not realistic"
         note = (
             f"every answer is “{side}”: no logit model can be fitted; exact binomial interval "
-            f"for {fewest} independent answers, the fewer of participants and pictures"
+            f"for {fit.clusters} independent answers, the fewer of participants and pictures"
         )
         return Estimate(share, low, high, note)
-    fit = clustered_shares(answer, np.zeros(n, dtype=np.int64), participant, image, 1)
     scale = share * (1.0 - share)
     error = math.sqrt(max(fit.variance([1.0]), scale / n)) / scale
     low, high, _ = t_test(float(logit(share)), error, fit.clusters)
-    return Estimate(share, float(expit(low)), float(expit(high)), few_clusters_note(fit))
-
-
-def few_clusters_note(fit: Clustered) -> str:
-    """A warning if the cluster count is too small for the asymptotics, else ''."""
-    if fit.clusters >= FEW_CLUSTERS:
-        return ""
-    return (
-        f"only {fit.participants} participants and {fit.images} pictures: "
-        "the interval is a rough approximation"
-    )
+    return Estimate(share, float(expit(low)), float(expit(high)), fit.note)

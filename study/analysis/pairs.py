@@ -12,7 +12,6 @@ of single answers three times.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import choix
@@ -138,8 +137,8 @@ def compare_pairs(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> PairResults | None:
-    """Analyse the trials of kind "pair"; None if there are none."""
-    data = data[data["kind"] == "pair"].sort_values(["participant", "trial"], kind="stable")
+    """Analyse the trials of kind "pair", in order of participant and trial; None without any."""
+    data = data[data["kind"] == "pair"]
     if data.empty:
         return None
     names = sorted({*data["method"], *data["against"]})
@@ -172,7 +171,7 @@ def compare_pairs(
         int(images.max()) + 1,
         reference,
         tuple(_strength(model, name, codes[name], codes[reference]) for name in order),
-        tuple(_shares(data, codes, model, answer, people, images)),
+        tuple(_shares(pair, names, model, answer, people, images)),
         tuple(replace(entry, p_holm=p) for entry, p in corrected),
         share_interval(is_left, people, images),
         model.note,
@@ -240,21 +239,21 @@ def _strength(model: _Model, name: str, method: int, reference: int) -> Strength
 
 
 def _shares(
-    data: pd.DataFrame,
-    codes: Mapping[str, int],
+    pair: Codes,
+    names: list[str],
     model: _Model,
     answer: np.ndarray,
     people: Codes,
     images: Codes,
 ) -> list[PairShare]:
     found = []
-    first = np.where(data["method"] < data["against"], data["method"], data["against"])
-    second = np.where(data["method"] < data["against"], data["against"], data["method"])
-    for a, b in sorted(set(zip(first, second, strict=True))):
-        chosen = (first == a) & (second == b)
-        prefers = (answer == (data["method"] == a).to_numpy())[chosen]
-        difference, _ = model.difference(codes[a], codes[b])
+    met = np.sort(pair, axis=1)
+    for a, b in np.unique(met, axis=0):
+        chosen = (met == (a, b)).all(axis=1)
+        prefers = (answer == (pair[:, 0] == a))[chosen]
+        difference, _ = model.difference(a, b)
         modelled = None if difference.value is None else float(expit(difference.value))
         share = share_interval(prefers, people[chosen], images[chosen])
-        found.append(PairShare(a, b, int(prefers.sum()), len(prefers), share, modelled))
+        wins, votes = int(prefers.sum()), len(prefers)
+        found.append(PairShare(names[a], names[b], wins, votes, share, modelled))
     return found

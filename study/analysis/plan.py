@@ -10,7 +10,7 @@ import pandas as pd
 from pydantic import BeforeValidator, Field, model_validator
 
 from study.analysis.contrasts import RESAMPLES
-from study.records import DATA, REAL
+from study.records import DATA
 from study.settings import Part, read_part
 
 MINIMUM_FOR_CONSTANT = 10
@@ -144,11 +144,6 @@ def read_contrasts(listed: object) -> tuple[tuple[str, str], ...]:
     return read_part(Declared, {"contrasts": listed}, "analysis").contrasts or ()
 
 
-def ordered(methods: Sequence[str], shares: Mapping[str, float]) -> tuple[str, ...]:
-    """Real photographs first, then methods from the most to the least convincing."""
-    return tuple(sorted(methods, key=lambda name: (name != REAL, -shares[name], name)))
-
-
 def excluded_participants(
     votes: pd.DataFrame, rules: ExclusionRules, participants: pd.DataFrame | None = None
 ) -> dict[str, list[str]]:
@@ -157,7 +152,7 @@ def excluded_participants(
     Args:
         votes: all kinds of trials, columns as in `study.records.VoteRecord`.
         rules: the declared rules.
-        participants: as in `study.records.ParticipantRecord`; needed for the plates only.
+        participants: as in `study.records.ParticipantRecord`, or empty; used for the plates only.
 
     Returns:
         Reasons by participant, participants in order of their name.
@@ -176,7 +171,7 @@ def excluded_participants(
         attention = votes[(votes["kind"] == "attention") & votes["correct"].notna()]
         failed = (~attention["correct"].astype(bool)).groupby(attention["participant"]).sum()
         add(failed.index[failed >= rules.failed_attention], "failed attention trials")
-    if rules.plates_missed is not None and participants is not None:
+    if rules.plates_missed is not None and participants is not None and len(participants):
         shown = participants[participants["plates_shown"].notna()]
         missed = shown["plates_shown"].astype(float) - shown["plates_correct"].fillna(0.0)
         add(pd.Index(shown["participant"][missed >= rules.plates_missed]), "missed colour plates")

@@ -125,17 +125,8 @@ def _quantile(values: Floats, q: float) -> float | None:
     return float(np.quantile(known, q)) if len(known) else None
 
 
-def krippendorff_alpha(yes: npt.ArrayLike, votes: npt.ArrayLike) -> Floats:
-    """α from counts per picture, over the last axis; nan where every answer is the same."""
-    y, n = np.asarray(yes, dtype=np.float64), np.asarray(votes, dtype=np.float64)
-    kept = n >= 2
-    y, n = np.where(kept, y, 0.0), np.where(kept, n, 0.0)
-    observed = (2.0 * y * (n - y) / np.where(kept, n - 1.0, 1.0)).sum(axis=-1)
-    return _alpha(observed, n.sum(axis=-1), y.sum(axis=-1))
-
-
 def _alpha(observed: Floats, total: Floats, positive: Floats) -> Floats:
-    """1 − D_o/D_e from Σ 2y(n − y)/(n − 1), n and Y."""
+    """1 − D_o/D_e from Σ 2y(n − y)/(n − 1), n and Y; nan where every answer is the same."""
     expected = 2.0 * positive * (total - positive)
     possible = expected > 0
     ratio = observed * np.maximum(total - 1.0, 0.0) / np.where(possible, expected, 1.0)
@@ -152,17 +143,13 @@ def agreement(yes: Codes, votes: Codes, *, seed: int = 0) -> Estimate:
     pictures = len(votes)
     if pictures == 0:
         return Estimate(None, note="no picture has two answers")
-    point = float(krippendorff_alpha(yes, votes))
+    terms = [2.0 * yes * (votes - yes) / (votes - 1.0), votes, yes]
+    point = float(_alpha(*(term.sum() for term in terms)))
     if np.isnan(point):
         return Estimate(None, note="every answer is the same: α is not defined")
     if pictures == 1:
         return Estimate(point, note="only one picture: the interval cannot be estimated")
-    sums = resampled_sums(
-        [2.0 * yes * (votes - yes) / (votes - 1.0), votes, yes],
-        RESAMPLES,
-        np.random.default_rng(seed),
-    )
-    draws = _alpha(*sums)
+    draws = _alpha(*resampled_sums(terms, RESAMPLES, np.random.default_rng(seed)))
     draws = draws[~np.isnan(draws)]
     if len(draws) < 0.9 * RESAMPLES:
         return Estimate(point, note="too few differing answers for an interval")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from study.analysis.results import Results
+from study.analysis.evaluation import Results
 from study.records import REAL
 
 THUMBNAIL = 240

@@ -13,8 +13,8 @@ from typing import Any
 
 import pandas as pd
 
+from study.analysis.evaluation import Analysis, Results, VersusReal
 from study.analysis.plan import Plan
-from study.analysis.results import Analysis, Results, VersusReal
 from study.analysis.votes import StudyData
 from study.reporting.gallery import Thumbnails, gallery
 from study.reporting.paper import methods_paragraph

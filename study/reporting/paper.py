@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from study.analysis.results import Analysis
+from study.analysis.evaluation import Analysis
 from study.analysis.votes import StudyData
 from study.records import REAL
 from study.reporting.presentation import english, shown_name

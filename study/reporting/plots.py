@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from study.analysis.contrasts import Comparison
+from study.analysis.evaluation import MethodResult, Results
 from study.analysis.intervals import Estimate
 from study.analysis.pairs import PairResults
-from study.analysis.results import MethodResult, Results
 from study.records import REAL
 from study.reporting.presentation import shown_name
 

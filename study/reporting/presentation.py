@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from study.analysis.contrasts import Comparison
+from study.analysis.contrasts import Comparison, detectable_difference
+from study.analysis.evaluation import Results
 from study.analysis.intervals import Estimate
 from study.analysis.pairs import PairResults
-from study.analysis.results import Results, detectable_difference
 from study.records import REAL
 from study.settings import pick
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from study.analysis.contrasts import Comparison
+from study.analysis.contrasts import Comparison, detectable_difference
+from study.analysis.evaluation import Analysis
 from study.analysis.pairs import PairResults
-from study.analysis.results import Analysis, detectable_difference
 from study.records import REAL
 from study.reporting.presentation import (
     MISSING,
