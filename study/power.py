@@ -142,12 +142,10 @@ def power_table(
     rows = []
     for count in trials:
         asked = replace(question, trials=count)
-        found = [simulated_power(asked, people, runs, seed) for people in participants]
-        if not participants:
-            needed = needed_participants(asked, target, runs, seed)
-            if needed is None:
-                continue
-            found = [needed]
+        found: list[Power | None] = [
+            simulated_power(asked, people, runs, seed) for people in participants
+        ]
+        found = found or [needed_participants(asked, target, runs, seed)]
         rows += [
             {
                 "trials": count,
@@ -158,6 +156,7 @@ def power_table(
                 "power_new_pictures": power.clustered,
             }
             for power in found
+            if power is not None
         ]
     return pd.DataFrame(rows)
 

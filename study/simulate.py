@@ -15,7 +15,8 @@ import secrets
 import sys
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import aiohttp
@@ -52,13 +53,12 @@ class SimulatedPerson:
             passes = self.model.passes_attention(self.name, f"check-{turn}")
             is_photograph = shown[0].kind == "real" or shown[0].expected is True
             return Reply(is_photograph is passes, self.model.rt_ms(self.name, str(index)))
-        first, *second = shown
-        scene = first.base_image
-        if second:
-            answer = self.model.preference(self.name, first.method, second[0].method, scene)
+        methods, scene = [entry.method for entry in shown], shown[0].base_image
+        if len(methods) == 2:
+            first = self.model.preference(self.name, methods[0], methods[1], scene)
         else:
-            answer = self.model.answer(self.name, first.method, scene, position)
-        return Reply(answer.realistic, answer.rt_ms)
+            first = self.model.answer(self.name, methods[0], scene, position)
+        return Reply(first, self.model.rt_ms(self.name, *sorted(methods), scene))
 
 
 def recognise(stimuli: StimulusSet) -> dict[str, Stimulus]:
@@ -91,8 +91,7 @@ async def simulate_over_http(
 
         def respond(shown: Shown) -> Reply:
             pictures = [known[pixel_hash(picture)] for picture in shown.pictures]
-            reply = person.reply(pictures, shown.index, shown.position)
-            return Reply(reply.first, reply.rt_ms, pause_s)
+            return replace(person.reply(pictures, shown.index, shown.position), pause_s=pause_s)
 
         async with places:
             await take_part(url, connector, respond, diary)
@@ -100,16 +99,6 @@ async def simulate_over_http(
     async with aiohttp.TCPConnector(limit=CONCURRENT) as connector:
         await asyncio.gather(*(one(number) for number in range(participants)))
     return diary
-
-
-class SteppingClock:
-    """A clock that only moves when it is told to."""
-
-    def __init__(self, now: float) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def simulate_directly(
@@ -123,58 +112,44 @@ def simulate_directly(
 ) -> int:
     """Run sessions straight on the database, in simulated time from `start`; returns votes."""
     by_id = {entry.stimulus: entry for entry in stimuli.stimuli}
-    clock = SteppingClock(start)
-    real_clock, sessions.clock = sessions.clock, clock
-    number_of_votes = 0
+    config, number_of_votes, now = sessions.config, 0, start
+    real_clock, sessions.clock = sessions.clock, lambda: now
     try:
         for number in range(participants):
             name = f"{seed}-{number}"
             person = SimulatedPerson(name, model)
             identity = secrets.token_hex(12)
-            clock.now += 20.0
-            sessions.begin(identity, language=sessions.config.languages[0])
-            if sessions.config.plates.count:
-                clock.now += 15.0
-                correct = sum(
-                    model.passes_attention(name, f"plate-{plate}")
-                    for plate in range(sessions.config.plates.count)
+            now += 20.0
+            sessions.begin(identity, language=config.languages[0])
+            if config.plates.count:
+                now += 15.0
+                passed = (
+                    model.passes_attention(name, f"plate-{k}") for k in range(config.plates.count)
                 )
-                sessions.submit_plates(identity, correct)
+                sessions.submit_plates(identity, sum(passed))
                 row = sessions.find(identity)
                 if row is not None and row.stage == "screened":
                     continue
-            clock.now += 20.0
+            now += 20.0
             sessions.start_trials(identity)
-            number_of_votes += _answer_all(sessions, identity, by_id, person, clock)
-            if sessions.config.questions:
-                clock.now += 15.0
+            trial = sessions.open_trial(identity)
+            while trial is not None:
+                shown = [by_id[picture] for picture in sessions.pictures_of(identity, trial.trial)]
+                position = (trial.number - 1) / max(trial.total - 1, 1)
+                reply = person.reply(shown, trial.trial, position)
+                now += 0.5 + reply.rt_ms / 1000
+                page = {"rt_ms": reply.rt_ms}
+                ballot = Ballot(str(uuid.uuid4()), trial.trial, reply.first, page)
+                _, trial = sessions.vote(identity, ballot)
+                number_of_votes += 1
+            if config.questions:
+                now += 15.0
                 sessions.submit_answers(
-                    identity, {question.id: "" for question in sessions.config.questions}
+                    identity, {question.id: "" for question in config.questions}
                 )
     finally:
         sessions.clock = real_clock
     return number_of_votes
-
-
-def _answer_all(
-    sessions: Sessions,
-    identity: str,
-    by_id: dict[str, Stimulus],
-    person: SimulatedPerson,
-    clock: SteppingClock,
-) -> int:
-    trial = sessions.open_trial(identity)
-    answered = 0
-    while trial is not None:
-        shown = [by_id[stimulus] for stimulus in sessions.pictures_of(identity, trial.trial)]
-        position = (trial.number - 1) / max(trial.total - 1, 1)
-        reply = person.reply(shown, trial.trial, position)
-        clock.now += 0.5 + reply.rt_ms / 1000
-        page = {"rt_ms": reply.rt_ms}
-        ballot = Ballot(str(uuid.uuid4()), trial.trial, reply.first, page)
-        _, trial = sessions.vote(identity, ballot)
-        answered += 1
-    return answered
 
 
 def _rate(text: str) -> tuple[str, float]:
@@ -229,41 +204,31 @@ def main(argv: list[str] | None = None) -> int:
         model = AnswerModel({**rates, **dict(arguments.rate)}, effects, arguments.seed)
         if arguments.url:
             return _run_over_http(arguments, stimuli, model)
-        return _run_directly(arguments, model)
+        options = SurveyOptions(config=arguments.config, database_url=arguments.database_url)
+        with closing(open_survey(options)) as survey:
+            number = simulate_directly(
+                survey.sessions,
+                survey.stimuli,
+                model,
+                arguments.participants,
+                start=survey.sessions.clock() - 180.0 * arguments.participants,
+                seed=arguments.seed,
+            )
     except (StudyError, ValueError) as error:
         print(f"study.simulate: {error}", file=sys.stderr)
         return 2
+    print(f"{arguments.participants} simulated participants, {number} votes stored")
+    return 0
 
 
 def _run_over_http(arguments: argparse.Namespace, stimuli: StimulusSet, model: AnswerModel) -> int:
+    given = (arguments.url, stimuli, model, arguments.participants, arguments.pause)
     try:
-        diary = asyncio.run(
-            simulate_over_http(
-                arguments.url, stimuli, model, arguments.participants, arguments.pause
-            )
-        )
+        diary = asyncio.run(simulate_over_http(*given))
     except (RobotRefusedError, KeyError) as error:
         print(f"study.simulate: the survey refused a participant: {error}", file=sys.stderr)
         return 1
     print(f"{diary.finished} simulated participants, {len(diary.acknowledged)} votes acknowledged")
-    return 0
-
-
-def _run_directly(arguments: argparse.Namespace, model: AnswerModel) -> int:
-    options = SurveyOptions(config=arguments.config, database_url=arguments.database_url)
-    survey = open_survey(options)
-    try:
-        number = simulate_directly(
-            survey.sessions,
-            survey.stimuli,
-            model,
-            arguments.participants,
-            start=survey.sessions.clock() - 180.0 * arguments.participants,
-            seed=arguments.seed,
-        )
-    finally:
-        survey.close()
-    print(f"{arguments.participants} simulated participants, {number} votes stored")
     return 0
 
 

@@ -32,7 +32,6 @@ class Shown:
 
     pictures: tuple[bytes, ...]
     index: int
-    practice: bool
     position: float
 
 
@@ -71,7 +70,6 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The body as text."""
         return self.content.decode(errors="replace")
 
 
@@ -83,42 +81,33 @@ class OutOfTimeError(RuntimeError):
     """The server did not answer until the robot's time was up."""
 
 
+@dataclass
 class Robot:
     """One participant. base: the survey's path on its host, "" or "/name"."""
 
-    def __init__(
-        self,
-        client: aiohttp.ClientSession,
-        base: str,
-        respond: Callable[[Shown], Awaitable[Reply] | Reply],
-        diary: Diary,
-        is_over: Callable[[], bool],
-    ) -> None:
-        self.client = client
-        self.base = base
-        self.respond = respond
-        self.diary = diary
-        self.is_over = is_over
+    client: aiohttp.ClientSession
+    base: str
+    respond: Callable[[Shown], Awaitable[Reply] | Reply]
+    diary: Diary
+    is_over: Callable[[], bool]
 
-    async def walk(self) -> bool:
-        """From page to page: True at the end, False if the time was up before.
+    async def walk(self) -> None:
+        """From page to page until the end.
 
         Raises:
             RobotRefusedError, OutOfTimeError: as `take_part` says.
         """
-        page = await self._get("/")
+        page = await self._request("GET", "/")
         while not self.is_over():
-            where = page.path
-            if where.endswith("/thanks"):
+            if page.path.endswith("/thanks"):
                 self.diary.finished += 1
-                return True
-            if where.endswith("/trials"):
-                if not await self._trials():
-                    return False
-                page = await self._get("/")
+                return
+            if page.path.endswith("/trials"):
+                await self._trials()
+                page = await self._request("GET", "/")
             else:
                 page = await self._form(page)
-        return False
+        raise OutOfTimeError
 
     async def _form(self, page: Answer) -> Answer:
         """Fill in the page's form: consent given, plates left empty, questions unanswered."""
@@ -128,30 +117,28 @@ class Robot:
         for source in _PLATE.findall(page.text):
             await self._request("GET", html.unescape(source), relative=False)
         fields = {"token": html.unescape(found.group(1)), "agree": "yes"}
-        path = page.path
-        action = "/consent" if 'action="' in page.text and "/consent" in page.text else None
-        target = action or "/" + path.rsplit("/", 1)[-1]
+        consents = 'action="' in page.text and "/consent" in page.text
+        target = "/consent" if consents else "/" + page.path.rsplit("/", 1)[-1]
         answer = await self._request("POST", target, data=fields)
         if answer.status == 409:  # done before the server was lost: go on from there
-            return await self._get("/")
+            return await self._request("GET", "/")
         return answer
 
-    async def _trials(self) -> bool:
+    async def _trials(self) -> None:
         trial = (await self._json("GET", "/api/trial"))["trial"]
         while trial is not None:
             if self.is_over():
-                return False
+                raise OutOfTimeError
             pictures = [
                 (await self._request("GET", address, relative=False)).content
                 for address in trial["pictures"]
             ]
             position = (trial["number"] - 1) / max(trial["total"] - 1, 1)
-            shown = Shown(tuple(pictures), trial["index"], trial["practice"], position)
+            shown = Shown(tuple(pictures), trial["index"], position)
             answer = self.respond(shown)
             reply = answer if isinstance(answer, Reply) else await answer
             await asyncio.sleep(reply.pause_s)
             trial = await self._vote(trial, reply)
-        return True
 
     async def _vote(self, trial: dict[str, Any], reply: Reply) -> dict[str, Any] | None:
         vote_id = str(uuid.uuid4())
@@ -170,9 +157,6 @@ class Robot:
         self.diary.acknowledged[vote_id] = (trial["index"], reply.first)
         following: dict[str, Any] | None = answer["trial"]
         return following
-
-    async def _get(self, path: str) -> Answer:
-        return await self._request("GET", path)
 
     async def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         answer = await self._request(method, path, **options)
@@ -201,11 +185,12 @@ class Robot:
             pause = min(2 * pause, _LONGEST_PAUSE_S)
         if address.endswith("/api/vote") and answer.status == 200:
             self.diary.vote_s.append(time.perf_counter() - started)
-        if answer.status >= 400 and answer.status != 409:
-            self.diary.refused.append(f"{method} {answer.path} {answer.status}")
-            raise RobotRefusedError(self.diary.refused[-1])
-        if answer.status == 409 and address.endswith(("/api/vote", "/api/trial")):
-            self.diary.refused.append(f"{method} {answer.path} 409 {answer.text[:80]}")
+        is_conflict = answer.status == 409
+        if answer.status >= 400 and (
+            not is_conflict or address.endswith(("/api/vote", "/api/trial"))
+        ):
+            said = f" {answer.text[:80]}" if is_conflict else ""
+            self.diary.refused.append(f"{method} {answer.path} {answer.status}{said}")
             raise RobotRefusedError(self.diary.refused[-1])
         return answer
 
@@ -234,6 +219,7 @@ async def take_part(
         timeout=aiohttp.ClientTimeout(30.0),
     ) as client:
         try:
-            return await Robot(client, parts.path.rstrip("/"), respond, diary, is_over).walk()
+            await Robot(client, parts.path.rstrip("/"), respond, diary, is_over).walk()
         except OutOfTimeError:
             return False
+    return True

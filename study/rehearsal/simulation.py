@@ -23,12 +23,7 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import expit, logit, ndtri
 
-from study.records import REAL
-
 Floats = npt.NDArray[np.float64]
-
-PAPER_LIKE_RATES: Mapping[str, float] = {REAL: 0.87, "full": 0.77, "no-class": 0.71, "no-gan": 0.61}
-"""Rates for examples and tests, of the size that studies of this kind report."""
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(61)
 
@@ -80,14 +75,6 @@ class Effects:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One simulated answer: True for "realistic", and the response time in milliseconds."""
-
-    realistic: bool
-    rt_ms: float
-
-
-@dataclass(frozen=True)
 class AnswerModel:
     """Answers to single trials that depend only on the seed and on names.
 
@@ -95,7 +82,7 @@ class AnswerModel:
     before, so a repeated run or a resumed participant is reproducible.
     """
 
-    rates: Mapping[str, float] = field(default_factory=lambda: dict(PAPER_LIKE_RATES))
+    rates: Mapping[str, float]
     effects: Effects = field(default_factory=Effects)
     seed: int = 0
 
@@ -104,44 +91,33 @@ class AnswerModel:
             intercept_for(rate, self.effects.total_sd)
 
     def careless(self, participant: str) -> bool:
-        """Whether this participant answers by coin."""
         return self._uniform("careless", participant) < self.effects.careless
 
-    def probability(
-        self, participant: str, method: str, base_image: str, position: float = 0.5
-    ) -> float:
-        """Probability of "realistic"; position runs from 0 (first trial) to 1 (last)."""
+    def answer(self, participant: str, method: str, base_image: str, position: float = 0.5) -> bool:
+        """Whether a picture is called "realistic"; position in the session, from 0 to 1."""
         if method not in self.rates:
             raise KeyError(f"no simulated rate for method {method!r}; known: {sorted(self.rates)}")
-        if self.careless(participant):
-            return 0.5
         e = self.effects
-        return float(
-            expit(
-                intercept_for(self.rates[method], e.total_sd)
-                + e.participant_sd * self._normal("participant", participant)
-                + e.image_sd * self._normal("image", base_image)
-                + e.picture_sd * self._normal("picture", method, base_image)
-                + e.fatigue * (position - 0.5)
+        chance = 0.5
+        if not self.careless(participant):
+            chance = float(
+                expit(
+                    intercept_for(self.rates[method], e.total_sd)
+                    + e.participant_sd * self._normal("participant", participant)
+                    + e.image_sd * self._normal("image", base_image)
+                    + e.picture_sd * self._normal("picture", method, base_image)
+                    + e.fatigue * (position - 0.5)
+                )
             )
-        )
+        return self._uniform("answer", participant, method, base_image) < chance
 
-    def answer(
-        self, participant: str, method: str, base_image: str, position: float = 0.5
-    ) -> Answer:
-        """One answer with its response time."""
-        chance = self.probability(participant, method, base_image, position)
-        realistic = self._uniform("answer", participant, method, base_image) < chance
-        return Answer(realistic, self.rt_ms(participant, method, base_image))
-
-    def preference(self, participant: str, method: str, against: str, base_image: str) -> Answer:
+    def preference(self, participant: str, method: str, against: str, base_image: str) -> bool:
         """Whether `method` is preferred on one scene: Bradley-Terry on the rates' logits.
 
         Effects of people and scenes cancel between two pictures, those of pictures do not.
         """
-        if self.careless(participant):
-            chance = 0.5
-        else:
+        chance = 0.5
+        if not self.careless(participant):
             lead = [
                 float(logit(self.rates[name]))
                 + self.effects.picture_sd * self._normal("picture", name, base_image)
@@ -150,8 +126,7 @@ class AnswerModel:
             chance = float(expit(lead[0] - lead[1]))
         names = (participant, *sorted((method, against)), base_image)
         is_first = method < against
-        chosen = (self._uniform("pair", *names) < (chance if is_first else 1 - chance)) is is_first
-        return Answer(chosen, self.rt_ms(*names))
+        return (self._uniform("pair", *names) < (chance if is_first else 1 - chance)) is is_first
 
     def rt_ms(self, participant: str, *trial: str) -> float:
         """A log-normal response time; careless participants are about eight times faster."""
@@ -181,7 +156,7 @@ class Design:
     scene at most once, methods are balanced within a participant to ±1.
     """
 
-    rates: Mapping[str, float] = field(default_factory=lambda: dict(PAPER_LIKE_RATES))
+    rates: Mapping[str, float]
     participants: int = 62
     trials: int = 50
     images: int = 200
