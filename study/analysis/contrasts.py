@@ -208,10 +208,10 @@ def detectable_difference(comparison: Comparison, family: int) -> float | None:
     (z_{1−α/2k} + z_{0.8}) · s.e., the s.e. taken from the paired interval: what a study of this
     size and spread can see, not a statement about the difference that was observed.
     """
-    if comparison.paired.low is None or comparison.paired.high is None:
+    width, z = comparison.paired.width, stats.norm.ppf
+    if width is None:
         return None
-    z = stats.norm.ppf
-    error = (comparison.paired.high - comparison.paired.low) / (2.0 * z(0.975))
+    error = width / (2.0 * z(0.975))
     return float((z(1.0 - 0.025 / max(family, 1)) + z(0.8)) * error)
 
 

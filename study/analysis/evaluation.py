@@ -85,9 +85,8 @@ class MethodResult:
     @property
     def design_effect(self) -> float | None:
         """(clustered width / naive width)², None without a clustered interval."""
-        if self.share.low is None or self.share.high is None:
-            return None
-        return float(((self.share.high - self.share.low) / (self.naive[1] - self.naive[0])) ** 2)
+        width = self.share.width
+        return None if width is None else float((width / (self.naive[1] - self.naive[0])) ** 2)
 
 
 @dataclass(frozen=True)
@@ -139,20 +138,17 @@ class Analysis:
     notes: tuple[str, ...]
 
 
-def analyse(
-    votes: pd.DataFrame, plan: Plan | None = None, participants: pd.DataFrame | None = None
-) -> Analysis:
+def analyse(votes: pd.DataFrame, plan: Plan, participants: pd.DataFrame | None = None) -> Analysis:
     """Analyse a study.
 
     Args:
         votes: as `study.analysis.votes.checked_votes` returns them, all kinds of trials.
-        plan: what was declared; default the program's defaults.
+        plan: what was declared.
         participants: as in `study.records.ParticipantRecord`; used for plates only.
 
     Returns:
         Results with and without the exclusions. Equal input gives equal output.
     """
-    plan = plan or Plan()
     excluded = excluded_participants(votes, plan.rules, participants)
     # the analysis must not depend on the order of the rows
     votes = votes.sort_values(["participant", "trial"], kind="stable")

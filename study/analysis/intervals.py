@@ -42,10 +42,15 @@ class Estimate:
     def has_interval(self) -> bool:
         return self.low is not None and self.high is not None
 
+    @property
+    def width(self) -> float | None:
+        return None if self.low is None or self.high is None else self.high - self.low
+
 
 def wilson(yes: int, votes: int) -> tuple[float, float]:
     """95 % score interval (Wilson 1927) for yes of votes, answers taken as independent."""
-    _check_counts(yes, votes)
+    if votes < 1 or not 0 <= yes <= votes:
+        raise ValueError(f"{yes} of {votes} is not a share of answers")
     z = float(stats.norm.ppf(0.975))
     share, spread = yes / votes, z * z / votes
     centre = (share + spread / 2.0) / (1.0 + spread)
@@ -54,19 +59,6 @@ def wilson(yes: int, votes: int) -> tuple[float, float]:
     low = 0.0 if yes == 0 else max(0.0, centre - half)
     high = 1.0 if yes == votes else min(1.0, centre + half)
     return low, high
-
-
-def clopper_pearson(yes: int, votes: int) -> tuple[float, float]:
-    """Exact 95 % binomial interval (Clopper and Pearson 1934), by its beta quantiles."""
-    _check_counts(yes, votes)
-    low = 0.0 if yes == 0 else float(stats.beta.ppf(0.025, yes, votes - yes + 1))
-    high = 1.0 if yes == votes else float(stats.beta.ppf(0.975, yes + 1, votes - yes))
-    return low, high
-
-
-def _check_counts(yes: int, votes: int) -> None:
-    if votes < 1 or not 0 <= yes <= votes:
-        raise ValueError(f"{yes} of {votes} is not a share of answers")
 
 
 @dataclass(frozen=True)
@@ -176,7 +168,9 @@ def share_interval(answer: npt.NDArray[np.bool_], participant: Codes, image: Cod
     if fit.clusters < 2:
         return Estimate(share, note=fit.note)
     if share in (0.0, 1.0):
-        low, high = clopper_pearson(fit.clusters if share else 0, fit.clusters)
+        # Clopper and Pearson (1934), by the quantiles of the beta distribution
+        low = float(stats.beta.ppf(0.025, fit.clusters, 1)) if share else 0.0
+        high = 1.0 if share else float(stats.beta.ppf(0.975, 1, fit.clusters))
         side = "realistic" if share else "not realistic"
         note = (
             f"every answer is “{side}”: no logit model can be fitted; exact binomial interval "

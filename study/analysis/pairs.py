@@ -146,21 +146,17 @@ def compare_pairs(
     people = pd.factorize(data["participant"], sort=True)[0].astype(np.int64)
     images = pd.factorize(data["base_image"], sort=True)[0].astype(np.int64)
     is_left = answer == data["method_on_left"].fillna(True).to_numpy(dtype=np.bool_)
-    codes = {name: code for code, name in enumerate(names)}
-    pair = np.array(
-        [[codes[a], codes[b]] for a, b in zip(data["method"], data["against"], strict=True)]
-    )
+    pair = np.stack(
+        [pd.Categorical(data[side], categories=names).codes for side in ("method", "against")],
+        axis=1,
+    ).astype(np.int64)
     won = np.where(answer[:, None], pair, pair[:, ::-1])
     cell = won[:, 0] * len(names) + won[:, 1]
     model = _Model(cell, len(names), people, images, min(resamples, RESAMPLES), seed)
-    reference = REAL if REAL in codes else names[0]
-    order = (
-        names
-        if model.fit is None
-        else [names[code] for code in np.argsort(-model.fit, kind="stable")]
-    )
+    reference = names.index(REAL) if REAL in names else 0
+    strengths = [(names[code], model.difference(code, reference)[0]) for code in model.order]
     tested = [
-        StrengthContrast(a, b, *model.difference(codes[a], codes[b]))
+        StrengthContrast(a, b, *model.difference(names.index(a), names.index(b)))
         for a, b in contrasts
         if {a, b} <= set(names)
     ]
@@ -169,8 +165,8 @@ def compare_pairs(
         len(answer),
         int(people.max()) + 1,
         int(images.max()) + 1,
-        reference,
-        tuple(_strength(model, name, codes[name], codes[reference]) for name in order),
+        names[reference],
+        tuple(Strength(name, strength, _chance(strength)) for name, strength in strengths),
         tuple(_shares(pair, names, model, answer, people, images)),
         tuple(replace(entry, p_holm=p) for entry, p in corrected),
         share_interval(is_left, people, images),
@@ -179,14 +175,18 @@ def compare_pairs(
 
 
 class _Model:
-    """One fit and the draws behind its variances; cell (N,) is winner · K + loser."""
+    """One fit and the draws behind its variances; cell (N,) is winner · K + loser.
+
+    order: method codes from the strongest to the weakest, as they come without a fit.
+    """
 
     def __init__(
         self, cell: Codes, methods: int, people: Codes, images: Codes, resamples: int, seed: int
     ) -> None:
-        self.methods = methods
         self.clusters = min(len(np.unique(people)), len(np.unique(images)))
-        self.fit = fit_bradley_terry(self._matrix(np.bincount(cell, minlength=methods**2)))
+        wins = np.bincount(cell, minlength=methods**2).reshape(methods, methods)
+        self.fit = fit_bradley_terry(wins.astype(np.float64))
+        self.order = list(range(methods))
         self.note = ""
         if self.fit is None:
             self.note = (
@@ -194,23 +194,14 @@ class _Model:
                 "strengths cannot be estimated"
             )
             return
-        rng = np.random.default_rng(seed)
-        answers = np.arange(len(cell))
-        self.draws = [
-            self._draw(cell, groups, resamples, rng) for groups in (people, images, answers)
-        ]
-
-    def _matrix(self, counts: Floats | Codes) -> Floats:
-        return counts.reshape(*counts.shape[:-1], self.methods, self.methods).astype(np.float64)
-
-    def _draw(self, cell: Codes, groups: Codes, resamples: int, rng: np.random.Generator) -> Floats:
-        """Strengths with groups of answers drawn with replacement, (resamples, K)."""
-        size = self.methods**2
-        table = np.bincount(groups * size + cell, minlength=(groups.max() + 1) * size)
-        columns = list(table.reshape(-1, size).T)
-        sums = np.stack(resampled_sums(columns, resamples, rng), axis=1)
-        assert self.fit is not None
-        return refit(self._matrix(sums), self.fit)
+        self.order = [int(code) for code in np.argsort(-self.fit, kind="stable")]
+        rng, size = np.random.default_rng(seed), methods**2
+        self.draws = []  # strengths with people, scenes or answers drawn with replacement
+        for groups in (people, images, np.arange(len(cell))):
+            table = np.bincount(groups * size + cell, minlength=(groups.max() + 1) * size)
+            sums = resampled_sums(list(table.reshape(-1, size).T), resamples, rng)
+            drawn = np.stack(sums, axis=1).reshape(-1, methods, methods)
+            self.draws.append(refit(drawn, self.fit))
 
     def difference(self, a: int, b: int) -> tuple[Estimate, float | None]:
         """s_a − s_b with its 95 % interval, and the p-value of "none"."""
@@ -231,11 +222,11 @@ class _Model:
         return Estimate(value, low, high), p
 
 
-def _strength(model: _Model, name: str, method: int, reference: int) -> Strength:
-    strength, _ = model.difference(method, reference)
+def _chance(strength: Estimate) -> Estimate:
+    """How often a method with this lead would be preferred."""
     ends = (strength.value, strength.low, strength.high)
     value, low, high = (None if end is None else float(expit(end)) for end in ends)
-    return Strength(name, strength, Estimate(value, low, high, strength.note))
+    return Estimate(value, low, high, strength.note)
 
 
 def _shares(
@@ -251,8 +242,7 @@ def _shares(
     for a, b in np.unique(met, axis=0):
         chosen = (met == (a, b)).all(axis=1)
         prefers = (answer == (pair[:, 0] == a))[chosen]
-        difference, _ = model.difference(a, b)
-        modelled = None if difference.value is None else float(expit(difference.value))
+        modelled = _chance(model.difference(a, b)[0]).value
         share = share_interval(prefers, people[chosen], images[chosen])
         wins, votes = int(prefers.sum()), len(prefers)
         found.append(PairShare(names[a], names[b], wins, votes, share, modelled))

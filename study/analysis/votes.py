@@ -38,8 +38,8 @@ class StudyData:
     """
 
     votes: pd.DataFrame
-    participants: pd.DataFrame
-    stimuli: pd.DataFrame
+    participants: pd.DataFrame = field(default_factory=pd.DataFrame)
+    stimuli: pd.DataFrame = field(default_factory=pd.DataFrame)
     config: Mapping[str, Any] = field(default_factory=dict)
     config_hash: str = ""
     source: str = ""
@@ -84,14 +84,8 @@ def from_export(path: Path) -> StudyData:
         )
     votes = checked_votes(_read_table(path), path.name)
     hashes = [value for value in votes["config_hash"].unique() if value]
-    return StudyData(
-        votes,
-        pd.DataFrame(),
-        pd.DataFrame(),
-        {},
-        hashes[0] if len(hashes) == 1 else "",
-        f"the file {path.name}",
-    )
+    known = hashes[0] if len(hashes) == 1 else ""
+    return StudyData(votes, config_hash=known, source=f"the file {path.name}")
 
 
 def _read_table(path: Path) -> pd.DataFrame:
