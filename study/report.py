@@ -19,19 +19,14 @@ from typing import Any
 import pandas as pd
 
 from chromagan.files import write_text
-from study.analysis.evaluation import Analysis, Results, analyse
+from study.analysis.contrasts import Comparison, detectable_difference
+from study.analysis.evaluation import Analysis, FactorLevel, Results, analyse
+from study.analysis.intervals import Estimate
+from study.analysis.pairs import PairShare, Strength
 from study.analysis.plan import Plan, plan_from_config, read_contrasts
 from study.analysis.votes import StudyData, VotesError, add_source_arguments, read_source
-from study.reporting.page import report_context, versions
-from study.reporting.paper import in_latex, latex_table
-from study.reporting.presentation import (
-    contrasts_table,
-    factors_tables,
-    pairs_tables,
-    rates_table,
-    versus_real_table,
-)
-from study.reporting.wording import headlines, render
+from study.reporting.page import in_latex, latex_table, report_context, versions
+from study.reporting.wording import headlines, joined_notes, render
 from study.settings import StudyError, load_config
 
 
@@ -74,17 +69,105 @@ def csv_tables(analysis: Analysis) -> dict[str, pd.DataFrame]:
         {"participant": person, "reasons": "; ".join(reasons)}
         for person, reasons in analysis.excluded.items()
     ]
-    return {
-        "rates": rates_table(analysis.main),
-        "rates-all": rates_table(analysis.everyone),
-        "versus-real": versus_real_table(analysis.main),
-        "contrasts": contrasts_table(analysis.main.contrasts),
-        "contrasts-all": contrasts_table(analysis.everyone.contrasts),
+    levels = ["level", "group", "answers", "yes", "share", "share_low", "share_high", "note"]
+    tables = {
+        "rates": _rates_table(analysis.main),
+        "rates-all": _rates_table(analysis.everyone),
+        "versus-real": _versus_real_table(analysis.main),
+        "contrasts": _contrasts_table(analysis.main.contrasts),
+        "contrasts-all": _contrasts_table(analysis.everyone.contrasts),
         "pictures": analysis.main.pictures,
         "exclusions": pd.DataFrame(excluded, columns=["participant", "reasons"]),
-        **factors_tables(analysis.main),
-        **pairs_tables(analysis.main.pairs),
     }
+    for name, entries in analysis.main.factors.items():
+        tables[f"by-{name.replace(' ', '-')}"] = _table(entries)[levels]
+    if pairs := analysis.main.pairs:
+        tables |= {"strengths": _table(pairs.strengths), "pairs": _table(pairs.pairs)}
+    return tables
+
+
+def _rates_table(results: Results) -> pd.DataFrame:
+    """One row per method, numbers as numbers: the CSV form of the main table."""
+    return pd.DataFrame(
+        [
+            {
+                "method": entry.method,
+                "votes": entry.votes,
+                "participants": entry.participants,
+                "pictures": entry.images,
+                "realistic": entry.yes,
+                "rate": entry.share.value,
+                "low": entry.share.low,
+                "high": entry.share.high,
+                "naive_wilson_low": entry.naive[0],
+                "naive_wilson_high": entry.naive[1],
+                "design_effect": entry.design_effect,
+                "alpha": entry.agreement.value,
+                "rt_lower_quartile_ms": entry.response_times.lower,
+                "rt_median_ms": entry.response_times.median,
+                "rt_upper_quartile_ms": entry.response_times.upper,
+                "note": entry.share.note,
+            }
+            for entry in results.methods
+        ]
+    )
+
+
+def _versus_real_table(results: Results) -> pd.DataFrame:
+    """One row per method compared with real photographs; empty without photographs."""
+    rows = []
+    for entry in results.methods:
+        if entry.versus_real is None:
+            continue
+        row: dict[str, Any] = {"method": entry.method}
+        for name, estimate in entry.versus_real.estimates.items():
+            row |= _estimate_columns(name, estimate)
+        note = joined_notes(entry.versus_real.estimates.values())
+        rows.append(row | {"p": entry.versus_real.p, "note": note})
+    return pd.DataFrame(rows)
+
+
+def _contrasts_table(comparisons: Sequence[Comparison]) -> pd.DataFrame:
+    """One row per planned comparison; differences as shares, not percentage points."""
+    return pd.DataFrame(
+        [
+            {
+                "method": entry.method,
+                "against": entry.against,
+                "participants": entry.participants,
+                "difference": entry.paired.value,
+                "low": entry.paired.low,
+                "high": entry.paired.high,
+                "p": entry.p,
+                "p_holm": entry.p_holm,
+                "clustered_difference": entry.clustered.value,
+                "clustered_low": entry.clustered.low,
+                "clustered_high": entry.clustered.high,
+                "clustered_p": entry.p_clustered,
+                "clustered_p_holm": entry.p_clustered_holm,
+                "detectable_difference": detectable_difference(entry, len(comparisons)),
+                "note": joined_notes((entry.paired, entry.clustered)),
+            }
+            for entry in comparisons
+        ]
+    )
+
+
+def _estimate_columns(name: str, estimate: Estimate) -> dict[str, float | None]:
+    """A figure and its interval as three columns."""
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+
+
+def _table(entries: Sequence[FactorLevel | Strength | PairShare]) -> pd.DataFrame:
+    """A row for each entry, a column for each field; an estimate's three, and the notes last."""
+    rows = []
+    for entry in entries:
+        row: dict[str, Any] = {}
+        for name, value in vars(entry).items():
+            row |= _estimate_columns(name, value) if isinstance(value, Estimate) else {name: value}
+        notes = joined_notes(v for v in vars(entry).values() if isinstance(v, Estimate))
+        rows.append(row | {"note": notes})
+    return pd.DataFrame(rows).rename(columns={"votes": "answers"})
 
 
 def as_json(analysis: Analysis, data: StudyData) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from PIL import Image
+from study_simulation import PAPER_LIKE_RATES as RATES
 from study_simulation import Design, simulate_votes
 
 from study.analysis.contrasts import Comparison
@@ -22,11 +23,18 @@ from study.rehearsal.simulation import Effects
 from study.report import main, write_report
 from study.reporting.gallery import Thumbnails, gallery
 from study.reporting.page import exit_answers
-from study.reporting.presentation import interval, number, p_value, percent
-from study.reporting.wording import contrast_sentence, latex, tidy_markdown, unbroken
+from study.reporting.wording import (
+    contrast_sentence,
+    interval,
+    latex,
+    number,
+    p_value,
+    percent,
+    tidy_markdown,
+    unbroken,
+)
 
 CHROMIUM = Path("/usr/bin/chromium")
-RATES = {"real": 0.87, "full": 0.77, "no-class": 0.71, "no-gan": 0.61}
 VOID = {"meta", "br", "img", "path", "use"}
 NOTHING = pd.DataFrame()
 

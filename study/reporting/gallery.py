@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from PIL import Image
 
 from study.analysis.evaluation import Results
 from study.records import REAL
@@ -58,34 +60,21 @@ class Thumbnails:
         """A JPEG data URI, or ""."""
         if self.folder is None:
             return ""
-        path = self._path(stimulus)
-        try:
-            if path is None:
-                raise FileNotFoundError(stimulus)
-            return _data_uri(path)
-        except (OSError, ValueError):
-            self.missing.add(stimulus)
-            return ""
-
-    def _path(self, stimulus: str) -> Path | None:
-        assert self.folder is not None
         named = self.files.get(stimulus)
         names = [named] if named else [stimulus + suffix for suffix in _SUFFIXES]
-        for name in names:
-            if name == Path(name).name and (self.folder / name).is_file():
-                return self.folder / name
-        return None
+        inside = (self.folder / name for name in names if name == Path(name).name)
+        path = next(filter(Path.is_file, inside), None)
+        with suppress(OSError, ValueError, Image.DecompressionBombError):
+            if path is not None:
+                return _data_uri(path)
+        self.missing.add(stimulus)
+        return ""
 
 
 def _data_uri(path: Path) -> str:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as opened:
-            opened.draft("RGB", (2 * THUMBNAIL, 2 * THUMBNAIL))
-            picture = opened.convert("RGB")
-    except Image.DecompressionBombError as error:
-        raise ValueError(f"{path.name} is too large") from error
+    with Image.open(path) as opened:
+        opened.draft("RGB", (2 * THUMBNAIL, 2 * THUMBNAIL))
+        picture = opened.convert("RGB")
     picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=82)

@@ -1,9 +1,10 @@
-"""What the report page shows: the context of its templates, and how they are rendered."""
+"""What the report's templates show: the page, and what goes into a paper."""
 
 from __future__ import annotations
 
 import json
 import platform
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -12,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
-from study.analysis.evaluation import Analysis, Results, VersusReal
+from study.analysis.evaluation import Analysis, Results
 from study.analysis.plan import Plan
 from study.analysis.votes import StudyData
+from study.records import REAL
 from study.reporting.gallery import Thumbnails, gallery
-from study.reporting.paper import methods_paragraph
 from study.reporting.plots import (
     contrasts_figure,
     pictures_figure,
@@ -25,11 +27,14 @@ from study.reporting.plots import (
     shares_figure,
     strengths_figure,
 )
-from study.reporting.presentation import (
+from study.reporting.wording import (
     english,
-    joined_notes,
+    headlines,
+    latex,
+    render,
+    sample_statement,
+    shown_name,
 )
-from study.reporting.wording import headlines, sample_statement
 
 _SECTIONS = (
     ("pairs", "Strengths"),
@@ -63,8 +68,8 @@ def report_context(
     thumbnails = Thumbnails(stimuli, files)
     rows = gallery(main, thumbnails, data.stimuli)
     shown = [picture for row in rows for picture in (*row.most, *row.least)]
-    versus = [entry for entry in main.methods if entry.versus_real is not None]
     return {
+        **vars(analysis),
         "title": title or english(data.config.get("title")) or "Perceptual realism study",
         "source": data.source,
         "period": period(data.votes),
@@ -73,19 +78,16 @@ def report_context(
         "paragraph": methods_paragraph(data, analysis),
         "headlines": headlines(analysis),
         "warnings": [*warnings, *analysis.notes, *_warnings(data, thumbnails)],
-        "main": main,
-        "everyone": analysis.everyone,
-        "plan": plan,
-        "versus": versus,
-        "versus_notes": {entry.method: _versus_note(entry.versus_real) for entry in versus},
-        "contrasts_source": _contrasts_source(plan),
+        "versus": [entry for entry in main.methods if entry.versus_real],
+        "contrasts_source": "Comparisons as declared in the study’s configuration."
+        if plan.contrasts_declared
+        else "These comparisons are not declared in the study’s configuration: read them as "
+        "planned only if they were fixed elsewhere before the answers came in.",
         "rules_source": "Rules as declared in the study’s configuration."
         if plan.rules_declared
         else "The study’s configuration declares no rules; these are the program’s own, the same "
         "for every study.",
         "rules": plan.rules.describe(),
-        "people": analysis.people,
-        "excluded": analysis.excluded,
         "reasons": Counter(r for why in analysis.excluded.values() for r in why).most_common(),
         "flow": _flow(data.participants),
         "background": exit_answers(data.participants, data.config),
@@ -130,21 +132,6 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _versus_note(versus: VersusReal | None) -> str:
-    assert versus is not None
-    estimates = (versus.difference, versus.odds_ratio)
-    return joined_notes((*estimates, versus.detection.d_prime, versus.detection.criterion))
-
-
-def _contrasts_source(plan: Plan) -> str:
-    if plan.contrasts_declared:
-        return "Comparisons as declared in the study’s configuration."
-    return (
-        "These comparisons are not declared in the study’s configuration: read them as planned "
-        "only if they were fixed elsewhere before the answers came in."
-    )
-
-
 def _warnings(data: StudyData, thumbnails: Thumbnails) -> list[str]:
     said = []
     if data.votes["config_hash"].nunique() > 1:
@@ -179,8 +166,6 @@ def _facts(data: StudyData, plan: Plan) -> list[tuple[str, str]]:
 def _config_text(config: Mapping[str, Any]) -> str:
     if not config:
         return ""
-    import yaml
-
     return yaml.safe_dump(json.loads(json.dumps(config, default=str)), sort_keys=False)
 
 
@@ -214,3 +199,70 @@ def _given(participants: pd.DataFrame, question: str) -> list[str]:
         participants[participants["completed"]] if "completed" in participants else participants
     )
     return [str(value) for value in finished[column]]
+
+
+def methods_paragraph(data: StudyData, analysis: Analysis) -> str:
+    """A paper's methods paragraph as plain text.
+
+    What the records know is stated; what only the researcher knows comes from the `protocol` of the
+    study's YAML, or stands as a gap in double brackets, which no reviewer will overlook.
+    """
+    config, pairs = data.config, analysis.main.pairs
+    protocol = {k: str(v or "").strip() for k, v in (config.get("protocol") or {}).items()}
+    times = config.get("exposure_ms") or ()
+    practice, attention = (
+        (config.get(key) or {}).get("trials") for key in ("practice", "attention")
+    )
+    plates = (config.get("plates") or {}).get("count")
+    before = ((plates, "colour-vision plates"), (practice, "practice trials"))
+    excluded = Counter(reason for why in analysis.excluded.values() for reason in why)
+    compared = analysis.main.methods if pairs is None else pairs.strengths
+    text = render(
+        "methods.txt.j2",
+        {
+            "config": config,
+            "analysis": analysis,
+            "pairs": pairs,
+            "part": pairs or analysis.main,
+            "methods": [entry.method for entry in compared],
+            "question": english(config.get("question"))
+            or (
+                "Do the colors of this picture look realistic?"
+                if pairs is None
+                else "Which of the two pictures looks more realistic?"
+            ),
+            "times": times if isinstance(times, list | tuple) else [times],
+            "before": [f"{count} {what}" for count, what in before if count],
+            "attention": attention,
+            "reasons": [f"{reason}: {count}" for reason, count in sorted(excluded.items())],
+            "stated": {key: text.rstrip(".") for key, text in protocol.items()},
+        },
+    )
+    return " ".join(text.split())
+
+
+def in_latex(paragraph: str) -> str:
+    """The same for LaTeX, gaps in bold."""
+    return re.sub(r"\[\[(.+?)\]\]", r"\\textbf{[\1]}", latex(paragraph)) + "\n"
+
+
+def latex_table(analysis: Analysis) -> str:
+    """The paper's table: methods as columns, “naturalness” in per cent as the row, best in bold.
+
+    Pairs: how often each method would be preferred to the reference. Needs the booktabs package.
+    """
+    main = analysis.main
+    pairs = None if main.methods else main.pairs
+    if pairs is not None:
+        name = rf"Preferred to {latex(shown_name(pairs.reference))} (\%)"
+        shares = {entry.method: entry.preferred for entry in pairs.strengths}
+    elif main.methods:
+        name = r"Naturalness (\%)"
+        shares = {entry.method: entry.share for entry in main.methods}
+    else:
+        return "% No answers, hence no table.\n"
+    # photographs do not compete
+    values = [e.value for method, e in shares.items() if method != REAL and e.value is not None]
+    best = max(values, default=None)
+    context = {"name": name, "shares": shares, "best": best, "main": main, "pairs": pairs}
+    return render("table.tex.j2", context)

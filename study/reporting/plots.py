@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from study.analysis.evaluation import MethodResult, Results
 from study.analysis.intervals import Estimate
 from study.analysis.pairs import PairResults
 from study.records import REAL
-from study.reporting.presentation import shown_name
+from study.reporting.wording import shown_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -186,8 +187,6 @@ def _percent(value: float | None) -> str:
 
 def _svg(draw: Callable[[Axes], None], width: float, height: float, label: str) -> str:
     """Draw on fresh axes and return an <svg> element with a text alternative."""
-    from html import escape
-
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure

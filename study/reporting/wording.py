@@ -1,25 +1,73 @@
-"""The report's sentences, each made from figures that stand beside it, and its templates."""
+"""The report's words: figures as text, sentences made from them, and how templates are filled."""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
 from study.analysis.contrasts import Comparison, detectable_difference
 from study.analysis.evaluation import Analysis
+from study.analysis.intervals import Estimate
 from study.analysis.pairs import PairResults
 from study.records import REAL
-from study.reporting.presentation import (
-    MISSING,
-    interval,
-    milliseconds,
-    number,
-    p_value,
-    percent,
-    shown_name,
-)
+from study.settings import pick
+
+MISSING = "–"
+
+
+def shown_name(method: str) -> str:
+    """A method's name for readers; the photographs get their own words."""
+    return "real photographs" if method == REAL else method
+
+
+def english(text: object) -> str:
+    """A text of the configuration in English, where there is a choice."""
+    if isinstance(text, Mapping):
+        return pick(text, "en")
+    return str(text or "")
+
+
+def number(value: float | None, digits: int = 2, *, sign: bool = False) -> str:
+    """A number with a true minus sign, an en dash if there is none."""
+    if value is None or math.isnan(value):
+        return MISSING
+    text = f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
+    if float(text) == 0.0:
+        text = text.lstrip("+-")
+    return text.replace("-", "−")
+
+
+def percent(value: float | None) -> str:
+    """A share as per cent with one decimal."""
+    return MISSING if value is None else f"{number(100.0 * value, 1)} %"
+
+
+def interval(estimate: Estimate, scale: float = 1.0, digits: int = 2) -> str:
+    """“[low, high]”, an en dash where there is none."""
+    if estimate.low is None or estimate.high is None:
+        return MISSING
+    return f"[{number(scale * estimate.low, digits)}, {number(scale * estimate.high, digits)}]"
+
+
+def p_value(p: float | None) -> str:
+    """A p-value to three decimals, “< 0.001” below."""
+    if p is None:
+        return MISSING
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def milliseconds(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.0f}"
+
+
+def joined_notes(estimates: Iterable[Estimate]) -> str:
+    """The different notes of several estimates, each once."""
+    return "; ".join(dict.fromkeys(entry.note for entry in estimates if entry.note))
 
 
 def headlines(analysis: Analysis) -> list[str]:
@@ -102,9 +150,7 @@ def sample_statement(analysis: Analysis) -> list[str]:
         f"participant on average, {per_picture.median():g} per picture in the median."
     ]
     widths = [
-        100.0 * (entry.share.high - entry.share.low) / 2.0
-        for entry in main.methods
-        if entry.share.low is not None and entry.share.high is not None
+        100.0 * width / 2.0 for entry in main.methods if (width := entry.share.width) is not None
     ]
     if widths:
         said.append(
@@ -134,8 +180,6 @@ _MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]<>#|~"})
 
 def render(template: str, context: Mapping[str, Any]) -> str:
     """A template with its context; HTML is escaped, Markdown by `md`, LaTeX by `latex`."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=template.endswith(".html.j2"),
@@ -147,6 +191,7 @@ def render(template: str, context: Mapping[str, Any]) -> str:
         "contrast_sentence": contrast_sentence,
         "in_percent": lambda value: MISSING if value is None else f"{100 * value:.1f}",
         "interval": interval,
+        "joined_notes": joined_notes,
         "latex": latex,
         "md": lambda text: " ".join(str(text).split()).translate(_MARKDOWN),
         "milliseconds": milliseconds,
