@@ -313,7 +313,7 @@ def _tools(args: argparse.Namespace, photos: int) -> tuple[ChromaGANColorizer, S
     """The colorizer and the pipeline's settings."""
     from chromagan.checkpoint.source import find_checkpoint
     from chromagan.images import DEFAULT_MAX_PIXELS
-    from chromagan.images.results import Style
+    from chromagan.images.writing import Style
     from chromagan.inference.colorizer import load_colorizer
     from chromagan.inference.pipeline import Settings
     from chromagan.inference.products import Products
@@ -369,7 +369,7 @@ def _guides(
 def _signer(files: Sequence[Path] | None) -> Any:
     if files is None:
         return None
-    from chromagan.images.credentials import CertificateSigner, CredentialsError
+    from chromagan.images.metadata.credentials import CertificateSigner, CredentialsError
 
     with _told("--sign: ", CredentialsError):
         return CertificateSigner(files[0], files[1])

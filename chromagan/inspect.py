@@ -15,9 +15,9 @@ from typing import Any
 
 from chromagan.files import sha256_of
 from chromagan.images import ImageError
-from chromagan.images.metadata import has_manifest
+from chromagan.images.metadata.provenance import SOURCE_TYPE, provenance_of
+from chromagan.images.metadata.reading import has_manifest
 from chromagan.images.opening import opened
-from chromagan.images.provenance import SOURCE_TYPE, provenance_of
 
 TRUE, UNTRUE, USAGE = 0, 1, 2
 
@@ -90,7 +90,7 @@ def inspect_file(path: Path, original: Path | None, anchors: Path | None) -> dic
 
 
 def _signature(path: Path, anchors: Path | None) -> tuple[str, bool]:
-    from chromagan.images.credentials import CredentialsError, verify
+    from chromagan.images.metadata.credentials import CredentialsError, verify
 
     try:
         found = verify(path, anchors)

@@ -29,7 +29,7 @@ from chromagan.checkpoint.source import (
 from chromagan.color import Rgb8, decode_ab, delta_e_2000, psnr8, rgb8_to_lab
 from chromagan.files import write_text
 from chromagan.images import read_image
-from chromagan.images.resizing import shrink
+from chromagan.images.pixels import shrink
 from chromagan.inference.engines import choice
 from chromagan.inference.engines.engine import Engine, EngineError
 from chromagan.inference.engines.registry import EngineSpec, build_engine, candidates, usable_cpus

@@ -24,7 +24,7 @@ from chromagan.checkpoint.source import DEFAULT_CHECKPOINT
 from chromagan.color import Rgb8
 from chromagan.files import write_text
 from chromagan.images import ImageError
-from chromagan.images.resizing import squash
+from chromagan.images.pixels import squash
 from chromagan.inference.colorizer import ChromaGANColorizer, load_colorizer
 from chromagan.inference.guides import Guides
 from chromagan.inference.guides.guidance import apply_guides, field_of

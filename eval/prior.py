@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from chromagan.color import rgb8_to_lab
 from chromagan.files import write_text
-from chromagan.images.resizing import squash
+from chromagan.images.pixels import squash
 from eval.measures.quality import CELLS, FILE, REACH, cells
 from eval.report.tables import comma_separated, show
 from eval.run.photos import PhotosError, open_photos, read_all

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.color import hsv2rgb, lab2rgb, rgb2lab
 
-from chromagan.images.resizing import squash
+from chromagan.images.pixels import squash
 from eval.baselines import iizuka, larsson
 from eval.baselines.iizuka import round_to_eight, sigma_to_rgb
 from eval.baselines.pictures import join_lab, lightness, resize_bilinear

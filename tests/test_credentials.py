@@ -16,7 +16,6 @@ from signing_authority import KEYS, make_authority, needs_openssl
 from chromagan.checkpoint.release_file import save_release
 from chromagan.colorize import main
 from chromagan.images import (
-    Extras,
     ImageError,
     Metadata,
     Provenance,
@@ -24,9 +23,9 @@ from chromagan.images import (
     read_photo,
     write_image,
 )
-from chromagan.images.credentials import CertificateSigner, CredentialsError, verify
-from chromagan.images.results import write_result
-from chromagan.images.xmp import Packet
+from chromagan.images.metadata.credentials import CertificateSigner, CredentialsError, verify
+from chromagan.images.metadata.xmp import Packet
+from chromagan.images.writing import write_result
 from chromagan.inspect import main as inspect
 
 c2pa = pytest.importorskip("c2pa")
@@ -219,7 +218,7 @@ def test_the_page_that_carries_credentials_is_no_scan(tmp_path: Path, authority:
 def test_credentials_that_xmp_names_are_seen_and_not_claimed_for_the_result(tmp_path: Path) -> None:
     packet = Packet()
     packet.set({"dcterms:provenance": "https://archive.example/manifests/1.c2pa"})
-    write_image(tmp_path / "a.jpg", SMOOTH, extras=Extras(xmp=packet.bytes()))
+    write_image(tmp_path / "a.jpg", SMOOTH, extras=Metadata(xmp=packet.bytes()))
     photo = read_photo(tmp_path / "a.jpg", with_metadata=True)
     assert photo.metadata.manifest
     write_result(tmp_path / "b.jpg", photo.pixels, photo.metadata, MADE)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from skimage.color import rgb2lab, rgb2xyz
 
 from chromagan.images import read_photo, write_image
-from chromagan.images.samples import to_bytes
+from chromagan.images.pixels import to_bytes
 from chromagan.inference.recolour import deep_luminance, recolour, recolour_deep
 
 ALL_LEVELS = np.arange(65536, dtype=np.uint16).reshape(256, 256)

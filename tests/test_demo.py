@@ -41,9 +41,9 @@ from chromagan.demo.pictures.names import MAX_BYTES, safe_stem, unused
 from chromagan.demo.pictures.photo import Look, LookError, Studio, Upload, psnr, resized
 from chromagan.demo.visitors import folders, history
 from chromagan.images import ImageError
-from chromagan.images.credentials import CertificateSigner
-from chromagan.images.notes import SENTENCES
-from chromagan.images.provenance import Provenance, provenance_of
+from chromagan.images.messages import SENTENCES
+from chromagan.images.metadata.credentials import CertificateSigner
+from chromagan.images.metadata.provenance import Provenance, provenance_of
 from chromagan.inference.guides.swatches import suggest_colors
 from chromagan.inference.prediction import Prediction
 from chromagan.inference.recolour import recolour

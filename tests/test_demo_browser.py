@@ -21,7 +21,7 @@ from PIL import Image
 from signing_authority import make_authority, needs_openssl
 
 from chromagan.images import Provenance, read_image
-from chromagan.images.credentials import CertificateSigner
+from chromagan.images.metadata.credentials import CertificateSigner
 from chromagan.inference.colorizer import load_colorizer
 from chromagan.inference.guides import read_guides
 from chromagan.samples import sample_paths

@@ -19,7 +19,7 @@ from PIL import Image
 
 from chromagan.demo import load
 from chromagan.images import read_image
-from chromagan.images.provenance import provenance_of
+from chromagan.images.metadata.provenance import provenance_of
 from chromagan.inference.colorizer import load_colorizer
 from chromagan.inference.guides import parse_guides
 from chromagan.inference.recolour import recolour

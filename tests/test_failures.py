@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from chromagan.color import rgb8_to_lab
-from chromagan.images.resizing import squash
+from chromagan.images.pixels import squash
 from chromagan.inference.prediction import imagenet_labels
 from chromagan.samples import sample_paths
 from eval.measures.failures import (

@@ -10,7 +10,7 @@ from PIL import Image
 from skimage import color as skcolor
 
 from chromagan.images import read_image
-from chromagan.images.resizing import shrink
+from chromagan.images.pixels import shrink
 from chromagan.inference.framing import FITS, MAX_ASPECT, cut_out, lay_out, plan_frame
 from chromagan.samples import sample_paths
 

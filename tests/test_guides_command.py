@@ -13,7 +13,7 @@ from chromagan.checkpoint.release_file import save_release
 from chromagan.colorize import main
 from chromagan.files import sha256_of
 from chromagan.images import read_image
-from chromagan.images.provenance import provenance_of
+from chromagan.images.metadata.provenance import provenance_of
 from chromagan.inference.colorizer import load_colorizer
 from chromagan.inference.guides import Guides, Point, write_guides
 from chromagan.samples import sample_paths

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from chromagan.images import read_image
-from chromagan.images.resizing import squash
+from chromagan.images.pixels import squash
 from chromagan.inference.guides.propagation import Field, centred
 from chromagan.samples import sample_paths
 from eval.baselines.zhang import UserGuided, load

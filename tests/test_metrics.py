@@ -16,7 +16,7 @@ from skimage import color as sk_color
 from skimage import metrics as sk_metrics
 
 from chromagan.color import lab_to_rgb8, rgb8_to_lab
-from chromagan.images.resizing import squash
+from chromagan.images.pixels import squash
 from chromagan.samples import sample_paths
 from eval import prior
 from eval.measures import protocol

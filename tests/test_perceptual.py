@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import save_file
 
-from chromagan.images.resizing import squash
+from chromagan.images.pixels import squash
 from chromagan.samples import sample_paths
 from eval.measures.perceptual import (
     ExtraError,

@@ -29,7 +29,7 @@ from chromagan.checkpoint.release_file import save_release
 from chromagan.color import rgb8_to_lab
 from chromagan.config import ModelConfig
 from chromagan.files import sha256_of
-from chromagan.images.resizing import squash
+from chromagan.images.pixels import squash
 from chromagan.model import build_generator
 from chromagan.samples import sample_paths
 from eval.ablation import main as eval_ablation

@@ -21,11 +21,16 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, features
 
 from chromagan.images import Metadata, Provenance, read_image, read_photo, write_image
-from chromagan.images.exif import Exif, Value, parse_exif
-from chromagan.images.metadata import iptc_in_resources, iptc_resource
-from chromagan.images.provenance import SOURCE_TYPE, provenance_in, provenance_of, result_of
-from chromagan.images.results import Style, write_result
-from chromagan.images.xmp import Packet
+from chromagan.images.metadata.exif import Exif, Value, parse_exif
+from chromagan.images.metadata.provenance import (
+    SOURCE_TYPE,
+    provenance_in,
+    provenance_of,
+    result_of,
+)
+from chromagan.images.metadata.reading import iptc_in_resources, iptc_resource
+from chromagan.images.metadata.xmp import Packet
+from chromagan.images.writing import Style, write_result
 
 exiftool = pytest.mark.skipif(not shutil.which("exiftool"), reason="exiftool is not installed")
 pillow_heif.register_heif_opener()

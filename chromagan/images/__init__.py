@@ -1,19 +1,17 @@
 """Pictures in and out of files."""
 
-from chromagan.images.errors import ImageError
 from chromagan.images.finding import expand, find_images, survey
 from chromagan.images.kinds import IMAGE_SUFFIXES
-from chromagan.images.metadata import Metadata
-from chromagan.images.notes import Note
-from chromagan.images.provenance import Provenance, result_of
+from chromagan.images.messages import ImageError, Note
+from chromagan.images.metadata.provenance import Provenance, result_of
+from chromagan.images.metadata.reading import Metadata
 from chromagan.images.reading import DEFAULT_MAX_PIXELS, Photo, image_size, read_image, read_photo
-from chromagan.images.writing import WRITABLE_SUFFIXES, Extras, write_image
+from chromagan.images.writing import WRITABLE_SUFFIXES, write_image
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",
     "IMAGE_SUFFIXES",
     "WRITABLE_SUFFIXES",
-    "Extras",
     "ImageError",
     "Metadata",
     "Note",

@@ -18,13 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from chromagan.images.errors import ImageError, brief
 from chromagan.images.kinds import HEIC, JPEG, SNIFF_BYTES, TIFF, Kind, kind_of, other_kind
+from chromagan.images.messages import ImageError, brief
+from chromagan.images.tiff import Page, choose_page
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-    from chromagan.images.tiff import Page
 
 Source = str | Path | BinaryIO
 _MAX_JPEG_SCANS = 200  # real progressive files have about ten; thousands are a denial of service
@@ -112,8 +111,7 @@ def _seekable(stream: BinaryIO, limit: int) -> BinaryIO:
         stream.seek(0)
         return stream
     except (AttributeError, OSError):
-        data = stream.read(limit + 1)
-        return io.BytesIO(data)
+        return io.BytesIO(stream.read(limit + 1))
 
 
 def _open_header(stream: BinaryIO, name: str, max_pixels: int) -> Opened:
@@ -128,8 +126,6 @@ def _open_header(stream: BinaryIO, name: str, max_pixels: int) -> Opened:
     if kind is not TIFF and size > _max_bytes(max_pixels):  # a TIFF may hold a thousand pages
         raise ImageError(name, f"the file has {size / 1e9:.1f} GB, too much for one image")
     if kind is TIFF:
-        from chromagan.images.tiff import choose_page
-
         page = choose_page(stream, name)
         image = _pillow_page(stream, page) if page.plain else None
         found = Opened(name, kind, stream, head, image, page)

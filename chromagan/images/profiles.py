@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 Deep = NDArray[np.uint16]
 Transform = Callable[[Deep], Deep]
-_SPACES = {"grey": "GRAY", "rgb": "RGB", "cmyk": "CMYK"}
-_MODES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
-_CMS_SPACES = {"grey": "gray", "rgb": "rgb", "cmyk": "cmyk"}
+BandTransform = Callable[["Image"], "Image"]
+# ours and Pillow's names of what the ICC calls …
+_SPACES = {"grey": "GRAY", "L": "GRAY", "rgb": "RGB", "RGB": "RGB", "cmyk": "CMYK", "CMYK": "CMYK"}
 _SRGB_GAMMA = 1 / 2.2
 _GAMMA_TOLERANCE = 0.01
 _DATE = slice(24, 36)
@@ -69,7 +69,7 @@ def _foreign_profile(icc: bytes | None, space: str) -> Any | None:
     return profile
 
 
-def band_transform(image: Image, mode: str) -> Callable[[Image], Image] | None:
+def band_transform(image: Image, mode: str) -> BandTransform | None:
     """From bands of that mode to sRGB bands; None where there is nothing to do."""
     from PIL import ImageCms
 
@@ -77,17 +77,17 @@ def band_transform(image: Image, mode: str) -> Callable[[Image], Image] | None:
         if mode == "LAB":
             profile: Any = ImageCms.createProfile("LAB")
         else:
-            profile = _foreign_profile(image.info.get("icc_profile"), _MODES[mode])
+            profile = _foreign_profile(image.info.get("icc_profile"), _SPACES[mode])
         if profile is None:
             return _gamma_bands(image)
         change = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB")
     except Exception:  # a damaged profile must not cost the photograph
         return None
-    apply: Callable[[Image], Image] = change.apply
+    apply: BandTransform = change.apply
     return apply
 
 
-def _gamma_bands(image: Image) -> Callable[[Image], Image] | None:
+def _gamma_bands(image: Image) -> BandTransform | None:
     gamma = png_gamma(image.info)
     if gamma is None:
         return None
@@ -113,15 +113,22 @@ def srgb_of_gamma(values: NDArray[Any], gamma: float) -> NDArray[Any]:
 def deep_transform(icc: bytes | None, space: str, gamma: float | None = None) -> Transform:
     """From uint16 samples `(…, C)` of that space to uint16 sRGB `(…, 3)`."""
     if space == "lab":
-        return _cms(_lab_profile(), "lab")
-    profile = _foreign_profile(icc, _SPACES[space])
-    if profile is not None and icc is not None:
-        return _guarded(_cms(icc, _CMS_SPACES[space]), _plain(space))
-    if gamma is None:
-        return _plain(space)
-    return lambda deep: (srgb_of_gamma(_plain(space)(deep) / 65535, gamma) * 65535 + 0.5).astype(
-        np.uint16
-    )
+        return lambda deep: _converted(deep, _lab_profile(), srgb_profile(), "lab")
+    if icc is not None and _foreign_profile(icc, _SPACES[space]) is not None:
+        return lambda deep: _with_profile(deep, icc, space)
+    if gamma is not None:
+        return lambda deep: (
+            srgb_of_gamma(_plain(deep, space) / 65535, gamma) * 65535 + 0.5
+        ).astype(np.uint16)
+    return lambda deep: _plain(deep, space)
+
+
+def from_srgb(rgb: NDArray[Any], icc: bytes) -> NDArray[Any]:
+    """sRGB `(H, W, 3)`, 8 or 16 bits -> the same in that RGB profile's values.
+
+    Raises whatever LittleCMS says where the profile has no way back.
+    """
+    return _converted(rgb, srgb_profile(), icc, "rgb", intent=1)
 
 
 @cache
@@ -131,65 +138,37 @@ def _lab_profile() -> bytes:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
 
 
-def _cms(icc: bytes, space: str) -> Transform:
-    import imagecodecs
-
-    def change(deep: Deep) -> Deep:
-        samples = np.ascontiguousarray(deep[..., 0] if space == "gray" else deep)
-        result: Deep = imagecodecs.cms_transform(
-            samples,
-            icc,
-            srgb_profile(),
-            colorspace=space,
-            outcolorspace="rgb",
-            outdtype="uint16",
-            intent=0,
-        )
-        return result
-
-    return change
+def _with_profile(deep: Deep, icc: bytes, space: str) -> Deep:
+    samples = deep[..., 0] if space == "grey" else deep
+    try:
+        return _converted(samples, icc, srgb_profile(), _SPACES[space].lower())
+    except Exception:  # a damaged profile must not cost the photograph
+        return _plain(deep, space)
 
 
-def from_srgb(rgb: NDArray[Any], icc: bytes) -> NDArray[Any]:
-    """sRGB `(H, W, 3)`, 8 or 16 bits -> the same in that RGB profile's values.
-
-    Raises whatever LittleCMS says where the profile has no way back.
-    """
+def _converted(
+    samples: NDArray[Any], source: bytes, target: bytes, space: str, intent: int = 0
+) -> NDArray[Any]:
+    """From one profile to another of RGB, at the same depth."""
     import imagecodecs
 
     result: NDArray[Any] = imagecodecs.cms_transform(
-        np.ascontiguousarray(rgb),
-        srgb_profile(),
-        icc,
-        colorspace="rgb",
+        np.ascontiguousarray(samples),
+        source,
+        target,
+        colorspace=space,
         outcolorspace="rgb",
-        outdtype=rgb.dtype.name,
-        intent=1,
+        outdtype=samples.dtype.name,
+        intent=intent,
     )
     return result
 
 
-def _guarded(change: Transform, otherwise: Transform) -> Transform:
-    """The change, or the plain one where the profile turns out to be unusable."""
-
-    def apply(deep: Deep) -> Deep:
-        try:
-            return change(deep)
-        except Exception:  # a damaged profile must not cost the photograph
-            return otherwise(deep)
-
-    return apply
-
-
-def _plain(space: str) -> Transform:
+def _plain(deep: Deep, space: str) -> Deep:
     """Values as they are: grey repeated, ink on white."""
     if space == "grey":
-        return lambda deep: np.repeat(deep[..., :1], 3, axis=-1)
+        return np.repeat(deep[..., :1], 3, axis=-1)
     if space == "rgb":
-        return lambda deep: deep
-    return _ink
-
-
-def _ink(cmyk: Deep) -> Deep:
-    paper = 65535 - cmyk.astype(np.uint64)
+        return deep
+    paper = 65535 - deep.astype(np.uint64)
     return ((paper[..., :3] * paper[..., 3:] + 32767) // 65535).astype(np.uint16)

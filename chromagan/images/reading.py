@@ -5,33 +5,27 @@ Conversion runs in bands of rows, so a large scan costs its decoded size plus it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chromagan.images.errors import ImageError, brief
-from chromagan.images.kinds import GIF, JPEG, PNG, SALVAGEABLE
-from chromagan.images.metadata import Metadata, read_metadata, xmp_of
-from chromagan.images.notes import Note
+from chromagan.images.deep import decoded_samples, is_deep
+from chromagan.images.kinds import GIF, JPEG, SALVAGEABLE
+from chromagan.images.messages import ImageError, Note, brief
+from chromagan.images.metadata.exif import ORIENTATION
+from chromagan.images.metadata.reading import Metadata, read_metadata, xmp_of
 from chromagan.images.opening import Opened, Source, opened, silent_pillow
-from chromagan.images.profiles import band_transform, png_gamma
-from chromagan.images.samples import Samples, Space, to_bytes, to_rgb
+from chromagan.images.pixels import bands, over_white, to_bytes, to_rgb
+from chromagan.images.profiles import band_transform
+from chromagan.images.tiff import read_samples
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 DEFAULT_MAX_PIXELS = 64_000_000
-_BAND_PIXELS = 1 << 20
-_ORIENTATION_TAG = 0x0112
 _ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
-_DEEP_PNG_SPACES: dict[int, tuple[Space, str | None]] = {
-    2: ("rgb", None),
-    4: ("grey", "straight"),
-    6: ("rgb", "straight"),
-}
 _END_OF_JPEG = b"\xff\xd9"
 _MAX_FILLS = 1000
 
@@ -87,6 +81,7 @@ def read_photo(
     """
     with opened(source, max_pixels) as file:
         try:
+            more_than_eight_bits = is_deep(file)
             pixels, orientation, cut = _pixels(file, accept_damaged, deep)
             notes = _notes(file, cut)
             metadata = read_metadata(file, cut) if with_metadata else Metadata()
@@ -99,7 +94,7 @@ def read_photo(
             rest = file.kind in SALVAGEABLE and not accept_damaged
             raise ImageError(file.name, text, salvageable=rest) from None
     upright = np.ascontiguousarray(_oriented(pixels, orientation))
-    return Photo(upright, file.kind.name, notes, metadata, deep=_is_deep(file))
+    return Photo(upright, file.kind.name, notes, metadata, deep=more_than_eight_bits)
 
 
 @dataclass(frozen=True)
@@ -118,13 +113,7 @@ class Glance:
 def glance(source: Source, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Glance:
     """Look at a file without decoding it; the same errors as `read_image`."""
     with opened(source, max_pixels) as file:
-        return Glance(file.size, file.kind.name, xmp_of(file), _is_deep(file))
-
-
-def _is_deep(file: Opened) -> bool:
-    if file.image is None or (file.kind is PNG and file.head[24] == 16):
-        return True
-    return file.image.mode.startswith("I") or file.image.mode == "F"
+        return Glance(file.size, file.kind.name, xmp_of(file), is_deep(file))
 
 
 def image_size(source: Source, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> tuple[int, int]:
@@ -137,19 +126,12 @@ def _pixels(file: Opened, accept_damaged: bool, deep: bool) -> tuple[NDArray[Any
     dtype = np.uint16 if deep else np.uint8
     if file.image is None:
         assert file.page is not None
-        from chromagan.images.tiff import read_samples
-
         samples, cut = read_samples(file.page, file.name, accept_damaged)
         return to_rgb(samples, dtype), file.page.orientation, cut
     cut = _load(file.image, file.kind is JPEG, accept_damaged)
-    with silent_pillow():
-        orientation = _orientation(file.image)
-        deep_samples = _deep_samples(file, cut)
-        to_bytes = None if deep_samples is not None else _band_converter(file.image)
-    if deep_samples is not None:
-        return to_rgb(deep_samples, dtype), orientation, cut
-    assert to_bytes is not None
-    return _convert_in_bands(file.image, to_bytes), orientation, cut
+    decoded = decoded_samples(file, cut)
+    pixels = _converted(file.image) if decoded is None else to_rgb(decoded, dtype)
+    return pixels, _orientation(file.image), cut
 
 
 def _notes(file: Opened, cut: bool) -> tuple[Note, ...]:
@@ -206,7 +188,8 @@ def _fill_up(image: Image) -> list[bool]:
 
 def _orientation(image: Image) -> int:
     try:
-        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+        with silent_pillow():
+            return int(image.getexif().get(ORIENTATION, 1))
     except Exception:  # damaged EXIF must not cost the photograph
         return 1
 
@@ -222,87 +205,26 @@ def _oriented(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     return pixels
 
 
-def _deep_png(file: Opened) -> Samples:
-    """16-bit colour and grey with alpha, which Pillow would cut to 8.
-
-    Pillow has decoded it before: the other decoder does not say what is wrong with a file.
-    """
-    import imagecodecs
-
-    assert file.image is not None
-    space, alpha = _DEEP_PNG_SPACES[file.head[25]]
-    file.stream.seek(0)
-    values = imagecodecs.png_decode(file.stream.read())
-    info = file.image.info
-    return Samples(
-        values,
-        space,
-        alpha,
-        0.0,
-        65535.0,
-        icc=info.get("icc_profile"),
-        gamma=png_gamma(info),
-    )
-
-
-def _deep_samples(file: Opened, cut: bool) -> Samples | None:
-    """Deep PNGs and Pillow's deep grey modes; None for 8 bits, which is what Pillow keeps of a
-    16-bit PNG in colour that was cut off."""
-    image = file.image
-    assert image is not None
-    if file.kind is PNG and file.head[24] == 16 and file.head[25] in _DEEP_PNG_SPACES:
-        return None if cut else _deep_png(file)
-    if not image.mode.startswith("I") and image.mode != "F":
-        return None
-    white = 65535.0 if image.mode.startswith("I;16") else None
-    values = np.asarray(image)[..., None]
-    if image.format == "PPM" and image.mode == "I":  # Pillow scales every maxval to 16 bits
-        white = 65535.0
-    return Samples(
-        values,
-        "grey",
-        None,
-        None if white is None else 0.0,
-        white,
-        icc=image.info.get("icc_profile"),
-        gamma=png_gamma(image.info),
-    )
-
-
-def _bands(image: Image) -> Iterator[tuple[slice, Image]]:
-    width, height = image.size
-    rows = max(1, _BAND_PIXELS // width)
-    for top in range(0, height, rows):
-        bottom = min(height, top + rows)
-        yield slice(top, bottom), image.crop((0, top, width, bottom))
-
-
-def _convert_in_bands(
-    image: Image, to_rgb: Callable[[Image], NDArray[np.uint8]]
-) -> NDArray[np.uint8]:
-    width, height = image.size
-    out = np.empty((height, width, 3), dtype=np.uint8)
-    for rows, band in _bands(image):
-        out[rows] = to_rgb(band)
-    return out
-
-
-def _band_converter(image: Image) -> Callable[[Image], NDArray[np.uint8]]:
-    """The function that turns a band of this image into uint8 RGB."""
+def _converted(image: Image) -> NDArray[np.uint8]:
+    """A decoded image of any mode as sRGB over white."""
     transparent = "transparency" in image.info or image.mode in _ALPHA_MODES
     base = _base_mode(image)
-    profile = band_transform(image, base)
-
-    def over_white(band: Image) -> NDArray[np.uint8]:
-        band = band.convert("RGBA")
-        rgb = _rgb_bytes(band.convert(base), profile).astype(np.uint16)
-        alpha = np.asarray(band.getchannel("A")).astype(np.uint16)[..., None]
-        return ((rgb * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-
-    def opaque(band: Image) -> NDArray[np.uint8]:
-        return _rgb_bytes(band if band.mode == base else band.convert(base), profile)
-
-    return over_white if transparent else opaque
+    with silent_pillow():
+        change = band_transform(image, base)
+    width, height = image.size
+    out = np.empty((height, width, 3), dtype=np.uint8)
+    for rows in bands(height, width):
+        band, alpha = image.crop((0, rows.start, width, rows.stop)), None
+        if transparent:
+            band = band.convert("RGBA")
+            alpha = np.asarray(band.getchannel("A"))[..., None]
+        if band.mode != base:
+            band = band.convert(base)
+        if change is not None:
+            band = change(band)
+        rgb = np.asarray(band if band.mode == "RGB" else band.convert("RGB"))
+        out[rows] = rgb if alpha is None else over_white(rgb, alpha)
+    return out
 
 
 def _base_mode(image: Image) -> str:
@@ -310,9 +232,3 @@ def _base_mode(image: Image) -> str:
     if image.mode in {"CMYK", "LAB"}:
         return str(image.mode)
     return "L" if image.mode in {"1", "L", "LA", "La"} else "RGB"
-
-
-def _rgb_bytes(band: Image, change: Callable[[Image], Image] | None) -> NDArray[np.uint8]:
-    if change is not None:
-        band = change(band)
-    return np.asarray(band if band.mode == "RGB" else band.convert("RGB"))

@@ -13,8 +13,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from chromagan.images.errors import ImageError, brief
-from chromagan.images.samples import Samples, Space
+from chromagan.images.messages import ImageError, brief
+from chromagan.images.metadata.exif import ICC, ORIENTATION
+from chromagan.images.pixels import Samples, Space
 
 _MAX_PAGES = 1000
 _MAX_CHANNELS = 8
@@ -52,8 +53,8 @@ class Page:
 
     @property
     def orientation(self) -> int:
-        tag = self.raw.tags.get(274)
-        return int(tag.value) if tag is not None and isinstance(tag.value, int) else 1
+        value = self.value(ORIENTATION)
+        return int(value) if isinstance(value, int) else 1
 
     def value(self, code: int) -> Any:
         """The value of a tag, None where the page has not got it."""
@@ -134,7 +135,7 @@ def read_samples(page: Page, name: str, accept_damaged: bool = False) -> tuple[S
         white=white if _bits(raw) <= 16 else None,
         inverted=int(raw.photometric) == _WHITE_IS_ZERO,
         signed_lab=int(raw.photometric) == _CIELAB,
-        icc=page.value(34675),
+        icc=page.value(ICC),
     )
     return samples, cut
 

@@ -19,7 +19,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from chromagan.images.resizing import shrink
+from chromagan.images.pixels import shrink
 from chromagan.inference.recolour import luminance
 
 Fit = Literal["square", "aspect", "letterbox"]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from chromagan.files import sha256_of
-from chromagan.images.provenance import Provenance, provenance_of
+from chromagan.images.metadata.provenance import Provenance, provenance_of
 from chromagan.inference.jobs import Job
 from chromagan.inference.pipeline import Outcome
 

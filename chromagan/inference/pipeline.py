@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from chromagan.config import first_line
 from chromagan.files import sha256_of
 from chromagan.images import DEFAULT_MAX_PIXELS, ImageError, Metadata, Note, read_photo
-from chromagan.images.provenance import MARK
+from chromagan.images.metadata.provenance import MARK
+from chromagan.images.pixels import to_bytes
 from chromagan.images.reading import glance
-from chromagan.images.samples import to_bytes
 from chromagan.images.writing import DEEP_SUFFIXES
 from chromagan.inference.colorizer import ChromaGANColorizer
 from chromagan.inference.guides import GuideError, Guides

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from chromagan import __version__
 from chromagan.files import write_atomically, write_text
 from chromagan.images import ImageError, Metadata, Note, Provenance
-from chromagan.images.provenance import now
-from chromagan.images.results import Style, write_result
+from chromagan.images.metadata.provenance import now
+from chromagan.images.writing import Style, write_result
 from chromagan.inference.jobs import Job
 from chromagan.inference.recolour import recolour, recolour_deep
 
@@ -138,7 +138,7 @@ def _write(
 
 
 def _write_sidecars(target: Path, provenance: Provenance) -> None:
-    record = json.loads(provenance.json()) | {"result": target.name}
+    record = provenance.record() | {"result": target.name}
     text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
     write_text(target.with_name(f"{target.name}.json"), text)
     write_text(target.with_name(f"{target.name}.xmp"), provenance.packet().decode())

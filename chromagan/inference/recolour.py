@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chromagan import color
-from chromagan.images.resizing import shrink
+from chromagan.images.pixels import shrink
 from chromagan.inference.upsampling import ChromaUpsampler, Floats, Upsampling
 
 DEFAULT_UPSAMPLING: Upsampling = "guided"

@@ -19,7 +19,7 @@ from torch import Tensor
 from chromagan.color import decode_ab, decode_l, lab_to_rgb, lab_to_rgb_in_gamut
 from chromagan.files import write_atomically
 from chromagan.images import read_image
-from chromagan.images.resizing import squash
+from chromagan.images.pixels import squash
 from chromagan.samples import sample_paths
 from chromagan.training.batches import encode_squares
 from chromagan.training.photos import PhotoSet

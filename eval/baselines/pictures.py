@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from chromagan.color import lab_to_rgb8, rgb8_to_lab
-from chromagan.images.resizing import squash
+from chromagan.images.pixels import squash
 from chromagan.inference.recolour import check_image
 from eval.baselines import Method
 from eval.baselines.weight_files import LoadedWeights

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chromagan.color import Floats, Rgb8, delta_e_2000, grey8, rgb8_to_lab
-from chromagan.images.resizing import squash
+from chromagan.images.pixels import squash
 from eval.measures import quality
 from eval.measures.failures import chroma_products, psnr_at_factors, region_sums
 

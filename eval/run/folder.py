@@ -21,7 +21,7 @@ from typing import Any
 from chromagan.color import Rgb8, rgb8_to_lab
 from chromagan.files import write_bytes
 from chromagan.images import write_image
-from chromagan.images.resizing import squash
+from chromagan.images.pixels import squash
 from eval.measures import perceptual
 from eval.measures.quality import rebuild
 from eval.run.entries import Entry

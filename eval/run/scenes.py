@@ -21,7 +21,7 @@ from tqdm import tqdm
 from chromagan.checkpoint.source import available_checkpoints, find_checkpoint, read_release
 from chromagan.color import Rgb8, rgb8_to_lab
 from chromagan.files import write_text
-from chromagan.images.resizing import squash
+from chromagan.images.pixels import squash
 from chromagan.inference.colorizer import load_colorizer
 from chromagan.inference.prediction import imagenet_labels
 from eval.measures.failures import is_skin

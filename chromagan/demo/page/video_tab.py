@@ -19,7 +19,7 @@ from chromagan.demo.pictures.marks import Pixels, save_preview
 from chromagan.demo.pictures.names import safe_stem
 from chromagan.demo.pictures.photo import Look, Upload, with_look
 from chromagan.demo.visitors.folders import as_visitor, new_path
-from chromagan.images.provenance import DESCRIPTION
+from chromagan.images.metadata.provenance import DESCRIPTION
 from chromagan.inference.guides.guidance import picture_samples
 from chromagan.inference.prediction import Prediction
 from chromagan.inference.video.clip import (

@@ -15,7 +15,7 @@ from chromagan.demo.texts import Say
 from chromagan.demo.visitors.folders import discard, new_path
 from chromagan.files import complete_file
 from chromagan.images import ImageError, image_size
-from chromagan.images.provenance import DESCRIPTION
+from chromagan.images.metadata.provenance import DESCRIPTION
 
 _THUMB_SIDE = 640
 

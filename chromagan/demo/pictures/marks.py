@@ -13,10 +13,10 @@ from PIL import Image, ImageDraw, ImageFont
 from chromagan.demo.visitors.folders import new_path
 from chromagan.files import complete_file
 from chromagan.images import Metadata, Note
+from chromagan.images.metadata.provenance import DESCRIPTION, Provenance
+from chromagan.images.pixels import to_bytes
 from chromagan.images.png import write_png
-from chromagan.images.provenance import DESCRIPTION, Provenance
-from chromagan.images.results import Style, write_result
-from chromagan.images.samples import to_bytes
+from chromagan.images.writing import Style, write_result
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -27,8 +27,8 @@ from chromagan.demo.pictures.marks import (
 from chromagan.demo.pictures.names import safe_stem
 from chromagan.demo.pictures.tone import Tone, tone_of
 from chromagan.images import Note, Photo, read_photo
-from chromagan.images.provenance import Provenance, now
-from chromagan.images.samples import to_bytes
+from chromagan.images.metadata.provenance import Provenance, now
+from chromagan.images.pixels import to_bytes
 from chromagan.inference.recolour import recolour, recolour_deep
 
 Chroma = npt.NDArray[np.float32]

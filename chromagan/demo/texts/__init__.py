@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from chromagan.demo.limits import Limits
-from chromagan.images.notes import Note
+from chromagan.images.messages import Note
 
 LANGUAGES = ("en", "de")
 

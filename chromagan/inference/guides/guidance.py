@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chromagan.color import Rgb8, rgb8_to_lab
-from chromagan.images.resizing import shrink
+from chromagan.images.pixels import shrink
 from chromagan.inference.guides.points import GuideError, Guides, Point
 from chromagan.inference.guides.propagation import (
     MAX_SAMPLES,

@@ -10,35 +10,19 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from chromagan.images.exif import (
-    RESOLUTION_UNIT,
-    X_RESOLUTION,
-    Y_RESOLUTION,
-    Exif,
-    for_result,
-    parse_exif,
-    read_exif,
-)
 from chromagan.images.kinds import AVIF, PNG
-from chromagan.images.xmp import Packet
+from chromagan.images.metadata.exif import ICC, IPTC, PHOTOSHOP, XMP, Exif, parse_exif, read_exif
+from chromagan.images.metadata.xmp import Packet
 
 if TYPE_CHECKING:
     from chromagan.images.opening import Opened
+    from chromagan.images.tiff import Page
 
-_XMP, _IPTC, _PHOTOSHOP, _ICC = 700, 33723, 34377, 34675
 _IPTC_RESOURCE = 0x0404
-_TEXTS = {
-    "Title",
-    "Author",
-    "Description",
-    "Copyright",
-    "Creation Time",
-    "Source",
-    "Disclaimer",
-    "Comment",
-}
+_TEXTS = {"Title", "Author", "Description", "Copyright", "Creation Time", "Source"}
+_TEXTS |= {"Disclaimer", "Comment"}
 _RAW_EXIF, _RAW_IPTC = "Raw profile type exif", "Raw profile type iptc"
 _MAX_TEXT = 100_000
 _MANIFEST_REACH = 1 << 20
@@ -48,10 +32,10 @@ _MANIFEST_MARKS = (b"jumdc2pa", b"c2pa.claim", b"c2pa.assertions")
 
 @dataclass(frozen=True)
 class Metadata:
-    """As found in a file: EXIF, XMP packet, IPTC records, profile.
+    """What stands in a file beside its pixels: EXIF, XMP packet, IPTC records, profile.
 
-    `dpi`: pixels per inch. `texts`: a PNG's or JPEG's plain texts. `manifest`: the file carries
-    Content Credentials, or its XMP names some.
+    `icc` is None for sRGB. `dpi`: pixels per inch. `texts`: a PNG's or JPEG's plain texts.
+    `manifest`: the file carries Content Credentials, or its XMP names some.
     """
 
     exif: Exif | None = None
@@ -66,7 +50,7 @@ class Metadata:
 def xmp_of(file: Opened) -> bytes | None:
     """The XMP packet, from the header alone."""
     if file.page is not None:
-        return _bytes(file.page.value(_XMP))
+        return _bytes(file.page.value(XMP))
     info = file.image.info if file.image is not None else {}
     found = info.get("XML:com.adobe.xmp") or info.get("xmp")
     return found.encode() if isinstance(found, str) else _bytes(found)
@@ -78,7 +62,7 @@ def read_metadata(file: Opened, cut: bool = False) -> Metadata:
     Damaged parts count as missing. `cut`: the file has no end.
     """
     if file.page is not None:
-        found = _tiff_metadata(file)
+        found = _of_page(file.page, file.stream)
     else:
         assert file.image is not None
         info = dict(file.image.info)
@@ -94,7 +78,23 @@ def read_metadata(file: Opened, cut: bool = False) -> Metadata:
             dpi=_dpi(info),
             texts=_texts(info),
         )
-    return replace(found, manifest=has_manifest(file) or names_manifest(found.xmp))
+    return replace(found, manifest=has_manifest(file) or _names_manifest(found.xmp))
+
+
+def _of_page(page: Page, stream: BinaryIO) -> Metadata:
+    """The tags of a TIFF's page that tell of the photograph, with the directories below them."""
+    raw = page.raw
+    try:
+        exif = read_exif(stream, raw.offset, raw.parent.byteorder, raw.parent.is_bigtiff)
+    except Exception:  # damaged tags must not cost the photograph
+        exif = None
+    resources = _bytes(page.value(PHOTOSHOP))
+    return Metadata(
+        exif=exif,
+        xmp=_bytes(page.value(XMP)),
+        iptc=_bytes(page.value(IPTC)) or (iptc_in_resources(resources) if resources else None),
+        icc=_bytes(page.value(ICC)),
+    )
 
 
 def has_manifest(file: Opened) -> bool:
@@ -102,17 +102,16 @@ def has_manifest(file: Opened) -> bool:
 
     They stand in front of the pixels (JPEG, PNG) or at the end (TIFF, WebP).
     """
-    stream = file.stream
-    size = stream.seek(0, 2)
-    found = False
+    size = file.stream.seek(0, 2)
     for start in {0, max(0, size - _MANIFEST_REACH)}:
-        stream.seek(start)
-        data = stream.read(_MANIFEST_REACH)
-        found = found or any(mark in data for mark in _MANIFEST_MARKS)
-    return found
+        file.stream.seek(start)
+        data = file.stream.read(_MANIFEST_REACH)
+        if any(mark in data for mark in _MANIFEST_MARKS):
+            return True
+    return False
 
 
-def names_manifest(xmp: bytes | None) -> bool:
+def _names_manifest(xmp: bytes | None) -> bool:
     """Whether XMP says where Content Credentials lie that are kept apart from the file."""
     return b"provenance" in (xmp or b"") and Packet(xmp).get("dcterms:provenance") is not None
 
@@ -207,43 +206,3 @@ def _texts(info: Mapping[Any, Any]) -> dict[str, str]:
             if isinstance(text, str) and len(text) <= _MAX_TEXT:
                 found[key.title()] = str(text)
     return found
-
-
-def _tiff_metadata(file: Opened) -> Metadata:
-    page = file.page
-    assert page is not None
-    iptc = _bytes(page.value(_IPTC))
-    resources = _bytes(page.value(_PHOTOSHOP))
-    return Metadata(
-        exif=_page_exif(file),
-        xmp=_bytes(page.value(_XMP)),
-        iptc=iptc or (iptc_in_resources(resources) if resources else None),
-        icc=_bytes(page.value(_ICC)),
-    )
-
-
-def _page_exif(file: Opened) -> Exif | None:
-    """The tags of a TIFF's page that tell of the photograph, with the directories below them."""
-    assert file.page is not None
-    raw = file.page.raw
-    try:
-        return read_exif(file.stream, raw.offset, raw.parent.byteorder, raw.parent.is_bigtiff)
-    except Exception:  # damaged tags must not cost the photograph
-        return None
-
-
-def result_exif(found: Metadata, size: tuple[int, int], *, srgb: bool) -> Exif:
-    """EXIF for an upright result of that (width, height)."""
-    exif = for_result(found.exif or Exif(), size, srgb=srgb)
-    if found.dpi is not None and X_RESOLUTION not in exif.main:
-        exif.main[X_RESOLUTION] = exif.rational(found.dpi[0])
-        exif.main[Y_RESOLUTION] = exif.rational(found.dpi[1])
-        exif.main[RESOLUTION_UNIT] = exif.short(2)
-    return exif
-
-
-def result_packet(found: Metadata) -> Packet:
-    """The input's XMP without what was true of its pixels only."""
-    packet = Packet(found.xmp)
-    packet.remove_stale()
-    return packet

@@ -1,14 +1,14 @@
-"""Decoded samples of any depth and space -> sRGB at 8 or 16 bits, in bands of rows.
+"""Arrays of pixels: samples of any depth and space -> sRGB at 8 or 16 bits; resized copies.
 
-For what Pillow cannot hold: 16-bit colour, float, deep grey with alpha. The bands keep memory at
-the decoded image plus the result.
+Samples are for what Pillow cannot hold: 16-bit colour, float, deep grey with alpha. Work in bands
+of rows keeps memory at the decoded image plus the result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from chromagan.images.profiles import deep_transform
 
 Space = Literal["grey", "rgb", "cmyk", "lab"]
 Deep = NDArray[np.uint16]
+Unsigned = TypeVar("Unsigned", NDArray[np.uint8], NDArray[np.uint16])
 WHITE = 65535
 _BAND_PIXELS = 1 << 19
 
@@ -25,7 +26,7 @@ _BAND_PIXELS = 1 << 19
 class Samples:
     """Samples `(H, W, C)` as decoded; the last channel is alpha where `alpha` says so.
 
-    `black`, `white`: the values that mean no light and full light; None: `value_range` finds them.
+    `black`, `white`: the values that mean no light and full light; None: they are found.
     `inverted`: ink instead of light. `signed_lab`: a and b are signed (CIELab, not ICCLab).
     `icc`, `gamma`: how the values are meant where they are not sRGB.
     """
@@ -44,7 +45,7 @@ class Samples:
 def to_rgb(samples: Samples, dtype: type[np.uint8] | type[np.uint16]) -> NDArray[Any]:
     """RGB `(H, W, 3)` over white, uint8 or uint16."""
     height, width = samples.values.shape[:2]
-    low, high = value_range(samples)
+    low, high = _value_range(samples)
     transform = deep_transform(samples.icc, samples.space, samples.gamma)
     out = np.empty((height, width, 3), dtype=dtype)
     for rows in bands(height, width):
@@ -68,7 +69,7 @@ def bands(height: int, width: int) -> Iterator[slice]:
         yield slice(top, min(height, top + rows))
 
 
-def value_range(samples: Samples) -> tuple[float, float]:
+def _value_range(samples: Samples) -> tuple[float, float]:
     """(black, white).
 
     32-bit and float samples declare no range: white is 1 (float), 255, 65535 or the largest value,
@@ -95,17 +96,17 @@ def _band(samples: Samples, values: NDArray[Any], low: float, high: float, trans
         colours = _icc_lab(values[..., :3], samples.signed_lab)
     else:
         end = -1 if samples.alpha else None
-        colours = scaled(values[..., :end], low, high)
+        colours = _scaled(values[..., :end], low, high)
         if samples.inverted:
             colours = (WHITE - colours).astype(np.uint16)
-    alpha = scaled(values[..., -1:], 0.0, high) if samples.alpha else None
+    alpha = _scaled(values[..., -1:], 0.0, high) if samples.alpha else None
     if alpha is not None and samples.alpha == "premultiplied":
         colours = _unmultiplied(colours, alpha)
     rgb: Deep = transform(colours)
     return over_white(rgb, alpha) if alpha is not None else rgb
 
 
-def scaled(values: NDArray[Any], black: float, white: float) -> Deep:
+def _scaled(values: NDArray[Any], black: float, white: float) -> Deep:
     """Samples -> 0..65535; not a number is black."""
     if values.dtype.kind == "u" and black == 0 and white == WHITE:
         return values.astype(np.uint16)
@@ -122,11 +123,13 @@ def _unmultiplied(colours: Deep, alpha: Deep) -> Deep:
     return clipped
 
 
-def over_white(rgb: Deep, alpha: Deep) -> Deep:
-    """Colours laid over white paper by their alpha `(…, 1)`."""
-    weight = alpha.astype(np.uint64)
-    mixed = rgb * weight + np.uint64(WHITE) * (WHITE - weight)
-    return ((mixed + WHITE // 2) // WHITE).astype(np.uint16)
+def over_white(rgb: Unsigned, alpha: Unsigned) -> Unsigned:
+    """Colours `(…, 3)`, uint8 or uint16, laid over white paper by their alpha `(…, 1)`."""
+    white = np.uint32(np.iinfo(rgb.dtype).max)
+    weight = alpha.astype(np.uint32)
+    mixed = rgb * weight + white * (white - weight)
+    over: Unsigned = ((mixed + white // 2) // white).astype(rgb.dtype)
+    return over
 
 
 def _icc_lab(values: NDArray[Any], signed: bool) -> Deep:
@@ -143,3 +146,27 @@ def _icc_lab(values: NDArray[Any], signed: bool) -> Deep:
         ab = values[..., 1:] / (256 if deep else 1) - 128
     unit = np.concatenate((lightness, (ab + 128) / 255), axis=-1)
     return (unit.clip(0, 1) * WHITE + 0.5).astype(np.uint16)
+
+
+def shrink(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """uint8 RGB `(H, W, 3)` -> `(height, width, 3)` for `size` = (width, height).
+
+    Bicubic with antialiasing; large reductions first average whole blocks, which changes less
+    than one 8-bit step and is several times faster.
+    """
+    from PIL import Image
+
+    if (image.shape[1], image.shape[0]) == size:
+        return image
+    return np.asarray(
+        Image.fromarray(image).resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
+    )
+
+
+def squash(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """uint8 RGB `(H, W, 3)` -> `(side, side, 3)` without keeping the aspect; plain bicubic."""
+    from PIL import Image
+
+    if image.shape[:2] == (side, side):
+        return image
+    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))

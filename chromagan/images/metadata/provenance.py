@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from chromagan.images.errors import ImageError
+from chromagan.images.messages import ImageError
+from chromagan.images.metadata.xmp import NAMESPACES, Packet
 from chromagan.images.reading import glance
-from chromagan.images.xmp import NAMESPACES, Packet
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 """IPTC's term for a real photograph that a trained model has added to."""
@@ -78,9 +78,9 @@ class Provenance:
         self.write_into(packet)
         return packet.bytes()
 
-    def json(self) -> str:
+    def record(self) -> dict[str, Any]:
         """The same as a JSON object, for a sidecar file."""
-        return json.dumps({"digital_source_type": SOURCE_TYPE, **asdict(self)}, indent=1) + "\n"
+        return {"digital_source_type": SOURCE_TYPE, **asdict(self)}
 
 
 def provenance_in(xmp: bytes | None) -> Provenance | None:
@@ -90,28 +90,28 @@ def provenance_in(xmp: bytes | None) -> Provenance | None:
     packet = Packet(xmp)
     if packet.get("chromagan:Network") is None:
         return None
-    text = {name: packet.get(f"chromagan:{name}") or "" for name in _TEXTS}
-    settings, notes = (_json(packet.get(f"chromagan:{name}")) for name in ("Settings", "Notes"))
+
+    def text(name: str) -> str:
+        return packet.get(f"chromagan:{name}") or ""
+
+    settings, notes = _json(text("Settings")), _json(text("Notes"))
     return Provenance(
-        text["Network"],
-        text["NetworkSHA256"],
-        text["Version"],
-        text["Original"],
-        text["OriginalSHA256"],
-        settings if isinstance(settings, dict) else {},
-        text["Date"],
-        tuple(map(str, notes)) if isinstance(notes, list) else (),
+        network=text("Network"),
+        network_sha256=text("NetworkSHA256"),
+        version=text("Version"),
+        original=text("Original"),
+        original_sha256=text("OriginalSHA256"),
+        settings=settings if isinstance(settings, dict) else {},
+        date=text("Date"),
+        notes=tuple(map(str, notes)) if isinstance(notes, list) else (),
     )
 
 
-def _json(text: str | None) -> Any:
+def _json(text: str) -> Any:
     try:
         return json.loads(text or "null")
     except ValueError:
         return None
-
-
-_TEXTS = ("Network", "NetworkSHA256", "Version", "Original", "OriginalSHA256", "Date")
 
 
 def now() -> str:

@@ -13,11 +13,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO, NamedTuple
 
-ORIENTATION, PHOTOGRAPH, GPS, INTEROPERABILITY = 0x0112, 0x8769, 0x8825, 0xA005
-X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
+ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x0112, 0x011A, 0x011B, 0x0128
+XMP, IPTC, PHOTOSHOP, ICC = 700, 33723, 34377, 34675  # of a TIFF's page
+BYTE, _SHORT, _LONG, _RATIONAL, UNDEFINED = 1, 3, 4, 5, 7
+_PHOTOGRAPH, _GPS, _INTEROPERABILITY = 0x8769, 0x8825, 0xA005
 _MAKER_NOTE, _COLOR_SPACE, _WIDTH, _HEIGHT = 0x927C, 0xA001, 0xA002, 0xA003
 _SRGB, _UNCALIBRATED = 1, 0xFFFF
-SHORT, LONG, RATIONAL, _UNDEFINED = 3, 4, 5, 7
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _MAX_ENTRIES, _MAX_VALUE = 500, 1 << 20
 _MAX_BYTES = 65_000
@@ -53,10 +54,13 @@ class Exif:
     maker_lost: bool = False
 
     def short(self, value: int) -> Value:
-        return Value(SHORT, 1, struct.pack(f"{self.order}H", value))
+        return Value(_SHORT, 1, struct.pack(f"{self.order}H", value))
+
+    def long(self, value: int) -> Value:
+        return Value(_LONG, 1, struct.pack(f"{self.order}I", value))
 
     def rational(self, value: float) -> Value:
-        return Value(RATIONAL, 1, struct.pack(f"{self.order}II", round(value * 1000), 1000))
+        return Value(_RATIONAL, 1, struct.pack(f"{self.order}II", round(value * 1000), 1000))
 
     def to_bytes(self, start: int = 8) -> bytes:
         """A TIFF structure without pixels; the directories lie at `start`, or behind the maker
@@ -66,17 +70,17 @@ class Exif:
         if self.maker is not None:
             place, data = self.maker
             notes = bytes(place - start) + data + b"\0" * ((place + len(data)) % 2)
-            photograph[_MAKER_NOTE] = Value(_UNDEFINED, len(data), data)
+            photograph[_MAKER_NOTE] = Value(UNDEFINED, len(data), data)
             fixed, start = {_MAKER_NOTE: place}, start + len(notes)
         main = dict(self.main)
         below = b""
         place = start + _length(main, pointers=bool(photograph) + bool(self.gps))
-        for tag, directory in ((PHOTOGRAPH, photograph), (GPS, self.gps)):
+        for tag, directory in ((_PHOTOGRAPH, photograph), (_GPS, self.gps)):
             if directory:
-                main[tag] = Value(LONG, 1, struct.pack(f"{self.order}I", place + len(below)))
-                below += directory_bytes(directory, self.order, place + len(below), fixed)
+                main[tag] = self.long(place + len(below))
+                below += _directory_bytes(directory, self.order, place + len(below), fixed)
         head = magic + struct.pack(f"{self.order}I", start)
-        return head + notes + directory_bytes(main, self.order, start, fixed) + below
+        return head + notes + _directory_bytes(main, self.order, start, fixed) + below
 
     def shortened(self, longest: int) -> Exif:
         """Without maker notes and values of more bytes than that."""
@@ -90,8 +94,7 @@ class Exif:
 def parse_exif(data: bytes) -> Exif:
     """From EXIF as image files carry it; raises `ValueError` or `struct.error` on nonsense."""
     data = data.removeprefix(b"Exif\0\0")
-    orders = {b"II*\0": "<", b"MM\0*": ">"}
-    order = orders.get(data[:4])
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
     if order is None:
         raise ValueError("no byte order mark")
     offset = struct.unpack_from(f"{order}I", data, 4)[0]
@@ -109,13 +112,12 @@ def read_exif(
     main = _directory(stream, offset, order, big)
     found.main = {tag: value for tag, value in main.items() if tag in _DESCRIPTIVE}
     places: dict[int, int] = {}
-    for tag, kept in ((GPS, found.gps), (PHOTOGRAPH, found.photograph)):
-        pointer = main.get(tag)
-        if pointer is not None:
-            start = int.from_bytes(pointer.data, "little" if order == "<" else "big")
+    for tag, kept in ((_GPS, found.gps), (_PHOTOGRAPH, found.photograph)):
+        if tag in main:
+            start = int.from_bytes(main[tag].data, "little" if order == "<" else "big")
             for entry, value, places[entry] in _entries(stream, start, order, big):
                 kept[entry] = value
-    found.photograph.pop(INTEROPERABILITY, None)
+    found.photograph.pop(_INTEROPERABILITY, None)
     maker = found.photograph.pop(_MAKER_NOTE, None)
     if maker is not None:
         place = places[_MAKER_NOTE]
@@ -127,12 +129,17 @@ def read_exif(
     return found
 
 
-def for_result(exif: Exif, size: tuple[int, int], *, srgb: bool) -> Exif:
-    """The same for an upright result of that (width, height)."""
-    width, height = (Value(LONG, 1, struct.pack(f"{exif.order}I", side)) for side in size)
+def for_result(
+    exif: Exif, size: tuple[int, int], dpi: tuple[float, float] | None, *, srgb: bool
+) -> Exif:
+    """The same for an upright result of that (width, height); `dpi` counts where it has none."""
+    main = exif.main | {ORIENTATION: exif.short(1)}
+    if dpi is not None and X_RESOLUTION not in main:
+        main[X_RESOLUTION], main[Y_RESOLUTION] = map(exif.rational, dpi)
+        main[RESOLUTION_UNIT] = exif.short(2)
+    width, height = map(exif.long, size)
     space = exif.short(_SRGB if srgb else _UNCALIBRATED)
     photograph = exif.photograph | {_COLOR_SPACE: space, _WIDTH: width, _HEIGHT: height}
-    main = exif.main | {ORIENTATION: exif.short(1)}
     return replace(exif, main=main, photograph=photograph, gps=dict(exif.gps))
 
 
@@ -171,7 +178,7 @@ def _length(directory: Directory, pointers: int = 0) -> int:
     return 2 + 12 * (len(directory) + pointers) + 4 + values
 
 
-def directory_bytes(
+def _directory_bytes(
     directory: Directory, order: str, start: int, fixed: Mapping[int, int]
 ) -> bytes:
     """One directory for the place `start`: its table, no next one, its longer values but those

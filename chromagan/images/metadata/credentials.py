@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from chromagan.images.errors import ImageError, brief
+from chromagan.images.messages import ImageError, brief
+from chromagan.images.metadata.provenance import SOURCE_TYPE, SYSTEM, Provenance
 from chromagan.images.opening import opened
 from chromagan.images.png import write_png
-from chromagan.images.provenance import SOURCE_TYPE, SYSTEM, Provenance
 
 _TYPES = {
     "JPEG": "image/jpeg",
@@ -129,14 +128,9 @@ def _claims(made: Provenance, kind: str, ingredients: list[dict[str, str]]) -> d
         "ingredients": ingredients,
         "assertions": [
             {"label": "c2pa.actions.v2", "data": {"actions": [action]}},
-            {"label": "org.chromagan.provenance", "data": _plain(made)},
+            {"label": "org.chromagan.provenance", "data": asdict(made)},
         ],
     }
-
-
-def _plain(made: Provenance) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads(json.dumps(asdict(made)))
-    return values
 
 
 def verify(path: Path, anchors: Path | None = None) -> Verification:

@@ -1,0 +1,1 @@
+"""What photographs and results say beside their pixels: EXIF, IPTC, XMP, provenance, signatures."""
