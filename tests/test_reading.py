@@ -12,13 +12,15 @@ from typing import Any
 
 import imagecodecs
 import numpy as np
+import pillow_heif
 import pytest
 import tifffile
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin, features
 
-from chromagan.images import ImageError, image_size, read_image, read_photo
+from chromagan.images import ImageError, image_size, read_image, read_photo, write_image
 from chromagan.images.opening import jpeg_scans
 from chromagan.images.profiles import srgb_profile
+from chromagan.images.reading import glance
 
 RNG = np.random.default_rng(0)
 SMOOTH = np.stack(
@@ -232,6 +234,84 @@ def test_png_gamma(mode: str, deep: bool) -> None:
     assert (read_image(io.BytesIO(usual)) == 55).all()
     both = with_chunk(linear, b"sRGB", b"\0")
     assert (read_image(io.BytesIO(both)) == 55).all()
+
+
+# --- HEIC and AVIF of 10 and 12 bits
+
+LEVELS = np.repeat(np.tile(np.linspace(0, 1, 1024), (16, 1))[..., None], 3, -1)
+LEVELS[..., 1] = LEVELS[::-1, :, 1] ** 2
+
+
+def boxed(kind: str, values: np.ndarray[Any, Any], bits: int) -> bytes:
+    """A lossless file of values in [0, 1], `(H, W, C)`."""
+    if kind == "avif":
+        whole = (values * (2**bits - 1)).round().astype(np.uint16)
+        return bytes(imagecodecs.avif_encode(whole.squeeze(), level=100, bitspersample=bits))
+    mode = {1: "L", 3: "RGB", 4: "RGBA"}[values.shape[2]]
+    picture = pillow_heif.from_bytes(
+        mode=f"{mode};{bits}" if mode != "L" else "L;16",
+        size=values.shape[1::-1],
+        data=(values * (2**bits - 1 if mode != "L" else 65535)).round().astype(np.uint16).tobytes(),
+    )
+    stream = io.BytesIO()
+    picture.save(stream, quality=-1, chroma=444)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("bits", [10, 12])
+@pytest.mark.parametrize("kind", ["heic", "avif"])
+def test_boxed_photographs_keep_their_depth(
+    tmp_path: Path, kind: str, bits: int, suffix: str
+) -> None:
+    data = io.BytesIO(boxed(kind, LEVELS, bits))
+    photo = read_photo(data, deep=True, with_metadata=True)
+    assert photo.deep
+    assert glance(data).deep
+    write_image(tmp_path / f"a{suffix}", photo.pixels)
+    back = read_photo(tmp_path / f"a{suffix}", deep=True).pixels
+    assert len(np.unique(back[..., 0])) > 800
+    assert np.abs(back / 65535 - LEVELS).max() < 2.5 / 2**bits
+    assert (back.min(), back.max()) == (0, 65535)
+    assert np.abs(read_image(data) - back / 257).max() < 3, "the picture of the 8-bit path"
+
+
+@pytest.mark.parametrize(("kind", "channels"), [("heic", 1), ("heic", 4), ("avif", 1), ("avif", 4)])
+def test_deep_boxed_grey_and_alpha(kind: str, channels: int) -> None:
+    values = LEVELS[..., :1] if channels == 1 else np.dstack((LEVELS, np.full((16, 1024), 0.25)))
+    expected = np.repeat(LEVELS[..., :1], 3, -1) if channels == 1 else LEVELS * 0.25 + 0.75
+    pixels = read_photo(io.BytesIO(boxed(kind, values, 10)), deep=True).pixels
+    assert np.abs(pixels / 65535 - expected).max() < 3 / 1024
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_a_deep_heic_is_turned_once(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stream = io.BytesIO()
+    plain = pillow_heif.from_bytes(
+        mode="RGB;16", size=(1024, 16), data=(LEVELS * 65535).astype(np.uint16).tobytes()
+    )
+    plain.save(stream, quality=-1, chroma=444, exif=exif.tobytes())
+    deep, eight = read_photo(stream, deep=True).pixels, read_image(stream)
+    assert deep.shape == eight.shape == ((16, 1024, 3) if orientation == 3 else (1024, 16, 3))
+    assert np.abs(deep / 257 - eight).max() < 3
+
+
+def test_boxed_photographs_of_eight_bits_and_animations_stay_so() -> None:
+    frames = [Image.fromarray(SMOOTH), Image.new("RGB", (80, 64))]
+    stream = io.BytesIO()
+    pillow_heif.from_pillow(frames[0]).save(stream)
+    moving = encoded(frames[0], "AVIF", save_all=True, append_images=frames[1:])
+    for data in (stream.getvalue(), encoded(frames[0], "AVIF"), moving):
+        photo = read_photo(io.BytesIO(data), deep=True)
+        assert (photo.deep, photo.pixels.dtype) == (False, np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["heic", "avif"])
+def test_a_cut_deep_boxed_file_is_damaged(kind: str) -> None:
+    with pytest.raises(ImageError, match="damaged"):
+        read_photo(io.BytesIO(boxed(kind, LEVELS, 10)[:-200]), deep=True)
 
 
 # --- profiles

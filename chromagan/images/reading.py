@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chromagan.images.deep import decoded_samples, is_deep
+from chromagan.images.deep import boxed_samples, decoded_samples, is_deep
 from chromagan.images.kinds import GIF, JPEG, SALVAGEABLE
 from chromagan.images.messages import ImageError, Note, brief
 from chromagan.images.metadata.exif import ORIENTATION
@@ -128,6 +128,9 @@ def _pixels(file: Opened, accept_damaged: bool, deep: bool) -> tuple[NDArray[Any
         assert file.page is not None
         samples, cut = read_samples(file.page, file.name, accept_damaged)
         return to_rgb(samples, dtype), file.page.orientation, cut
+    boxed = boxed_samples(file) if deep else None
+    if boxed is not None:
+        return to_rgb(boxed, dtype), _orientation(file.image), False
     cut = _load(file.image, file.kind is JPEG, accept_damaged)
     decoded = decoded_samples(file, cut)
     pixels = _converted(file.image) if decoded is None else to_rgb(decoded, dtype)
