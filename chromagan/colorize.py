@@ -23,7 +23,7 @@ from chromagan.inference.jobs import FORMATS, Job, JobError, Plan, plan_jobs, sh
 
 if TYPE_CHECKING:
     from chromagan.inference.colorizer import ChromaGANColorizer
-    from chromagan.inference.guides.source import GuideSource
+    from chromagan.inference.guides.points import GuideSource
     from chromagan.inference.manifest import Manifest
     from chromagan.inference.pipeline import Outcome, Settings
 
@@ -295,7 +295,7 @@ def _say_left_out(plan: Plan) -> None:
 
 def _check_guides(path: Path | None, jobs: Sequence[Job]) -> None:
     from chromagan.inference.guides import GuideError
-    from chromagan.inference.guides.source import GuideSource
+    from chromagan.inference.guides.points import GuideSource
 
     with _told("--guides ", GuideError):
         GuideSource(path).check(job.source for job in jobs)
@@ -304,7 +304,7 @@ def _check_guides(path: Path | None, jobs: Sequence[Job]) -> None:
 def _arrivals(folder: Path) -> Iterable[list[Path]]:
     with _told("--watch needs a package, pip install 'chromagan[watch]': ", ImportError):
         import watchfiles  # noqa: F401
-    from chromagan.inference.watching import arriving
+    from chromagan.inference.jobs import arriving
 
     return arriving(folder)
 
@@ -356,7 +356,7 @@ def _guides(
     """What is known of the photographs' colours; learns the references."""
     from chromagan.images import ImageError, read_image
     from chromagan.inference.guides import GuideError
-    from chromagan.inference.guides.source import GuideSource, Reference
+    from chromagan.inference.guides.points import GuideSource, Reference
 
     references = []
     for path in args.reference:

@@ -33,7 +33,7 @@ from chromagan.images.pixels import shrink
 from chromagan.inference.engines import choice
 from chromagan.inference.engines.engine import Engine, EngineError
 from chromagan.inference.engines.registry import EngineSpec, build_engine, candidates, usable_cpus
-from chromagan.inference.framing import Frame, lay_out
+from chromagan.inference.prediction import Frame, lay_out
 from chromagan.inference.recolour import recolour
 from chromagan.samples import sample_paths
 from chromagan.training.photos import DataError, decode, find_photos

@@ -21,7 +21,7 @@ from chromagan.checkpoint.release_file import save_release
 from chromagan.colorize import main
 from chromagan.files import part_of, remove_parts, sha256_of
 from chromagan.images import read_image
-from chromagan.inference.watching import Arrivals, arriving
+from chromagan.inference.jobs import Arrivals, arriving
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -19,8 +19,7 @@ from chromagan.config import ModelConfig
 from chromagan.images import read_image
 from chromagan.inference.colorizer import ChromaGANColorizer, Colorizer
 from chromagan.inference.engines.engine import Answer, TorchEngine
-from chromagan.inference.framing import FITS
-from chromagan.inference.prediction import imagenet_labels
+from chromagan.inference.prediction import FITS, imagenet_labels
 from chromagan.inference.recolour import recolour
 from chromagan.model import Generator, build_generator
 from chromagan.samples import sample_paths

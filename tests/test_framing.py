@@ -11,7 +11,7 @@ from skimage import color as skcolor
 
 from chromagan.images import read_image
 from chromagan.images.pixels import shrink
-from chromagan.inference.framing import FITS, MAX_ASPECT, cut_out, lay_out, plan_frame
+from chromagan.inference.prediction import FITS, MAX_ASPECT, cut_out, lay_out, plan_frame
 from chromagan.samples import sample_paths
 
 relaxed = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,6 @@ from seeded_network import colorizer_of, seeded_generator
 from chromagan.color import delta_e_2000, rgb8_to_lab
 from chromagan.images import read_image
 from chromagan.inference.colorizer import ChromaGANColorizer, load_colorizer
-from chromagan.inference.framing import FITS
 from chromagan.inference.guides import (
     GuideError,
     Guides,
@@ -25,11 +25,11 @@ from chromagan.inference.guides import (
     strokes,
     write_guides,
 )
-from chromagan.inference.guides.guidance import POINTS, apply_guides, field_of, guided
+from chromagan.inference.guides.guidance import POINTS, apply_guides, field_of
 from chromagan.inference.guides.points import MAX_BYTES, MAX_POINTS
 from chromagan.inference.guides.propagation import Field, centred, propagate, sample
 from chromagan.inference.guides.swatches import PREDICTED, name_color, suggest_colors
-from chromagan.inference.prediction import Prediction
+from chromagan.inference.prediction import FITS, Prediction
 from chromagan.samples import sample_paths
 
 relaxed = settings(deadline=None, max_examples=15, suppress_health_check=list(HealthCheck))
@@ -281,7 +281,8 @@ def test_a_reference_of_the_same_photograph_brings_its_colours(photo: np.ndarray
     ]
     assert errors[2] < errors[1] < errors[0]
     both = Guides((Point(0.5, 0.5, "#8030a0"),), (learned,))
-    first = guided(prediction, Guides(references=(learned,)))
+    references = Guides(references=(learned,))
+    first = replace(prediction, ab=apply_guides(prediction, references))
     np.testing.assert_array_equal(
         apply_guides(prediction, both), apply_guides(first, Guides(both.points))
     )

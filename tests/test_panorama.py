@@ -13,7 +13,7 @@ from chromagan.checkpoint.source import DEFAULT_CHECKPOINT, available_checkpoint
 from chromagan.images import read_image
 from chromagan.inference.colorizer import WINDOWS_AT_ONCE, ChromaGANColorizer
 from chromagan.inference.engines.engine import Answer
-from chromagan.inference.framing import FITS, LONGEST, MOST_WINDOWS, windows_of
+from chromagan.inference.prediction import FITS, LONGEST, MOST_WINDOWS, windows_of
 from chromagan.samples import sample_paths
 
 SIDES = st.integers(1, 20_000)

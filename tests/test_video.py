@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chromagan.images.pixels import over_white
 from chromagan.inference.guides.guidance import picture_samples
 from chromagan.inference.prediction import Prediction
 from chromagan.inference.video.clip import (
@@ -25,7 +26,8 @@ from chromagan.inference.video.clip import (
     colorize_clip,
     time_base,
 )
-from chromagan.inference.video.frames import (
+from chromagan.inference.video.smoothing import SteadyPainter, anchored, smoothed
+from chromagan.inference.video.tracks import (
     HLG,
     KNEE,
     PQ,
@@ -34,12 +36,10 @@ from chromagan.inference.video.frames import (
     Pixels,
     fit_size,
     hlg_light,
-    over_white,
     pq_light,
     rolled_off,
     tone_mapped,
 )
-from chromagan.inference.video.smoothing import SteadyPainter, anchored, smoothed
 
 av = pytest.importorskip("av", reason="the video extra (pip install av) is not installed")
 
@@ -315,8 +315,8 @@ def test_alpha_lies_over_white(tmp_path: Path) -> None:
     shown = frames_of(final.path)[0]
     assert shown[:, :40].max() < 12
     assert shown[:, -40:].min() > 243
-    half = np.full((1, 1, 4), 100, np.uint8)
-    assert over_white(half)[0, 0, 0] == round((100 * 100 + 155 * 255) / 255)
+    half = np.full((1, 1, 3), 100, np.uint8)
+    assert over_white(half, half[..., :1])[0, 0, 0] == round((100 * 100 + 155 * 255) / 255)
 
 
 def test_interlaced_clips_lose_their_combs(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chromagan.color import linear_to_srgb
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -91,7 +93,7 @@ def _gamma_bands(image: Image) -> BandTransform | None:
     gamma = png_gamma(image.info)
     if gamma is None:
         return None
-    curve = (srgb_of_gamma(np.arange(256) / 255, gamma) * 255 + 0.5).astype(np.uint8).tolist()
+    curve = (_from_gamma(np.arange(256) / 255, gamma) * 255 + 0.5).astype(np.uint8).tolist()
     return lambda band: band.point(curve * len(band.getbands()))
 
 
@@ -103,11 +105,9 @@ def png_gamma(info: dict[Any, Any]) -> float | None:
     return None if abs(gamma - _SRGB_GAMMA) < _GAMMA_TOLERANCE else float(gamma)
 
 
-def srgb_of_gamma(values: NDArray[Any], gamma: float) -> NDArray[Any]:
+def _from_gamma(values: NDArray[Any], gamma: float) -> NDArray[Any]:
     """Values in [0, 1] stored with that exponent (PNG, 11.3.2.2) -> on the sRGB curve."""
-    light = values ** (1 / gamma)
-    curved = 1.055 * np.maximum(light, 0.0031308) ** (1 / 2.4) - 0.055
-    return np.where(light <= 0.0031308, 12.92 * light, curved)
+    return linear_to_srgb(values ** (1 / gamma))
 
 
 def deep_transform(icc: bytes | None, space: str, gamma: float | None = None) -> Transform:
@@ -117,9 +117,9 @@ def deep_transform(icc: bytes | None, space: str, gamma: float | None = None) ->
     if icc is not None and _foreign_profile(icc, _SPACES[space]) is not None:
         return lambda deep: _with_profile(deep, icc, space)
     if gamma is not None:
-        return lambda deep: (
-            srgb_of_gamma(_plain(deep, space) / 65535, gamma) * 65535 + 0.5
-        ).astype(np.uint16)
+        return lambda deep: (_from_gamma(_plain(deep, space) / 65535, gamma) * 65535 + 0.5).astype(
+            np.uint16
+        )
     return lambda deep: _plain(deep, space)
 
 

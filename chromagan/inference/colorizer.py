@@ -26,20 +26,20 @@ from chromagan.checkpoint.source import (
 from chromagan.config import ModelConfig
 from chromagan.inference.engines.choice import select_engine
 from chromagan.inference.engines.engine import Answer, Engine
-from chromagan.inference.framing import (
+from chromagan.inference.guides import Guides
+from chromagan.inference.guides.guidance import apply_guides, picture_samples
+from chromagan.inference.guides.propagation import Samples
+from chromagan.inference.prediction import (
     FITS,
     Fit,
     Frame,
+    Prediction,
     Windows,
     cut_out,
     lay_out,
     plan_frame,
     windows_of,
 )
-from chromagan.inference.guides import Guides
-from chromagan.inference.guides.guidance import apply_guides, picture_samples
-from chromagan.inference.guides.propagation import Samples
-from chromagan.inference.prediction import Prediction
 from chromagan.inference.recolour import DEFAULT_UPSAMPLING, check_image, recolour
 from chromagan.inference.upsampling import UPSAMPLINGS, Upsampling
 

@@ -1,15 +1,28 @@
-"""Which files to colour and where each result goes, decided before anything is decoded."""
+"""Which files to colour and where each result goes, decided before anything is decoded.
+
+Of a folder that is watched, each photograph once it is complete.
+"""
 
 from __future__ import annotations
 
 import os
+import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
+from threading import Event
 
-from chromagan.images import IMAGE_SUFFIXES, WRITABLE_SUFFIXES, expand, result_of, survey
+from chromagan.images import (
+    IMAGE_SUFFIXES,
+    WRITABLE_SUFFIXES,
+    expand,
+    find_images,
+    result_of,
+    survey,
+)
 
 FORMATS = {
     "png": ".png",
@@ -21,6 +34,9 @@ FORMATS = {
 }
 """What `--format` may be; `same` takes the input's where results can be written so, else PNG."""
 _MAX_NAME_BYTES = 255
+SETTLED_SECONDS = 2.0
+"""A file counts as complete when its size and time have not changed for so long."""
+_LOOK_MILLISECONDS = 500
 
 
 class JobError(ValueError):
@@ -152,17 +168,17 @@ def _name_results(found: Sequence[Found], folder: Path, kind: str) -> list[Job]:
     def free(path: Path) -> bool:
         return _key(path) not in taken and _key(Path(os.path.abspath(folder / path))) not in inputs
 
-    names: list[Path | None] = []
-    for item, path in zip(found, short, strict=True):
+    names: dict[int, Path] = {}
+    for number, (item, path) in enumerate(zip(found, short, strict=True)):
         own = wanted[_key(path)] == 1 or result_of(folder / path) == item.source.name
-        names.append(path if own and free(path) else None)
-        if names[-1] is not None:
+        if own and free(path):
+            names[number] = path
             taken.add(_key(path))
     for number, (item, suffix) in enumerate(zip(found, suffixes, strict=True)):
-        if names[number] is None:
+        if number not in names:
             names[number] = _longer_name(item.relative, suffix, free)
             taken.add(_key(names[number]))
-    return [Job(i.source, folder / name) for i, name in zip(found, names, strict=True) if name]
+    return [Job(item.source, folder / names[number]) for number, item in enumerate(found)]
 
 
 def _longer_name(relative: Path, suffix: str, free: Callable[[Path], bool]) -> Path:
@@ -189,7 +205,7 @@ def _fitting(stem: str, suffix: str) -> str:
     return stem + suffix
 
 
-def _key(path: Path | None) -> str:
+def _key(path: Path) -> str:
     """Names that some file systems hold for the same are the same here."""
     return str(path).casefold()
 
@@ -220,3 +236,56 @@ def shard(jobs: Sequence[Job], output: str, number: int, count: int) -> list[Job
         if zlib.crc32(os.path.relpath(job.target, output).encode(errors="surrogateescape")) % count
         == number - 1
     ]
+
+
+@dataclass
+class Arrivals:
+    """The files of a folder by their states: which are new, and still for long enough."""
+
+    folder: Path
+    settled: float = SETTLED_SECONDS
+    _seen: dict[Path, tuple[tuple[int, int], float]] = field(default_factory=dict)
+    _handled: dict[Path, tuple[int, int]] = field(default_factory=dict)
+
+    def ready(self, now: float) -> list[Path]:
+        """Look at the folder; the complete files that were not handed out in this state before."""
+        complete = []
+        for path in find_images(self.folder):
+            state = _state(path)
+            if state is None or self._handled.get(path) == state:
+                continue
+            before, since = self._seen.get(path, (None, now))
+            if before != state:
+                self._seen[path] = (state, now)
+            elif now - since >= self.settled and state[0] > 0:
+                complete.append(path)
+                self._handled[path] = state
+                del self._seen[path]
+        return complete
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def arriving(
+    folder: Path, stop: Event | None = None, settled: float = SETTLED_SECONDS
+) -> Iterator[list[Path]]:
+    """Batches of complete files, those that are there first; ends when `stop` is set."""
+    from watchfiles import watch
+
+    arrivals = Arrivals(folder, settled)
+    changes = watch(
+        folder,
+        stop_event=stop or Event(),
+        rust_timeout=_LOOK_MILLISECONDS,
+        yield_on_timeout=True,
+        raise_interrupt=True,
+    )
+    for _ in chain([None], changes):
+        if files := arrivals.ready(time.monotonic()):
+            yield files

@@ -28,7 +28,7 @@ from chromagan.images.writing import DEEP_SUFFIXES
 from chromagan.inference.colorizer import ChromaGANColorizer
 from chromagan.inference.guides import GuideError, Guides
 from chromagan.inference.guides.guidance import apply_guides
-from chromagan.inference.guides.source import GuideSource
+from chromagan.inference.guides.points import GuideSource
 from chromagan.inference.jobs import Job
 from chromagan.inference.prediction import Prediction
 from chromagan.inference.products import Products, finish

@@ -18,6 +18,7 @@ from chromagan import __version__
 from chromagan.files import write_atomically, write_text
 from chromagan.images import ImageError, Metadata, Note, Provenance
 from chromagan.images.metadata.provenance import now
+from chromagan.images.pixels import bands
 from chromagan.images.writing import Style, write_result
 from chromagan.inference.jobs import Job
 from chromagan.inference.recolour import recolour, recolour_deep
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from chromagan.inference.colorizer import ChromaGANColorizer
 
 _LUMA = np.array((0.3, 0.59, 0.11), dtype=np.float32)
-_BAND_PIXELS = 1 << 18
 
 
 class Signer(Protocol):
@@ -152,10 +152,9 @@ def color_layer(result: NDArray[Any]) -> NDArray[Any]:
     """
     white = np.float32(np.iinfo(result.dtype).max)
     out = np.empty_like(result)
-    rows = max(1, _BAND_PIXELS // result.shape[1])
-    for top in range(0, len(result), rows):
-        unit = result[top : top + rows].astype(np.float32) / white
+    for rows in bands(*result.shape[:2]):
+        unit = result[rows].astype(np.float32) / white
         chroma = unit - (unit @ _LUMA)[..., None]
         reach = np.minimum(1, 0.5 / np.maximum(np.abs(chroma).max(axis=-1, keepdims=True), 1e-6))
-        out[top : top + rows] = (0.5 + chroma * reach) * white + 0.5
+        out[rows] = (0.5 + chroma * reach) * white + 0.5
     return out

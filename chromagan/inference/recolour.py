@@ -27,7 +27,6 @@ Deep = NDArray[np.uint16]
 _BAND_PIXELS = 1 << 15
 _DEEP_BAND_PIXELS = 1 << 17
 _WHITE = 65535
-_STEPS = 1 << 16
 _DELTA = 6 / 29
 _SLOPE = 841 / 108
 
@@ -45,7 +44,7 @@ class _Tables(NamedTuple):
 
 @cache
 def _tables() -> _Tables:
-    steps = np.arange(_STEPS) / (_STEPS - 1)
+    steps = np.arange(_WHITE + 1) / _WHITE
     # f(Y) of any Y: a grey of that linear light has that Y
     roots = [_grey_root(grey) for grey in (np.arange(256) / 255, color.linear_to_srgb(steps))]
     return _Tables(
@@ -190,7 +189,7 @@ def _lab_root(image: NDArray[np.uint8], tables: _Tables) -> Floats:
     light = tables.linear.take(red) * tables.luminance[0]
     light += tables.linear.take(green) * tables.luminance[1]
     light += tables.linear.take(blue) * tables.luminance[2]
-    light *= _STEPS - 1
+    light *= _WHITE
     light += np.float32(0.5)
     root: Floats = tables.root.take(light.astype(np.intp), mode="clip")
     return root
@@ -218,7 +217,7 @@ def _paint(
     if low.min() < 0 or high.max() > 1:
         _into_gamut(planes, y, low, high)
     for channel, plane in enumerate(planes):
-        plane *= _STEPS - 1
+        plane *= _WHITE
         plane += np.float32(0.5)
         tables.byte.take(plane.astype(np.intp), mode="clip", out=out[..., channel])
 

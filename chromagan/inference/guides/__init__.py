@@ -1,4 +1,8 @@
-"""What a person knows of a photograph's colours, spread over it: points, references, frames."""
+"""What a person knows of a photograph's colours, spread over it.
+
+`points`: what can be known, and the files it comes in; `guidance`: apply it to a prediction;
+`propagation`: the mathematics of spreading; `swatches`: plausible colours to choose from.
+"""
 
 from chromagan.inference.guides.points import (
     GuideError,

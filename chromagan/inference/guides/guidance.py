@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,11 +81,6 @@ def apply_guides(prediction: Prediction, guides: Guides) -> Floats:
         known = point_samples(field, guides.points)
         field = field._replace(ab=propagate(field, known, POINTS))
     return field.ab
-
-
-def guided(prediction: Prediction, guides: Guides) -> Prediction:
-    """The prediction with the colours of `apply_guides`: further guides go on from there."""
-    return replace(prediction, ab=apply_guides(prediction, guides))
 
 
 def field_of(prediction: Prediction) -> Field:

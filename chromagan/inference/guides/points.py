@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chromagan.color import rgb_to_lab
-from chromagan.files import write_text
+from chromagan.files import sha256_of, write_text
 from chromagan.inference.guides.propagation import MAX_SAMPLES, Floats, Samples
 
 FORMAT = "chromagan-guides"
@@ -112,8 +113,6 @@ def parse_guides(text: str | bytes) -> Guides:
     entries = content.get("points", [])
     if not isinstance(entries, list):
         raise GuideError('"points" must be a list')
-    if len(entries) > MAX_POINTS:
-        raise GuideError(f"{len(entries)} points: at most {MAX_POINTS} can be used")
     return Guides(tuple(_point(entry, number) for number, entry in enumerate(entries, 1)))
 
 
@@ -169,6 +168,58 @@ def strokes(painting: NDArray[np.uint8]) -> tuple[Point, ...]:
         Point(float(x), float(y), f"#{round(r):02x}{round(g):02x}{round(b):02x}", 0.5 / grid)
         for x, y, r, g, b in zip(*mean, strict=True)
     )
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A photograph in colour, learned once; `sha256` is its file's."""
+
+    samples: Samples = field(repr=False)
+    sha256: str
+
+
+@dataclass(frozen=True)
+class GuideSource:
+    """`path` is a guides file for one photograph, or a folder of `<stem>.json` for many."""
+
+    path: Path | None = None
+    references: tuple[Reference, ...] = ()
+
+    def of(self, photo: Path) -> tuple[Guides, dict[str, Any]]:
+        """All that is known of a photograph, and the digests of it for its provenance.
+
+        Raises `GuideError` where its guides file cannot be used.
+        """
+        points: tuple[Point, ...] = ()
+        record: dict[str, Any] = {}
+        file = self._file_of(photo)
+        if file is not None:
+            points, record["guides_sha256"] = read_guides(file).points, sha256_of(file)
+        guides = Guides(points, tuple(reference.samples for reference in self.references))
+        if self.references:
+            record["references_sha256"] = [reference.sha256 for reference in self.references]
+        return guides, record
+
+    def check(self, photos: Iterable[Path]) -> None:
+        """Raise `GuideError` where `path` cannot be meant for these photographs."""
+        photos = list(photos)
+        if self.path is None:
+            return
+        if not self.path.exists():
+            raise GuideError(f"{self.path}: there is no such file or folder")
+        if self.path.is_dir():
+            if photos and not any(self._file_of(photo) for photo in photos):
+                raise GuideError(f"{self.path}: no <stem>.json of any of the photographs is in it")
+        elif len(photos) > 1:
+            raise GuideError(f"{self.path}: one file is for one photograph; name a folder of them")
+        else:
+            read_guides(self.path)
+
+    def _file_of(self, photo: Path) -> Path | None:
+        if self.path is None or not self.path.is_dir():
+            return self.path
+        file = self.path / f"{photo.stem}.json"
+        return file if file.is_file() else None
 
 
 def _point(entry: Any, number: int) -> Point:

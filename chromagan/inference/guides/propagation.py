@@ -102,16 +102,13 @@ class Samples(NamedTuple):
     place: Floats
     """`(N, 2)`, x and y in [0, 1]; NaN for samples of another picture."""
 
-    def take(self, rows: NDArray[np.intp] | slice) -> Samples:
-        """Some of the samples."""
-        return Samples(*(column[rows] for column in self))
-
     def thinned(self, most: int = MAX_SAMPLES) -> Samples:
         """At most `most` samples, evenly taken."""
         count = len(self.luminance)
         if count <= most:
             return self
-        return self.take(np.linspace(0, count - 1, most).astype(np.intp))
+        rows = np.linspace(0, count - 1, most).astype(np.intp)
+        return Samples(*(column[rows] for column in self))
 
     def without_places(self) -> Samples:
         """The same as seen from another picture."""
@@ -171,7 +168,7 @@ def _weights(samples: Samples, kernel: Kernel) -> tuple[Floats, Floats]:
     spread = _spread(samples.ab, kernel)[:, None]
     broad: Floats = likeness.of([kernel.drift]) * spread * spread.T
     for _ in range(_REWEIGHTINGS):
-        errors = kernel.drift_noise + _square(remainder).sum(axis=1) / kernel.tolerance**2
+        errors = kernel.drift_noise + np.square(remainder).sum(axis=1) / kernel.tolerance**2
         drift = _solve(broad, errors, samples.difference)
         remainder = samples.difference - broad @ drift
     placeless = np.isnan(samples.place[:, 0])
@@ -182,7 +179,7 @@ def _weights(samples: Samples, kernel: Kernel) -> tuple[Floats, Floats]:
 
 def _spread(ab: Floats, kernel: Kernel) -> Floats:
     """s of the module's formulas for colours `(N, 2)`: the drift's standard deviation."""
-    squared = _square(ab).sum(axis=1)
+    squared = np.square(ab).sum(axis=1)
     low, high = (np.float32(chroma**2) for chroma in kernel.neutral)
     spread: Floats = np.sqrt((squared + low) / (squared + high))
     return spread
@@ -229,7 +226,7 @@ class _Likeness(NamedTuple):
 def _among(samples: Samples) -> _Likeness:
     return _Likeness(
         samples.features @ samples.features.T,
-        _square(samples.luminance[:, None] - samples.luminance),
+        np.square(samples.luminance[:, None] - samples.luminance),
         _distance(samples.ab[:, None], samples.ab),
         _distance(samples.place[:, None], samples.place),
     )
@@ -249,7 +246,7 @@ def _to_picture(field: Field, samples: Samples) -> Iterator[tuple[slice, _Likene
             rows,
             _Likeness(
                 np.matmul(taller[rows], wide).reshape(len(wide), -1),
-                _square(samples.luminance[:, None] - field.luminance[rows].ravel()),
+                np.square(samples.luminance[:, None] - field.luminance[rows].ravel()),
                 _distance(samples.ab[:, None], field.ab[rows].reshape(-1, 2)),
                 _distance(samples.place[:, None], places),
             ),
@@ -258,8 +255,8 @@ def _to_picture(field: Field, samples: Samples) -> Iterator[tuple[slice, _Likene
 
 def _distance(these: Floats, those: Floats) -> Floats:
     """Squared distances of pairs along the last axis."""
-    squared: Floats = _square(these[..., 0] - those[..., 0])
-    squared += _square(these[..., 1] - those[..., 1])
+    squared: Floats = np.square(these[..., 0] - those[..., 0])
+    squared += np.square(these[..., 1] - those[..., 1])
     return squared
 
 
@@ -272,10 +269,6 @@ def enlarging(low: int, high: int) -> Floats:
     matrix[np.arange(high), first] = 1 - share
     matrix[np.arange(high), np.minimum(first + 1, low - 1)] += share
     return matrix
-
-
-def _square(values: Floats) -> Floats:
-    return values * values
 
 
 def _blocks(rows: int, values: int) -> Iterator[slice]:

@@ -30,50 +30,28 @@ class _Hue(NamedTuple):
     """A row of the table; four entries each, from dark to light."""
 
     degrees: float
-    names: tuple[str, str, str, str]
-    chroma: tuple[int, int, int, int]
-    share: tuple[float, float, float, float]
+    names: str
+    chroma: tuple[int, ...]
+    percent: tuple[int, ...]
 
 
 _HUES = (
-    _Hue(0, ("wine red", "raspberry", "rose", "pink"), (22, 35, 37, 27), (0.02, 0.02, 0.02, 0.02)),
-    _Hue(32, ("dark red", "red", "coral", "salmon"), (37, 60, 47, 27), (0.15, 0.13, 0.07, 0.03)),
-    _Hue(57, ("dark brown", "dark skin", "skin", "light skin"), (20,) * 4, (0.15,) * 4),
-    _Hue(64, ("umber", "brown", "tan", "peach"), (26, 37, 40, 28), (0.19, 0.24, 0.24, 0.16)),
-    _Hue(88, ("dark olive", "ochre", "sand", "cream"), (23, 32, 36, 25), (0.15, 0.18, 0.25, 0.35)),
-    _Hue(92, ("bronze", "dark gold", "gold", "yellow"), (30, 48, 60, 65), (0.03, 0.04, 0.05, 0.06)),
+    _Hue(0, "wine red, raspberry, rose, pink", (22, 35, 37, 27), (2, 2, 2, 2)),
+    _Hue(32, "dark red, red, coral, salmon", (37, 60, 47, 27), (15, 13, 7, 3)),
+    _Hue(57, "dark brown, dark skin, skin, light skin", (20,) * 4, (15,) * 4),
+    _Hue(64, "umber, brown, tan, peach", (26, 37, 40, 28), (19, 24, 24, 16)),
+    _Hue(88, "dark olive, ochre, sand, cream", (23, 32, 36, 25), (15, 18, 25, 35)),
+    _Hue(92, "bronze, dark gold, gold, yellow", (30, 48, 60, 65), (3, 4, 5, 6)),
     _Hue(
-        120,
-        ("dark green", "leaf green", "grass green", "pale green"),
-        (23, 31, 39, 35),
-        (0.21, 0.16, 0.14, 0.12),
+        120, "dark green, leaf green, grass green, pale green", (23, 31, 39, 35), (21, 16, 14, 12)
     ),
-    _Hue(
-        152,
-        ("forest green", "emerald", "sea green", "mint"),
-        (25, 40, 34, 23),
-        (0.06, 0.06, 0.04, 0.03),
-    ),
-    _Hue(
-        200, ("dark teal", "teal", "turquoise", "aqua"), (15, 28, 30, 25), (0.02, 0.02, 0.02, 0.03)
-    ),
-    _Hue(
-        245,
-        ("slate", "slate blue", "grey blue", "light grey blue"),
-        (14, 18, 22, 18),
-        (0.03, 0.04, 0.05, 0.12),
-    ),
-    _Hue(275, ("navy", "blue", "sky blue", "pale blue"), (25, 38, 32, 21), (0.07, 0.11, 0.14, 0.1)),
-    _Hue(
-        305,
-        ("deep purple", "violet", "lilac", "lavender"),
-        (30, 40, 29, 19),
-        (0.05, 0.02, 0.02, 0.02),
-    ),
-    _Hue(
-        335, ("plum", "magenta", "mauve", "pale pink"), (20, 30, 25, 16), (0.02, 0.01, 0.01, 0.01)
-    ),
-    _Hue(0, ("black", "dark grey", "grey", "white"), (0,) * 4, (0.34, 0.23, 0.24, 0.41)),
+    _Hue(152, "forest green, emerald, sea green, mint", (25, 40, 34, 23), (6, 6, 4, 3)),
+    _Hue(200, "dark teal, teal, turquoise, aqua", (15, 28, 30, 25), (2, 2, 2, 3)),
+    _Hue(245, "slate, slate blue, grey blue, light grey blue", (14, 18, 22, 18), (3, 4, 5, 12)),
+    _Hue(275, "navy, blue, sky blue, pale blue", (25, 38, 32, 21), (7, 11, 14, 10)),
+    _Hue(305, "deep purple, violet, lilac, lavender", (30, 40, 29, 19), (5, 2, 2, 2)),
+    _Hue(335, "plum, magenta, mauve, pale pink", (20, 30, 25, 16), (2, 1, 1, 1)),
+    _Hue(0, "black, dark grey, grey, white", (0,) * 4, (34, 23, 24, 41)),
 )
 
 
@@ -140,5 +118,6 @@ def _ranked(own: Floats, luminance: float) -> list[tuple[str, Floats]]:
         angle = math.radians(hue.degrees)
         ab = hue.chroma[band] * np.array((math.cos(angle), math.sin(angle)))
         near = math.exp(-0.5 * (math.dist(ab, own) / _REACH) ** 2)
-        choices.append((hue.share[band] * near, hue.names[band], ab))
+        name = hue.names.split(", ")[band]
+        choices.append((hue.percent[band] / 100 * near, name, ab))
     return [(name, ab) for _, name, ab in sorted(choices, key=lambda choice: -choice[0])]

@@ -11,8 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from chromagan.inference.video.frames import FrameReader, Pixels, decoded, reason_of
-from chromagan.inference.video.sound import SoundTrack
+from chromagan.inference.video.tracks import FrameReader, Pixels, SoundTrack, decoded, reason_of
 
 Paint = Callable[[Pixels], Pixels]
 

@@ -1,10 +1,12 @@
-"""Frames, decoded as far as damaged files go, as the pictures that a player shows.
+"""The tracks of a clip, decoded as far as damaged files go.
 
-Upright, square pixels, sRGB, no alpha.
+Frames become the pictures that a player shows: upright, square pixels, sRGB, no alpha. Sound goes
+into an MP4 file: copied where browsers play it, else re-encoded to AAC.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chromagan.color import linear_to_srgb
+from chromagan.images.pixels import over_white
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -24,6 +27,11 @@ REFERENCE_WHITE = 203.0  # cd/m², ITU-R BT.2408: white paper in an HDR picture
 PEAK = 1000.0  # cd/m², the brightest that is still told apart
 KNEE = 0.6  # of reference white: darker light is kept as it is
 _BT2020_LUMINANCE = (0.2627, 0.6780, 0.0593)
+COPIED = frozenset({"aac", "mp3", "opus", "flac"})
+"""Codecs that MP4 holds and browsers play; AC-3 and ALAC fit the first half only."""
+_AAC_RATES = frozenset(
+    {96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000}
+)
 
 
 @dataclass(frozen=True)
@@ -108,17 +116,10 @@ class FrameReader:
             return self._orientation.upright(tone_mapped(deep, frame.color_trc))
         if any(component.is_alpha for component in frame.format.components):
             rgba = frame.to_ndarray(format="rgba", width=width, height=height)
-            return self._orientation.upright(over_white(rgba))
+            return self._orientation.upright(over_white(rgba[..., :3], rgba[..., 3:]))
         return self._orientation.upright(
             frame.to_ndarray(format="rgb24", width=width, height=height)
         )
-
-
-def over_white(rgba: Pixels) -> Pixels:
-    """`(h, w, 4)` -> `(h, w, 3)`: what is transparent is white, as in photographs."""
-    alpha = rgba[..., 3:].astype(np.uint16)
-    shown = rgba[..., :3].astype(np.uint16) * alpha + 255 * (255 - alpha)
-    return ((shown + 127) // 255).astype(np.uint8)
 
 
 def tone_mapped(deep: npt.NDArray[np.uint16], transfer: int) -> Pixels:
@@ -197,3 +198,79 @@ def reason_of(error: BaseException) -> str:
     """What went wrong, as the end of a sentence."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return text[:1].lower() + text[1:]
+
+
+class SoundTrack:
+    """One audio stream on its way into `out`; `lost` says why, once it cannot go on."""
+
+    def __init__(self, stream: Any, out: Any, *, start: Fraction, until: float) -> None:
+        self.stream = stream
+        self.lost: str | None = None
+        self._out = out
+        self._start = start
+        self._until = until
+        self._last: int | None = None
+        self._copied = stream.codec_context.name in COPIED
+        self._track = out.add_stream_from_template(stream) if self._copied else _aac(stream, out)
+
+    def take(self, packet: Any) -> bool:
+        """Pass a packet on (the one without data ends the stream); False after the limit."""
+        import av
+
+        if self.lost is not None:
+            return True
+        try:
+            return self._copy(packet) if self._copied else self._encode(packet)
+        except (av.error.FFmpegError, ValueError, OSError) as error:
+            self.lost = reason_of(error)
+            return True
+
+    def finish(self) -> None:
+        """Write what the encoder still holds."""
+        import av
+
+        if self._copied or self.lost is not None:
+            return
+        try:
+            self._mux(None)
+        except (av.error.FFmpegError, ValueError, OSError) as error:
+            self.lost = reason_of(error)
+
+    def _copy(self, packet: Any) -> bool:
+        import av
+
+        if packet.pts is None or packet.dts is None:
+            return True
+        shift = round(self._start / packet.time_base)
+        if (packet.pts - shift) * packet.time_base >= self._until:
+            return False
+        if self._last is not None and packet.dts <= self._last:
+            return True  # a repeated packet: MP4 wants each time once
+        self._last = packet.dts
+        packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+        packet.stream = self._track
+        with contextlib.suppress(av.error.InvalidDataError):  # a damaged packet: a short silence
+            self._out.mux(packet)
+        return True
+
+    def _encode(self, packet: Any) -> bool:
+        for frame in decoded(packet) or ():
+            if frame.pts is not None:
+                frame.pts -= round(self._start / frame.time_base)
+                if frame.pts * frame.time_base >= self._until:
+                    return False
+            self._mux(frame)
+        return True
+
+    def _mux(self, frame: Any | None) -> None:
+        for packet in self._track.encode(frame):
+            if packet.pts * packet.time_base < self._until:
+                self._out.mux(packet)
+
+
+def _aac(stream: Any, out: Any) -> Any:
+    rate = stream.codec_context.sample_rate
+    track = out.add_stream("aac", rate=rate if rate in _AAC_RATES else 48000)
+    track.codec_context.layout = "mono" if stream.codec_context.channels == 1 else "stereo"
+    track.codec_context.bit_rate = 192_000
+    return track
