@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 
 from chromagan.config import first_line
 from chromagan.files import sha256_of
-from chromagan.images import DEFAULT_MAX_PIXELS, ImageError, Metadata, Note, read_photo
+from chromagan.images import DEFAULT_MAX_PIXELS, ImageError, Note, Photo, read_photo
 from chromagan.images.metadata.provenance import MARK
-from chromagan.images.pixels import to_bytes
 from chromagan.images.reading import glance
 from chromagan.images.writing import DEEP_SUFFIXES
 from chromagan.inference.colorizer import ChromaGANColorizer
@@ -76,145 +75,191 @@ class Settings:
 
 @dataclass
 class _Item:
-    """A file on its way through; `deep` are its 16 bits where they are kept."""
+    """A decoded file on its way through: `photo` at the depth of its result, `image` at 8 bits."""
 
     job: Job
     pixels: int
-    started: float = 0.0
-    sha256: str = ""
-    image: NDArray[np.uint8] | None = None
-    deep: NDArray[np.uint16] | None = None
-    metadata: Metadata = field(default_factory=Metadata)
-    notes: tuple[Note, ...] = ()
-    guides: Guides = field(default_factory=Guides)
-    guides_record: dict[str, Any] = field(default_factory=dict)
+    started: float
+    sha256: str
+    photo: Photo
+    image: NDArray[np.uint8]
+    guides: Guides
+    guides_record: dict[str, Any]
     ab: NDArray[np.float32] | None = None
-
-
-@dataclass
-class _State:
-    """What is where at the moment."""
-
-    decoding: deque[tuple[_Item, Future[None]]] = field(default_factory=deque)
-    decoded: list[_Item] = field(default_factory=list)
-    writing: dict[Future[tuple[Note, ...]], _Item] = field(default_factory=dict)
-
-    @property
-    def pixels(self) -> int:
-        parts = [item.pixels for item, _ in self.decoding]
-        parts += [item.pixels for item in self.decoded]
-        return sum(parts) + sum(item.pixels for item in self.writing.values())
 
 
 def colorize_files(
     jobs: Sequence[Job], colorizer: ChromaGANColorizer, settings: Settings | None = None
 ) -> Iterator[Outcome]:
     """Colour every job; outcomes come as they happen, one per job, none of them an exception."""
-    settings = settings or Settings()
     workers = max(2, min(os.cpu_count() or 2, 8))
     with ThreadPoolExecutor(workers) as readers, ThreadPoolExecutor(workers) as writers:
-        state = _State()
-        waiting = deque(jobs)
+        line = _Line(jobs, colorizer, settings or Settings(), readers, writers)
         try:
-            while waiting or state.decoding or state.decoded or state.writing:
-                yield from _admit(waiting, state, readers, settings, 2 * workers)
-                yield from _collect(state, settings)
-                full = len(state.decoded) >= settings.batch
-                if state.decoded and (full or not state.decoding):
-                    yield from _predict(state, colorizer, settings, writers)
-                yield from _finish(state, block=not (state.decoding or state.decoded))
+            yield from line.run(ahead=2 * workers)
         finally:
-            for _, decoder in state.decoding:  # an interrupt must not wait for what is queued
-                decoder.cancel()
-            for writer in state.writing:
-                writer.cancel()
+            line.cancel()
 
 
-def _admit(
-    waiting: deque[Job], state: _State, readers: ThreadPoolExecutor, settings: Settings, ahead: int
-) -> Iterator[Outcome]:
-    """Send files to the decoders while there are places and pixels left."""
-    while waiting and len(state.decoding) < max(ahead, settings.batch):
-        job = waiting[0]
+class _Line:
+    """What is where at the moment: files wait, are decoded, coloured and written."""
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        colorizer: ChromaGANColorizer,
+        settings: Settings,
+        readers: ThreadPoolExecutor,
+        writers: ThreadPoolExecutor,
+    ) -> None:
+        self._colorizer, self._settings = colorizer, settings
+        self._readers, self._writers = readers, writers
+        self._waiting = deque(jobs)
+        self._decoding: deque[tuple[Job, int, Future[_Item]]] = deque()
+        self._decoded: list[_Item] = []
+        self._writing: dict[Future[tuple[Note, ...]], _Item] = {}
+
+    def run(self, ahead: int) -> Iterator[Outcome]:
+        """Go on until everything is written; at most `ahead` files are decoded beyond a batch."""
+        while self._waiting or self._decoding or self._decoded or self._writing:
+            yield from self._admit(max(ahead, self._settings.batch))
+            yield from self._collect()
+            full = len(self._decoded) >= self._settings.batch
+            if self._decoded and (full or not self._decoding):
+                yield from self._predict()
+            yield from self._finish(block=not (self._decoding or self._decoded))
+
+    def cancel(self) -> None:
+        """Forget what is queued: an interrupt must not wait for it."""
+        for _, _, decoder in self._decoding:
+            decoder.cancel()
+        for writer in self._writing:
+            writer.cancel()
+
+    def _admit(self, places: int) -> Iterator[Outcome]:
+        """Send files to the decoders while there are places and pixels left."""
+        while self._waiting and len(self._decoding) < places:
+            job = self._waiting[0]
+            try:
+                seen = glance(job.source, max_pixels=self._settings.max_pixels)
+            except ImageError as error:
+                self._waiting.popleft()
+                yield Outcome(job, str(error))
+                continue
+            if seen.xmp is not None and MARK in seen.xmp:
+                self._waiting.popleft()
+                yield Outcome(job, skipped=f"{job.source}: left out, a result of this program")
+                continue
+            pixels = seen.size[0] * seen.size[1] * (_DEEP_COST if seen.deep else 1)
+            in_flight = self._pixels_in_flight()
+            if in_flight and in_flight + pixels > self._settings.pixel_budget:
+                return
+            self._waiting.popleft()
+            future = self._readers.submit(_read, job, pixels, self._settings)
+            self._decoding.append((job, pixels, future))
+
+    def _pixels_in_flight(self) -> int:
+        decoding = sum(pixels for _, pixels, _ in self._decoding)
+        return decoding + sum(i.pixels for i in (*self._decoded, *self._writing.values()))
+
+    def _collect(self) -> Iterator[Outcome]:
+        """Wait for the oldest decoder, take what else is ready."""
+        while self._decoding and len(self._decoded) < self._settings.batch:
+            job, _, future = self._decoding.popleft()
+            try:
+                self._decoded.append(future.result())
+            except ImageError as error:
+                yield Outcome(job, f"{error}{_SALVAGE_HINT if error.salvageable else ''}")
+            if self._decoding and not self._decoding[0][2].done():
+                return
+
+    def _predict(self) -> Iterator[Outcome]:
+        batch, self._decoded = self._decoded, []
         try:
-            seen = glance(job.source, max_pixels=settings.max_pixels)
-        except ImageError as error:
-            waiting.popleft()
-            yield Outcome(job, str(error))
-            continue
-        if seen.xmp is not None and MARK in seen.xmp:
-            waiting.popleft()
-            yield Outcome(job, skipped=f"{job.source}: left out, a result of this program")
-            continue
-        pixels = seen.size[0] * seen.size[1] * (_DEEP_COST if seen.deep else 1)
-        in_flight = state.pixels
-        if in_flight and in_flight + pixels > settings.pixel_budget:
+            answers = self._colorizer.predict_batch([item.image for item in batch])
+            for item, prediction in zip(batch, answers, strict=True):
+                yield from _guide(item, prediction)
+        except (MemoryError, RuntimeError) as error:  # torch reports a full accelerator as such
+            yield from self._predict_singly(batch, error)
+        for item in batch:
+            if item.ab is not None:
+                self._writing[self._writers.submit(self._write, item, item.ab)] = item
+
+    def _predict_singly(self, batch: list[_Item], error: BaseException) -> Iterator[Outcome]:
+        """After a failed batch: one by one, so that only what really fails is lost."""
+        for item in batch:
+            try:
+                if len(batch) == 1:
+                    raise error
+                yield from _guide(item, self._colorizer.predict(item.image))
+            except (MemoryError, RuntimeError) as again:
+                memory = isinstance(again, MemoryError)
+                reason = "not enough memory" if memory else first_line(again)
+                yield Outcome(item.job, f"{item.job.source}: the network failed ({reason})")
+
+    def _write(self, item: _Item, ab: NDArray[np.float32]) -> tuple[Note, ...]:
+        return finish(
+            item.job,
+            item.photo,
+            item.image,
+            ab,
+            item.sha256,
+            self._colorizer,
+            self._settings.products,
+            saturation=self._settings.saturation,
+            temperature=self._settings.temperature,
+            guides_record=item.guides_record,
+        )
+
+    def _finish(self, *, block: bool) -> Iterator[Outcome]:
+        """Report what has been written; with `block`, wait until something has."""
+        if not self._writing:
             return
-        waiting.popleft()
-        item = _Item(job, pixels)
-        state.decoding.append((item, readers.submit(_read, item, settings)))
+        wait(self._writing, timeout=None if block else 0, return_when=FIRST_COMPLETED)
+        for future in [future for future in self._writing if future.done()]:
+            item = self._writing.pop(future)
+            job = item.job
+            try:
+                yield Outcome(
+                    job,
+                    notes=future.result(),
+                    seconds=time.perf_counter() - item.started,
+                    original_sha256=item.sha256,
+                    bits=8 * item.photo.pixels.itemsize,
+                )
+            except ImageError as error:
+                yield Outcome(job, str(error))
+            except MemoryError:
+                yield Outcome(job, f"{job.source}: joining colours needs more memory than there is")
+            except OSError as error:
+                reason = f"the result cannot be written ({error.strerror})"
+                yield Outcome(job, f"{job.target}: {reason}")
 
 
-def _read(item: _Item, settings: Settings) -> None:
-    """Decode one file into its item."""
-    item.started = time.perf_counter()
+def _read(job: Job, pixels: int, settings: Settings) -> _Item:
+    """Decode one file."""
+    started, source = time.perf_counter(), job.source
     try:
-        item.guides, item.guides_record = settings.guides.of(item.job.source)
+        guides, record = settings.guides.of(source)
     except (GuideError, OSError) as error:
-        raise ImageError(str(item.job.source), f"its guides cannot be used ({error})") from None
-    keeps = item.job.target.suffix.lower() in DEEP_SUFFIXES and settings.bits != "8"
+        raise ImageError(str(source), f"its guides cannot be used ({error})") from None
+    keeps = job.target.suffix.lower() in DEEP_SUFFIXES and settings.bits != "8"
     photo = read_photo(
-        item.job.source,
+        source,
         max_pixels=settings.max_pixels,
         accept_damaged=settings.accept_damaged,
         deep=keeps,
         with_metadata=True,
     )
-    pixels: NDArray[Any] = photo.pixels
-    if keeps and settings.bits == "16" and pixels.dtype == np.uint8:
-        pixels = pixels.astype(np.uint16) * np.uint16(257)
-    if pixels.dtype == np.uint16:
-        item.deep, item.image = pixels, to_bytes(pixels)
-    else:
-        item.image = pixels
-    item.metadata, item.notes = photo.metadata, photo.notes
-    if photo.deep and pixels.dtype == np.uint8 and settings.bits == "same":
-        item.notes += (Note("eight_bits"),)
+    if keeps and settings.bits == "16" and photo.pixels.dtype == np.uint8:
+        photo = replace(photo, pixels=photo.pixels.astype(np.uint16) * np.uint16(257))
+    if photo.deep and photo.pixels.dtype == np.uint8 and settings.bits == "same":
+        photo = replace(photo, notes=(*photo.notes, Note("eight_bits")))
     try:
-        item.sha256 = sha256_of(item.job.source)
+        sha256 = sha256_of(source)
     except OSError as error:
-        raise ImageError(str(item.job.source), f"it cannot be read again ({error})") from None
-
-
-def _collect(state: _State, settings: Settings) -> Iterator[Outcome]:
-    """Wait for the oldest decoder, take what else is ready."""
-    while state.decoding and len(state.decoded) < settings.batch:
-        item, future = state.decoding.popleft()
-        try:
-            future.result()
-            state.decoded.append(item)
-        except ImageError as error:
-            hint = _SALVAGE_HINT if error.salvageable else ""
-            yield Outcome(item.job, str(error) + hint)
-        if state.decoding and not state.decoding[0][1].done():
-            return
-
-
-def _predict(
-    state: _State, colorizer: ChromaGANColorizer, settings: Settings, writers: ThreadPoolExecutor
-) -> Iterator[Outcome]:
-    batch, state.decoded = state.decoded, []
-    for item in batch:
-        assert item.image is not None
-    try:
-        answers = colorizer.predict_batch([i.image for i in batch if i.image is not None])
-        for item, prediction in zip(batch, answers, strict=True):
-            yield from _guide(item, prediction)
-    except (MemoryError, RuntimeError) as error:  # torch reports a full accelerator as the latter
-        yield from _predict_singly(batch, colorizer, error)
-    for item in batch:
-        if item.ab is not None:
-            state.writing[writers.submit(_write, item, colorizer, settings)] = item
+        raise ImageError(str(source), f"it cannot be read again ({error})") from None
+    return _Item(job, pixels, started, sha256, photo, photo.eight_bits, guides, record)
 
 
 def _guide(item: _Item, prediction: Prediction) -> Iterator[Outcome]:
@@ -222,60 +267,3 @@ def _guide(item: _Item, prediction: Prediction) -> Iterator[Outcome]:
         item.ab = apply_guides(prediction, item.guides)
     except GuideError as error:
         yield Outcome(item.job, f"{item.job.source}: {error}")
-
-
-def _predict_singly(
-    batch: list[_Item], colorizer: ChromaGANColorizer, error: BaseException
-) -> Iterator[Outcome]:
-    """After a failed batch: one by one, so that only what really fails is lost."""
-    for item in batch:
-        try:
-            if len(batch) == 1 or item.image is None:
-                raise error
-            yield from _guide(item, colorizer.predict(item.image))
-        except (MemoryError, RuntimeError) as again:
-            memory = isinstance(again, MemoryError)
-            reason = "not enough memory" if memory else first_line(again)
-            yield Outcome(item.job, f"{item.job.source}: the network failed ({reason})")
-
-
-def _write(item: _Item, colorizer: ChromaGANColorizer, settings: Settings) -> tuple[Note, ...]:
-    assert item.image is not None and item.ab is not None
-    return finish(
-        item.job,
-        item.image if item.deep is None else item.deep,
-        item.image,
-        item.ab,
-        item.metadata,
-        item.sha256,
-        colorizer,
-        settings.products,
-        saturation=settings.saturation,
-        temperature=settings.temperature,
-        guides_record=item.guides_record,
-        notes=item.notes,
-    )
-
-
-def _finish(state: _State, *, block: bool) -> Iterator[Outcome]:
-    """Report what has been written; with `block`, wait until something has."""
-    if not state.writing:
-        return
-    wait(state.writing, timeout=None if block else 0, return_when=FIRST_COMPLETED)
-    for future in [future for future in state.writing if future.done()]:
-        item = state.writing.pop(future)
-        job = item.job
-        try:
-            yield Outcome(
-                job,
-                notes=future.result(),
-                seconds=time.perf_counter() - item.started,
-                original_sha256=item.sha256,
-                bits=8 if item.deep is None else 16,
-            )
-        except ImageError as error:
-            yield Outcome(job, str(error))
-        except MemoryError:
-            yield Outcome(job, f"{job.source}: joining colours needs more memory than there is")
-        except OSError as error:
-            yield Outcome(job, f"{job.target}: the result cannot be written ({error.strerror})")

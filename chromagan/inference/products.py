@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from chromagan import __version__
 from chromagan.files import write_atomically, write_text
-from chromagan.images import ImageError, Metadata, Note, Provenance
+from chromagan.images import ImageError, Metadata, Note, Photo, Provenance
 from chromagan.images.metadata.provenance import now
 from chromagan.images.pixels import bands
 from chromagan.images.writing import Style, write_result
@@ -54,10 +54,9 @@ class Products:
 
 def finish(
     job: Job,
-    pixels: NDArray[Any],
+    photo: Photo,
     eight_bits: NDArray[np.uint8],
     ab: NDArray[np.float32],
-    metadata: Metadata,
     sha256: str,
     colorizer: ChromaGANColorizer,
     products: Products,
@@ -65,14 +64,14 @@ def finish(
     saturation: float = 1.0,
     temperature: float = 0.0,
     guides_record: Mapping[str, Any] | None = None,
-    notes: tuple[Note, ...] = (),
 ) -> tuple[Note, ...]:
-    """Join colours with the photograph and write all products; returns `notes`, of its reading,
+    """Join colours with the photograph and write all products; returns the notes of its reading
     with what was lost in writing.
 
-    `pixels` (uint8 or uint16) are overwritten. `guides_record`: digests of what guided `ab`.
+    The photo's pixels are overwritten. `guides_record`: digests of what guided `ab`.
     """
-    if metadata.manifest and products.signer is None:
+    pixels, notes = photo.pixels, photo.notes
+    if photo.metadata.manifest and products.signer is None:
         notes = (*notes, Note("credentials"))
     options = {"saturation": saturation, "temperature": temperature}
     method = colorizer.upsampling
@@ -95,7 +94,7 @@ def finish(
         write_result(job.layer, color_layer(pixels), Metadata(), provenance, products.style)
     if products.sidecar:
         _write_sidecars(job.target, provenance)
-    return notes + _write(job, pixels, metadata, provenance, products)
+    return notes + _write(job, pixels, photo.metadata, provenance, products)
 
 
 def settings_of(colorizer: ChromaGANColorizer) -> dict[str, Any]:
