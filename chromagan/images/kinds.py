@@ -7,7 +7,7 @@ of things that people take for photographs and that have no pixels to colour.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 SNIFF_BYTES = 4096
@@ -16,13 +16,13 @@ SNIFF_BYTES = 4096
 
 @dataclass(frozen=True)
 class Kind:
-    """A format: its name, the Pillow plugin (module, class) and Pillow's name of its codec."""
+    """A format: its name, the Pillow plugin (`module:class`), the usual suffixes of its files and
+    Pillow's name of its codec."""
 
     name: str
-    module: str
     reader: str
+    suffixes: tuple[str, ...]
     codec: str | None = None
-    suffixes: tuple[str, ...] = ()
 
     def pillow_class(self) -> Any | None:
         """The reader, None where this installation has not got it.
@@ -35,32 +35,25 @@ class Kind:
         if self.codec is not None and not features.check(self.codec):
             return None
         try:
-            return getattr(import_module(self.module), self.reader)
+            return resolve_name(self.reader)
         except ImportError:
             return None
 
 
-JPEG = Kind(
-    "JPEG",
-    "PIL.JpegImagePlugin",
-    "JpegImageFile",
-    suffixes=(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
-)
-PNG = Kind("PNG", "PIL.PngImagePlugin", "PngImageFile", suffixes=(".png",))
-TIFF = Kind("TIFF", "PIL.TiffImagePlugin", "TiffImageFile", suffixes=(".tif", ".tiff"))
-WEBP = Kind("WebP", "PIL.WebPImagePlugin", "WebPImageFile", "webp", (".webp",))
-GIF = Kind("GIF", "PIL.GifImagePlugin", "GifImageFile", suffixes=(".gif",))
-BMP = Kind("BMP", "PIL.BmpImagePlugin", "BmpImageFile", suffixes=(".bmp", ".dib"))
-AVIF = Kind("AVIF", "PIL.AvifImagePlugin", "AvifImageFile", "avif", (".avif",))
-HEIC = Kind("HEIC", "pillow_heif", "HeifImageFile", suffixes=(".heic", ".heif", ".hif"))
+_JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")
+_JPEG_2000_SUFFIXES = (".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc")
+JPEG = Kind("JPEG", "PIL.JpegImagePlugin:JpegImageFile", _JPEG_SUFFIXES)
+PNG = Kind("PNG", "PIL.PngImagePlugin:PngImageFile", (".png",))
+TIFF = Kind("TIFF", "PIL.TiffImagePlugin:TiffImageFile", (".tif", ".tiff"))
+WEBP = Kind("WebP", "PIL.WebPImagePlugin:WebPImageFile", (".webp",), "webp")
+GIF = Kind("GIF", "PIL.GifImagePlugin:GifImageFile", (".gif",))
+BMP = Kind("BMP", "PIL.BmpImagePlugin:BmpImageFile", (".bmp", ".dib"))
+AVIF = Kind("AVIF", "PIL.AvifImagePlugin:AvifImageFile", (".avif",), "avif")
+HEIC = Kind("HEIC", "pillow_heif:HeifImageFile", (".heic", ".heif", ".hif"))
 JPEG_2000 = Kind(
-    "JPEG 2000",
-    "PIL.Jpeg2KImagePlugin",
-    "Jpeg2KImageFile",
-    "jpg_2000",
-    (".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc"),
+    "JPEG 2000", "PIL.Jpeg2KImagePlugin:Jpeg2KImageFile", _JPEG_2000_SUFFIXES, "jpg_2000"
 )
-PNM = Kind("PNM", "PIL.PpmImagePlugin", "PpmImageFile", suffixes=(".ppm", ".pgm", ".pbm", ".pnm"))
+PNM = Kind("PNM", "PIL.PpmImagePlugin:PpmImageFile", (".ppm", ".pgm", ".pbm", ".pnm"))
 
 KINDS = (JPEG, PNG, TIFF, WEBP, GIF, BMP, AVIF, HEIC, JPEG_2000, PNM)
 SALVAGEABLE = (JPEG, PNG, TIFF, GIF, BMP, PNM)

@@ -112,7 +112,7 @@ class ChromaGANColorizer:
         """`predict` of several photographs, in as few network runs as their shapes allow."""
         for image in images:
             check_image(image)
-        cuts = [windows_of(image.shape[0], image.shape[1]) for image in images]
+        cuts = [windows_of(*image.shape[:2]) for image in images]
         whole = iter(self._predict_whole([i for i, c in zip(images, cuts, strict=True) if not c]))
         return [
             next(whole) if cut is None else self._predict_long(image, cut)

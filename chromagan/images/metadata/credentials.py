@@ -19,15 +19,8 @@ from chromagan.images.metadata.provenance import SOURCE_TYPE, SYSTEM, Provenance
 from chromagan.images.opening import opened
 from chromagan.images.png import write_png
 
-_TYPES = {
-    "JPEG": "image/jpeg",
-    "PNG": "image/png",
-    "WebP": "image/webp",
-    "TIFF": "image/tiff",
-    "AVIF": "image/avif",
-    "HEIC": "image/heic",
-    "GIF": "image/gif",
-}
+# what C2PA reads
+_TYPES = {f"image/{kind}" for kind in ("jpeg", "png", "webp", "tiff", "avif", "heic", "gif")}
 # object identifiers inside a key (RFC 5480, 8017, 8410) -> C2PA's names of algorithms
 _ALGORITHMS = {
     b"\x2a\x86\x48\xce\x3d\x03\x01\x07": "es256",
@@ -103,7 +96,7 @@ class CertificateSigner:
         """Copy `unsigned` to `signed` with a manifest that names the original its parent."""
         kind, parent = _type_of(unsigned), _type_of(original)
         ingredient = {"title": original.name, "format": parent, "relationship": "parentOf"}
-        known = parent in _TYPES.values()
+        known = parent in _TYPES
         claims = _claims(made, kind, [] if known else [ingredient])
         builder = _library().Builder(claims, self._context)
         if known:
@@ -192,4 +185,4 @@ def _algorithm(private: bytes, key: Path) -> str:
 
 def _type_of(path: Path) -> str:
     with opened(path, 1 << 40) as file:
-        return _TYPES.get(file.kind.name, f"image/{file.kind.name.lower().replace(' ', '')}")
+        return f"image/{file.kind.name.lower().replace(' ', '')}"

@@ -72,13 +72,14 @@ class Exif:
             notes = bytes(place - start) + data + b"\0" * ((place + len(data)) % 2)
             photograph[_MAKER_NOTE] = Value(UNDEFINED, len(data), data)
             fixed, start = {_MAKER_NOTE: place}, start + len(notes)
-        main = dict(self.main)
+        directories = {_PHOTOGRAPH: photograph, _GPS: self.gps}
+        directories = {tag: directory for tag, directory in directories.items() if directory}
+        main = self.main | {tag: self.long(0) for tag in directories}
+        place = start + len(_directory_bytes(main, self.order, start, fixed))
         below = b""
-        place = start + _length(main, pointers=bool(photograph) + bool(self.gps))
-        for tag, directory in ((_PHOTOGRAPH, photograph), (_GPS, self.gps)):
-            if directory:
-                main[tag] = self.long(place + len(below))
-                below += _directory_bytes(directory, self.order, place + len(below), fixed)
+        for tag, directory in directories.items():
+            main[tag] = self.long(place + len(below))
+            below += _directory_bytes(directory, self.order, place + len(below), fixed)
         head = magic + struct.pack(f"{self.order}I", start)
         return head + notes + _directory_bytes(main, self.order, start, fixed) + below
 
@@ -171,11 +172,6 @@ def _entries(
             continue
         if len(data) == length:
             yield tag, Value(kind, number, data), place
-
-
-def _length(directory: Directory, pointers: int = 0) -> int:
-    values = sum(len(v.data) + len(v.data) % 2 for v in directory.values() if len(v.data) > 4)
-    return 2 + 12 * (len(directory) + pointers) + 4 + values
 
 
 def _directory_bytes(

@@ -44,10 +44,10 @@ class Provenance:
     date: str = ""
     notes: tuple[str, ...] = ()
 
-    def fields(self) -> dict[str, str]:
-        """The XMP properties by their names."""
+    def write_into(self, packet: Packet) -> None:
+        """Set the fields in a packet, note the step in its history, describe it if nobody did."""
         notes = {"chromagan:Notes": json.dumps(self.notes)} if self.notes else {}
-        return notes | {
+        fields = notes | {
             "Iptc4xmpExt:DigitalSourceType": SOURCE_TYPE,
             "Iptc4xmpExt:AISystemUsed": f"{SYSTEM} ({self.network})",
             "Iptc4xmpExt:AISystemVersionUsed": f"{self.version}, weights {self.network_sha256}",
@@ -60,10 +60,7 @@ class Provenance:
             "chromagan:Settings": json.dumps(dict(self.settings), sort_keys=True),
             "chromagan:Date": self.date,
         }
-
-    def write_into(self, packet: Packet) -> None:
-        """Set the fields in a packet, note the step in its history, describe it if nobody did."""
-        packet.set(self.fields())
+        packet.set(fields)
         packet.add("dc:description", [DESCRIPTION])
         packet.add_event(
             action="edited",
