@@ -11,7 +11,7 @@ import argparse
 import re
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +23,6 @@ from chromagan.checkpoint.source import (
     checkpoint_folder,
 )
 from chromagan.demo.networks import HUB_ID_FILE
-from chromagan.demo.space import texts
 from chromagan.demo.space.imports import needs_of
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -56,6 +55,7 @@ STUDY_PACKAGES = (
 )
 STUDY_USES = ("chromagan/__init__.py", "chromagan/color.py", "chromagan/files.py")
 """What the survey takes from the rest while it runs (`study.build` runs elsewhere)."""
+VERSIONS = {"gradio": version("gradio"), "python": "3.12"}  # ZeroGPU has 3.10.13 and 3.12.12
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
 
@@ -70,16 +70,14 @@ class Folder:
     path: Path
     files: dict[str, int] = field(default_factory=dict)
 
-    def copy(self, source: Path, name: str) -> None:
+    def add(self, name: str, content: str | Path) -> None:
+        """Write a text, or copy a file."""
         target = self.path / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
-        self.files[name] = target.stat().st_size
-
-    def write(self, name: str, text: str) -> None:
-        target = self.path / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
+        if isinstance(content, Path):
+            shutil.copyfile(content, target)
+        else:
+            target.write_text(content, encoding="utf-8")
         self.files[name] = target.stat().st_size
 
     def finish(self) -> None:
@@ -88,7 +86,7 @@ class Folder:
             {Path(name).suffix for name, size in self.files.items() if size > LARGE_BYTES}
         )
         rules = [f"*{suffix} filter=lfs diff=lfs merge=lfs -text" for suffix in large]
-        self.write(".gitattributes", "\n".join(rules) + "\n" if rules else "")
+        self.add(".gitattributes", "\n".join(rules) + "\n" if rules else "")
         if self.megabytes > MAX_MEGABYTES:
             raise SpaceError(
                 f"{self.path} has {self.megabytes:.0f} MB, more than {MAX_MEGABYTES}: "
@@ -108,18 +106,18 @@ def write_demo(target: Path, *, checkpoints: Iterable[str] | None, hub_id: str |
     needs = needs_of(ROOT / "app.py", ROOT, "chromagan")
     folder = Folder(_cleared(target))
     for file in needs.files:
-        folder.copy(ROOT / file, file.as_posix())
+        folder.add(file.as_posix(), ROOT / file)
     for package in {file.parent for file in needs.files} - {Path(".")}:
         for data in _data_files(ROOT / package):
-            folder.copy(data, data.relative_to(ROOT).as_posix())
+            folder.add(data.relative_to(ROOT).as_posix(), data)
     for name in names:
         for file in _release_files(checkpoint_folder() / name):
-            folder.copy(file, f"checkpoints/{name}/{file.name}")
+            folder.add(f"checkpoints/{name}/{file.name}", file)
     if hub_id:
-        folder.write(f"checkpoints/{HUB_ID_FILE}", hub_id + "\n")
-    folder.copy(ROOT / "LICENSE", "LICENSE")
-    folder.write("requirements.txt", "\n".join(demo_requirements(needs.packages)) + "\n")
-    folder.write("README.md", texts.demo_readme(version("gradio"), names, hub_id))
+        folder.add(f"checkpoints/{HUB_ID_FILE}", hub_id + "\n")
+    folder.add("LICENSE", ROOT / "LICENSE")
+    folder.add("requirements.txt", "\n".join(demo_requirements(needs.packages)) + "\n")
+    folder.add("README.md", demo_readme(names, hub_id))
     folder.finish()
     return folder
 
@@ -129,17 +127,31 @@ def write_study(target: Path) -> Folder:
     folder = Folder(_cleared(target))
     for file in sorted((ROOT / "study").rglob("*")):
         if file.is_file() and "__pycache__" not in file.parts:
-            folder.copy(file, file.relative_to(ROOT).as_posix())
+            folder.add(file.relative_to(ROOT).as_posix(), file)
     for name in STUDY_USES:
-        folder.copy(ROOT / name, name)
-    folder.write("app.py", texts.study_app())
-    folder.copy(ROOT / "LICENSE", "LICENSE")
+        folder.add(name, ROOT / name)
+    folder.add("app.py", _text("study_app.txt"))
+    folder.add("LICENSE", ROOT / "LICENSE")
     stated = _stated_requirements()
     lines = [stated[name] for name in STUDY_PACKAGES if name in stated]
-    folder.write("requirements.txt", "\n".join([*lines, "psycopg[binary]>=3.2"]) + "\n")
-    folder.write("README.md", texts.study_readme(version("gradio")))
+    folder.add("requirements.txt", "\n".join([*lines, "psycopg[binary]>=3.2"]) + "\n")
+    folder.add("README.md", _text("study.md").format(**VERSIONS))
     folder.finish()
     return folder
+
+
+def demo_readme(checkpoints: Sequence[str], hub_id: str | None) -> str:
+    hub = ""
+    if hub_id:
+        repository = hub_id.partition("@")[0]
+        hub = f"models:\n- {repository}\npreload_from_hub:\n- {repository} model.safetensors\n"
+    weights = f"bundled ({', '.join(checkpoints)})" if checkpoints else f"{hub_id} on the Hub"
+    return _text("demo.md").format(hub=hub, weights=weights, **VERSIONS)
+
+
+def _text(name: str) -> str:
+    """What stands in a Space's README.md, or in the survey's app.py there."""
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def demo_requirements(packages: frozenset[str]) -> list[str]:
@@ -229,7 +241,10 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     for folder in (demo, study):
         print(f"{folder.path}: {len(folder.files)} files, {folder.megabytes:.1f} MB")
-    print(texts.push_hint(output))
+    print(
+        f"To publish: hf repos create <you>/chromagan --type space --space-sdk gradio, then\n"
+        f"  hf upload <you>/chromagan {output} . --type space"
+    )
     return 0
 
 

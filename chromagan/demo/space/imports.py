@@ -38,9 +38,19 @@ def needs_of(start: Path, root: Path, own: str) -> Needs:
 
 def imported_names(source: str) -> set[str]:
     """Dotted names that a source imports; `from a import b` gives `a` and `a.b`."""
-    collector = _Imports()
-    collector.visit(ast.parse(source))
-    return collector.names
+    names: set[str] = set()
+    waiting: list[ast.AST] = [ast.parse(source)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            waiting += node.orelse
+            continue
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        waiting += ast.iter_child_nodes(node)
+    return names
 
 
 def module_files(name: str, root: Path) -> list[Path]:
@@ -54,23 +64,3 @@ def module_files(name: str, root: Path) -> list[Path]:
         elif path.with_suffix(".py").is_file():
             found.append(path.with_suffix(".py"))
     return found
-
-
-class _Imports(ast.NodeVisitor):
-    def __init__(self) -> None:
-        self.names: set[str] = set()
-
-    def visit_If(self, node: ast.If) -> None:  # ast's name
-        if "TYPE_CHECKING" in ast.dump(node.test):
-            for inner in node.orelse:
-                self.visit(inner)
-            return
-        self.generic_visit(node)
-
-    def visit_Import(self, node: ast.Import) -> None:
-        self.names |= {alias.name for alias in node.names}
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        if node.level == 0 and node.module:
-            self.names.add(node.module)
-            self.names |= {f"{node.module}.{alias.name}" for alias in node.names}
