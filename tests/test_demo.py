@@ -30,16 +30,16 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from chromagan.checkpoint.release_file import save_release
 from chromagan.config import ModelConfig
-from chromagan.demo import server, texts
+from chromagan.demo import folders, server, texts
+from chromagan.demo.folders import MAX_STEM_BYTES, safe_stem, unused
 from chromagan.demo.guard import MAX_BODY_BYTES, Guard, names_an_address
 from chromagan.demo.limits import Limits
 from chromagan.demo.networks import Colors, Networks, NoNetworkError, on_gpu
 from chromagan.demo.page import views
-from chromagan.demo.pictures.batch import Order, Progress, Stop, colorize_all
-from chromagan.demo.pictures.marks import Form, stamped
-from chromagan.demo.pictures.names import MAX_BYTES, safe_stem, unused
-from chromagan.demo.pictures.photo import Look, LookError, Studio, Upload, psnr, resized
-from chromagan.demo.visitors import folders, history
+from chromagan.demo.page.batch_tab import Order, Progress, Stop, colorize_all
+from chromagan.demo.page.visit import Entry, Shown, forget, remember
+from chromagan.demo.results import Form, Look, LookError, psnr, resized, stamped
+from chromagan.demo.studio import Guided, Picture, Studio, Upload
 from chromagan.images import ImageError
 from chromagan.images.messages import SENTENCES
 from chromagan.images.metadata.credentials import CertificateSigner
@@ -73,6 +73,10 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
+def facts(picture: Picture, language: str = "en") -> str:
+    return views.facts(Shown(Guided.of(picture), "grey.png"), None, texts.Say(language))
+
+
 # uploads ---------------------------------------------------------------------------------------
 
 
@@ -80,7 +84,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @settings(deadline=None)
 def test_any_file_name_becomes_a_safe_stem(name: str) -> None:
     stem = safe_stem(name)
-    assert 1 <= len(stem.encode()) <= MAX_BYTES
+    assert 1 <= len(stem.encode()) <= MAX_STEM_BYTES
     assert not set(stem) & set('/\\:*?"<>|\0\n\t. ')
     assert stem[0] not in "-_"
     assert safe_stem(stem) == stem
@@ -99,7 +103,7 @@ def test_any_file_name_becomes_a_safe_stem(name: str) -> None:
         ("<script>.png", "script"),
         ("..", "photo"),
         ("🎞️.png", "photo"),
-        ("祖" * 80 + ".jpg", "祖" * (MAX_BYTES // 3)),
+        ("祖" * 80 + ".jpg", "祖" * (MAX_STEM_BYTES // 3)),
     ],
 )
 def test_safe_stem_examples(name: str, stem: str) -> None:
@@ -118,10 +122,10 @@ def test_a_photograph_is_read_once(studio: Studio, tmp_path: Path) -> None:
     file.write_bytes(COLOUR.read_bytes())
     picture = studio.colorize(Upload(str(file), "photo.png"))
     file.write_bytes(b"no longer a picture")
-    assert Path(studio.full_result(picture, Look()).path).is_file(), "from memory"
+    assert Path(studio.full_result(Guided.of(picture), Look()).path).is_file(), "from memory"
     file.unlink()
     with pytest.raises(ImageError):
-        studio.full_result(picture, Look())
+        studio.full_result(Guided.of(picture), Look())
 
 
 def test_memory_for_photographs_is_bounded(networks: Networks, tmp_path: Path) -> None:
@@ -129,10 +133,10 @@ def test_memory_for_photographs_is_bounded(networks: Networks, tmp_path: Path) -
     file = tmp_path / "photo.png"
     file.write_bytes(COLOUR.read_bytes())
     picture = studio.colorize(Upload(str(file), "photo.png"))
-    assert Path(studio.full_result(picture, Look()).path).is_file()
+    assert Path(studio.full_result(Guided.of(picture), Look()).path).is_file()
     file.write_bytes(b"no longer a picture")
     with pytest.raises(ImageError):
-        studio.full_result(picture, Look())
+        studio.full_result(Guided.of(picture), Look())
 
 
 def test_what_the_reader_says_reaches_the_visitor(studio: Studio, tmp_path: Path) -> None:
@@ -160,9 +164,9 @@ def test_the_loss_of_credentials_is_said(studio: Studio, tmp_path: Path) -> None
     picture = studio.colorize(signed)
     assert [note.name for note in picture.notes] == ["credentials"]
     for language in ("en", "de"):
-        assert "Content Credentials" in views.facts(picture, None, None, texts.Say(language))
+        assert "Content Credentials" in facts(picture, language)
     for form in (Form(), Form("jpeg", keep_metadata=True)):
-        saved = studio.full_result(picture, Look(), form=form)
+        saved = studio.full_result(Guided.of(picture), Look(), form=form)
         made = provenance_of(Path(saved.path))
         assert made is not None
         assert made.notes == picture.notes, "the file says it as well"
@@ -180,7 +184,7 @@ def test_what_a_download_loses_is_said(studio: Studio, tmp_path: Path) -> None:
     german = texts.Say("de")
     assert german.note(note) == "Eine Datei mit 3 Seiten: Die größte wird benutzt (Nummer 2)."
     for kind, lost in (("png", ["eight_bits"]), ("jpeg", ["eight_bits"]), ("tiff", [])):
-        saved = studio.full_result(picture, Look(), form=Form(kind))  # type: ignore[arg-type]
+        saved = studio.full_result(Guided.of(picture), Look(), form=Form(kind))  # type: ignore[arg-type]
         assert [note.name for note in saved.notes] == lost
         assert ("TIFF" in views.remarks(saved.notes, german)) == bool(lost)
 
@@ -213,7 +217,7 @@ def test_full_result_is_the_networks_colours_at_full_size(networks: Networks, ca
     studio = Studio(networks, Limits(preview_side=64))
     picture = studio.colorize(UPLOAD)
     assert max(picture.preview.shape) == 64
-    path = Path(studio.full_result(picture, Look(0.7, 5.0)).path)
+    path = Path(studio.full_result(Guided.of(picture), Look(0.7, 5.0)).path)
     image = np.asarray(Image.open(COLOUR).convert("RGB"))
     expected = recolour(image, picture.colors.ab, saturation=0.7, temperature=5.0)
     with Image.open(path) as result:
@@ -234,7 +238,7 @@ def test_result_carries_nothing_from_the_input(studio: Studio, tmp_path: Path) -
     Image.open(COLOUR).save(source, exif=exif, comment=b"SecretComment")
     assert b"SecretCamera" in source.read_bytes()
     picture = studio.colorize(Upload(str(source), source.name))
-    data = Path(studio.full_result(picture, Look()).path).read_bytes()
+    data = Path(studio.full_result(Guided.of(picture), Look()).path).read_bytes()
     assert b"Secret" not in data
     assert b"eXIf" not in data
 
@@ -249,7 +253,7 @@ def test_metadata_is_kept_only_where_asked_for(
     source = tmp_path / "photo.jpg"
     Image.open(COLOUR).save(source, exif=exif)
     picture = studio.colorize(Upload(str(source), source.name))
-    path = Path(studio.full_result(picture, Look(), form=Form(kind, keep)).path)
+    path = Path(studio.full_result(Guided.of(picture), Look(), form=Form(kind, keep)).path)
     assert path.name == ("photo-colorized.jpg" if kind == "jpeg" else "photo-colorized.png")
     assert (b"OwnCa" in path.read_bytes()) == keep
     with Image.open(path) as result, Image.open(COLOUR) as original:
@@ -269,14 +273,16 @@ def test_sixteen_bits_come_back_in_a_tiff(studio: Studio, tmp_path: Path) -> Non
     tifffile.imwrite(source, scan)
     picture = studio.colorize(Upload(str(source), source.name))
     assert picture.deep
-    path = Path(studio.full_result(picture, Look(), form=Form("tiff")).path)
+    path = Path(studio.full_result(Guided.of(picture), Look(), form=Form("tiff")).path)
     assert path.name == "scan-colorized.tif"
     result = tifffile.imread(path)
     assert (result.dtype, result.shape) == (np.uint16, (96, 128, 3))
     grey = np.repeat(scan[..., None], 3, axis=2)
     assert np.abs(luminance(result) - luminance(grey)).max() < 1, "of 65535"
     assert np.ptp(result.astype(int), axis=2).max() > 1000, "coloured"
-    marked = tifffile.imread(studio.full_result(picture, Look(stamp=True), form=Form("tiff")).path)
+    marked = tifffile.imread(
+        studio.full_result(Guided.of(picture), Look(stamp=True), form=Form("tiff")).path
+    )
     touched = (marked != result).any(axis=2)
     assert touched.any()
     assert not touched[:48].any(), "the mark leaves the rest alone"
@@ -299,8 +305,8 @@ def test_eight_bits_are_not_called_sixteen(studio: Studio, tmp_path: Path, suffi
 
 def test_visible_mark_stays_in_its_corner(studio: Studio) -> None:
     picture = studio.colorize(UPLOAD)
-    plain = np.asarray(Image.open(studio.full_result(picture, Look()).path))
-    marked = np.asarray(Image.open(studio.full_result(picture, Look(stamp=True)).path))
+    plain = np.asarray(Image.open(studio.full_result(Guided.of(picture), Look()).path))
+    marked = np.asarray(Image.open(studio.full_result(Guided.of(picture), Look(stamp=True)).path))
     rows, columns = np.nonzero((plain != marked).any(axis=2))
     height, width = plain.shape[:2]
     assert rows.size > 50
@@ -322,7 +328,7 @@ def test_a_networks_own_words_are_shown(tmp_path: Path) -> None:
     save_release(path, generator, name="mine", title="My net", note="Knows <b>ships</b> best.")
     studio = Studio(Networks({"mine": str(path)}), LIMITS)
     assert studio.networks.title("mine") == "My net"
-    shown = views.facts(studio.colorize(UPLOAD), None, None, SAY)
+    shown = facts(studio.colorize(UPLOAD))
     assert "Knows &lt;b&gt;ships&lt;/b&gt; best." in shown
 
 
@@ -465,15 +471,15 @@ def test_history_keeps_the_newest_and_forgets_on_demand(studio: Studio, cache: P
     upload.write_bytes(COLOUR.read_bytes())
     mine, theirs = folders.adopt(str(upload)), folders.adopt(str(upload))
     assert mine != theirs
-    entries: list[history.Entry] = []
+    entries: list[Entry] = []
     original = Upload(str(upload), "macaws.jpg")
     picture = studio.colorize(original._replace(path=mine))
     for name in ("a", "b", "c", "a"):
         colors = replace(picture.colors, network=name)
-        entries = history.remember(entries, replace(picture, colors=colors), original, 2)
+        entries = remember(entries, replace(picture, colors=colors), original, 2)
     assert [entry.network for entry in entries] == ["a", "c"]
     assert len(visitor_files()) == 4, "two thumbnails, two adopted uploads"
-    history.forget(entries)
+    forget(entries)
     assert visitor_files() == [Path(theirs)], "another visitor's same photo stays"
     assert not upload.exists()
     folders.discard("/etc/hostname")

@@ -18,12 +18,10 @@ from PIL import Image
 from chromagan.color import rgb8_to_lab
 from chromagan.demo.limits import Limits, Workers
 from chromagan.demo.networks import Networks
-from chromagan.demo.page.guide_view import view_of
+from chromagan.demo.page.guides import view_of
 from chromagan.demo.page.layout import build_page
-from chromagan.demo.page.shown import Shown, show
-from chromagan.demo.page.visit import Visit
-from chromagan.demo.pictures.guided import Guided, reference_pixels
-from chromagan.demo.pictures.photo import Studio, Upload
+from chromagan.demo.page.visit import Shown, Visit
+from chromagan.demo.studio import Guided, Studio, Upload
 from chromagan.inference.guides import Guides, Point, parse_guides
 from chromagan.samples import sample_paths
 
@@ -61,7 +59,7 @@ def test_a_point_changes_its_place_and_no_network_runs(guided: Guided, studio: S
 
 
 def test_guides_survive_another_network(guided: Guided, studio: Studio) -> None:
-    reference = reference_pixels(Upload(str(COLOR), COLOR.name), studio)
+    reference = studio.reference(Upload(str(COLOR), COLOR.name))
     known = guided.with_guides(RED).with_reference(reference, studio)
     other = studio.colorize(Upload(str(PHOTO), PHOTO.name), "no-class")
     moved = known.of_network(other, studio)
@@ -74,7 +72,7 @@ def test_guides_survive_another_network(guided: Guided, studio: Studio) -> None:
 def test_a_reference_changes_the_colors_and_goes_without_a_trace(
     guided: Guided, studio: Studio
 ) -> None:
-    reference = reference_pixels(Upload(str(COLOR), COLOR.name), studio)
+    reference = studio.reference(Upload(str(COLOR), COLOR.name))
     known = guided.with_reference(reference, studio)
     assert not np.array_equal(known.ab, guided.ab)
     assert np.array_equal(known.with_reference(None, studio).ab, guided.ab)
@@ -95,13 +93,13 @@ def test_a_network_without_features_says_so(guided: Guided, studio: Studio) -> N
     [("#c02030", "red"), ("#7b4a2e", "brown"), ("#a5854a", "sand")],
 )
 def test_points_are_named_by_their_own_color(color: str, name: str, guided: Guided) -> None:
-    shown = show(guided.with_guides(Guides((Point(0.9, 0.7, color),))))
+    shown = Shown.of(guided.with_guides(Guides((Point(0.9, 0.7, color),))))
     (point,) = json.loads(view_of(shown, Visit(None)))["points"]
     assert point["name"].split()[-1] == name
 
 
 def test_the_view_describes_points_and_offers_colors(guided: Guided) -> None:
-    shown = show(guided.with_guides(RED))
+    shown = Shown.of(guided.with_guides(RED))
     view = json.loads(view_of(shown, Visit(None), turn=3, selected=0))
     (point,) = view["points"]
     assert (point["x"], point["y"], point["color"]) == (0.5, 0.4, "#c02030")
@@ -163,7 +161,7 @@ PLAIN = {"saturation": 1.0, "temperature": 0.0, "stamp": False}
 
 
 def test_click_color_undo(ask: Asked, guided: Guided) -> None:
-    start = show(guided)
+    start = Shown.of(guided)
     asked = edit([{"x": 0.5, "y": 0.4, "color": "", "radius": 0}])
     clicked = ask("edit", asked, request(), shown=start, history=[], **PLAIN)
     view = json.loads(clicked["guides-block"])
@@ -194,15 +192,15 @@ HOSTILE = [
 @pytest.mark.parametrize("points", HOSTILE)
 def test_edits_that_are_none_get_a_sentence(points: list[Any], ask: Asked, guided: Guided) -> None:
     with pytest.raises(gr.Error) as caught:
-        ask("edit", edit(points), request(), shown=show(guided), history=[], **PLAIN)
+        ask("edit", edit(points), request(), shown=Shown.of(guided), history=[], **PLAIN)
     assert 10 < len(str(caught.value.message)) < 200
     assert "went wrong" not in str(caught.value.message)
 
 
 def test_a_guides_file_is_loaded_or_refused(ask: Asked, guided: Guided, tmp_path: Path) -> None:
     file = tmp_path / "thoreau-guides.json"
-    file.write_text(json.loads(view_of(show(guided.with_guides(RED)), Visit(None)))["file"])
-    given = {"guides-load": str(file), "shown": show(guided), "history": [], **PLAIN}
+    file.write_text(json.loads(view_of(Shown.of(guided.with_guides(RED)), Visit(None)))["file"])
+    given = {"guides-load": str(file), "shown": Shown.of(guided), "history": [], **PLAIN}
     loaded = ask("load", request(), **given)
     assert loaded["shown"].known.guides.points == RED.points
     file.write_text("[" * 100_000)
@@ -240,7 +238,7 @@ def test_without_a_photo_there_is_nothing_to_guide(ask: Asked) -> None:
 
 def test_a_slider_moves_one_file_only(ask: Asked, studio: Studio, cache: Path) -> None:
     picture = studio.colorize(Upload(str(COLOR), COLOR.name))
-    start = show(Guided.of(picture))
+    start = Shown.of(Guided.of(picture))
     before = set(cache.rglob("*.png"))
     moved = ask("relook", request(), shown=start, saturation=0.5, temperature=3.0, stamp=False)
     assert len(set(cache.rglob("*.png")) - before) == 1

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from chromagan.demo.pictures.photo import grey
-from chromagan.demo.pictures.tone import Tone, tone_of
+from chromagan.demo.results import grey
+from chromagan.demo.tone import Tone, tone_of
 from chromagan.samples import sample_paths
 
 Pixels = npt.NDArray[np.uint8]

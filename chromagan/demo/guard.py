@@ -7,44 +7,42 @@ Gradio downloads any public URL given in place of an upload (without a size limi
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+from starlette.datastructures import MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY_BYTES = 1 << 20  # calls name files that were uploaded before; they are small
 _CALLS = ("/queue/join", "/run/", "/api/", "/call/", "/component_server")
 _RELAYS = ("/file=http:", "/file=https:", "/file/http:", "/file/https:", "/proxy=")
 _SCHEMES = ("http:", "https:", "ftp:", "file:", "data:", "//")
-_HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-)
+_HEADERS = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 
 
 class Guard:
     """ASGI middleware: refuses URL inputs and relays, bounds call bodies, adds safe headers."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+
+        async def refuse(status: int, reason: str) -> None:
+            await JSONResponse({"detail": reason}, status, _HEADERS)(scope, receive, send)
+
         path = str(scope["path"]).lower()
         if any(relay in path for relay in _RELAYS):
-            await _refuse(send, 403, "Fetching other addresses is switched off.")
+            await refuse(403, "Fetching other addresses is switched off.")
             return
         if scope["method"] == "POST" and any(call in path for call in _CALLS):
             body = await _body(receive)
             problem = _problem(body)
             if problem:
-                await _refuse(send, 422, problem)
+                await refuse(422, problem)
                 return
             receive = _replay(body or b"", receive)
         await self._app(scope, receive, _with_headers(send))
@@ -54,18 +52,11 @@ def names_an_address(value: Any) -> bool:
     """Whether JSON data asks for a file by address: `{"path": "https://…"}`, at any depth, or a
     bare address as an argument."""
     if isinstance(value, dict):
-        if str(value.get("path") or "").strip().lower().startswith(_SCHEMES):
-            return True
-        if not value.get("path") and _is_address(value.get("url")):
-            return True
-        return any(names_an_address(inner) for inner in value.values() if not _is_scalar(inner))
+        named = _is_address(value.get("path") or value.get("url"))
+        return named or any(names_an_address(inner) for inner in value.values())
     if isinstance(value, list):
         return any(_is_address(inner) or names_an_address(inner) for inner in value)
     return False
-
-
-def _is_scalar(value: Any) -> bool:
-    return not isinstance(value, dict | list)
 
 
 def _is_address(value: Any) -> bool:
@@ -117,17 +108,9 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 def _with_headers(send: Send) -> Send:
     async def wrapped(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = list(message.get("headers", []))
-            present = {name.lower() for name, _ in headers}
-            headers += [pair for pair in _HEADERS if pair[0] not in present]
-            message["headers"] = headers
+            headers = MutableHeaders(scope=message)
+            for name, value in _HEADERS.items():
+                headers.setdefault(name, value)
         await send(message)
 
     return wrapped
-
-
-async def _refuse(send: Send, status: int, reason: str) -> None:
-    body = json.dumps({"detail": reason}).encode()
-    headers = [(b"content-type", b"application/json"), *_HEADERS]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from chromagan.demo.pictures.marks import Pixels
+from chromagan.demo.results import Pixels
 from chromagan.inference.recolour import luminance
 
 TOLERANCE = 1.0  # mean difference in L; two different photographs of `unique_photo` differ by > 8

@@ -12,21 +12,25 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from chromagan.checkpoint.source import Release
-    from chromagan.inference.colorizer import ChromaGANColorizer
-    from chromagan.inference.prediction import Prediction
+from chromagan.checkpoint.source import (
+    FILE_NAME,
+    HUB_ID_VARIABLE,
+    Release,
+    available_checkpoints,
+    checkpoint_folder,
+    read_release,
+)
+from chromagan.demo.results import Chroma, Pixels
+from chromagan.inference.colorizer import ChromaGANColorizer, load_colorizer
+from chromagan.inference.prediction import Prediction
 
 F = TypeVar("F", bound=Callable[..., Any])
-Pixels = npt.NDArray[np.uint8]
 
 GPU_SECONDS = 10  # requested per call; ZeroGPU refuses visitors with less quota left than this
-HUB_ID_VARIABLE = "CHROMAGAN_HUB_ID"
 HUB_ID_FILE = "hub-id.txt"  # in the checkpoints folder of a Space whose weights live on the Hub
 
 
@@ -46,7 +50,7 @@ class Colors:
     note: str = ""
 
     @property
-    def ab(self) -> npt.NDArray[np.float32]:
+    def ab(self) -> Chroma:
         """float32 (h, w, 2), CIE units, at the network's working resolution."""
         return self.prediction.ab
 
@@ -72,7 +76,7 @@ class Networks:
     sources: display name -> what `load_colorizer` takes (a built-in name, a path, a Hub id).
     """
 
-    def __init__(self, sources: dict[str, str], *, device: str = "auto") -> None:
+    def __init__(self, sources: dict[str, str]) -> None:
         if not sources:
             raise NoNetworkError(
                 "There is no checkpoint to serve: checkpoints/ is empty. Train one "
@@ -80,7 +84,6 @@ class Networks:
                 f"{HUB_ID_VARIABLE}=<user>/<model>."
             )
         self._sources = dict(sources)
-        self._device = device
         self._loaded: dict[str, ChromaGANColorizer] = {}
         self._releases: dict[str, Release] = {}
         self._loading = threading.Lock()
@@ -88,14 +91,12 @@ class Networks:
         self._predict = on_gpu(self._predict_here)
 
     @classmethod
-    def available(cls, *, device: str = "auto") -> Networks:
+    def available(cls) -> Networks:
         """Every built-in checkpoint on disk, or the one on the Hub where there is none."""
-        from chromagan.checkpoint.source import available_checkpoints
-
         sources = {name: name for name in available_checkpoints()}
         if not sources and (hub_id := _hub_id()):
             sources = {"hub": hub_id}
-        return cls(sources, device=device)
+        return cls(sources)
 
     @property
     def names(self) -> list[str]:
@@ -117,8 +118,6 @@ class Networks:
 
     def _release(self, name: str) -> Release | None:
         if name not in self._releases and (path := _file_of(self._sources[name])):
-            from chromagan.checkpoint.source import read_release
-
             self._releases[name] = read_release(path)
         return self._releases.get(name)
 
@@ -127,9 +126,7 @@ class Networks:
         source = self._sources[name]
         with self._loading:
             if name not in self._loaded:
-                from chromagan.inference.colorizer import load_colorizer
-
-                colorizer = load_colorizer(source, device=self._device, engine="fastest")
+                colorizer = load_colorizer(source, engine="fastest")
                 if not os.environ.get("SPACES_ZERO_GPU"):  # there, no GPU outside of a request
                     # the first run of a process sets up threads and memory: not a visitor's wait
                     colorizer.predict(np.zeros((64, 64, 3), np.uint8))
@@ -141,21 +138,11 @@ class Networks:
 
     def predict(self, image: Pixels, name: str | None = None) -> Colors:
         """Run one network on one picture, uint8 (H, W, 3). Callers queue up behind each other."""
-        chosen = name or self.default
-        prediction, seconds = self._run(image, chosen)
-        release = self._release(chosen)
-        note = release.note if release else ""
-        return Colors(prediction, chosen, seconds, self.device(chosen), note)
-
-    def predict_ab(self, image: Pixels, name: str | None = None) -> npt.NDArray[np.float32]:
-        """The colours alone, for pictures whose classes nobody asks for."""
-        prediction, _ = self._run(image, name or self.default)
-        return prediction.ab
-
-    def _run(self, image: Pixels, name: str) -> tuple[Prediction, float]:
-        self.load(name)
+        name = name or self.default
+        device, release = self.device(name), self._release(name)
         with self._running:
-            return self._predict(image, name)
+            prediction, seconds = self._predict(image, name)
+        return Colors(prediction, name, seconds, device, release.note if release else "")
 
     def _predict_here(self, image: Pixels, name: str) -> tuple[Prediction, float]:
         start = time.perf_counter()
@@ -175,18 +162,12 @@ def device_text(device: str) -> str:
 
 
 def _hub_id() -> str | None:
-    named = os.environ.get(HUB_ID_VARIABLE)
-    if named:
-        return named
-    from chromagan.checkpoint.source import checkpoint_folder
-
     file = checkpoint_folder() / HUB_ID_FILE
-    return (file.read_text(encoding="utf-8").strip() or None) if file.is_file() else None
+    written = file.read_text(encoding="utf-8").strip() if file.is_file() else ""
+    return os.environ.get(HUB_ID_VARIABLE) or written or None
 
 
 def _file_of(source: str) -> Path | None:
     """The release file of a checkpoint that is here."""
-    from chromagan.checkpoint.source import FILE_NAME, checkpoint_folder
-
     places = (Path(source), checkpoint_folder() / source / FILE_NAME)
     return next((path for path in places if path.is_file()), None)

@@ -13,7 +13,14 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from starlette.middleware import Middleware
+
+from chromagan.checkpoint.source import CheckpointError
+from chromagan.demo.folders import sweep
+from chromagan.demo.guard import Guard
 from chromagan.demo.limits import CHECK_SECONDS, Limits, Workers
+from chromagan.demo.networks import Networks, NoNetworkError
+from chromagan.inference.engines.engine import EngineError
 
 DEFAULT_PORT = 7860
 _PREFIX = "chromagan-demo-"
@@ -83,15 +90,11 @@ def address() -> tuple[str, int]:
 
 
 def build(
-    networks: Any = None, limits: Limits | None = None, workers: Workers | None = None
+    networks: Networks | None = None, limits: Limits | None = None, workers: Workers | None = None
 ) -> tuple[Any, dict[str, Any]]:
-    """The page and the settings for its `launch`. networks: a `Networks`; default: all present."""
+    """The page and the settings for its `launch`. networks: default: all that are present."""
     prepare_environment()
-    from starlette.middleware import Middleware
-
-    from chromagan.demo.guard import Guard
-    from chromagan.demo.networks import Networks
-    from chromagan.demo.page.layout import build_page
+    from chromagan.demo.page.layout import build_page  # imports Gradio
 
     limits = limits or Limits()
     networks = networks or Networks.available()
@@ -115,8 +118,6 @@ def build(
 
 def start_sweeper(limits: Limits) -> threading.Event:
     """Delete visitors' files by age in the background; set the returned event to stop."""
-    from chromagan.demo.visitors.folders import sweep
-
     stop = threading.Event()
 
     def work() -> None:
@@ -129,10 +130,6 @@ def start_sweeper(limits: Limits) -> threading.Event:
 
 def serve() -> None:
     """Run until interrupted. Ends with one sentence where the page cannot be started."""
-    from chromagan.checkpoint.source import CheckpointError
-    from chromagan.demo.networks import NoNetworkError
-    from chromagan.inference.engines.engine import EngineError
-
     limits = Limits()
     host, port = address()
     bound_malloc()

@@ -10,9 +10,8 @@ import gradio as gr
 
 from chromagan.demo.page.parts import Site, photo_input
 from chromagan.demo.page.visit import Visit
-from chromagan.demo.pictures.guided import Guided, reference_pixels
-from chromagan.demo.pictures.marks import Form
-from chromagan.demo.pictures.photo import WARMEST, Look, Picture, Upload
+from chromagan.demo.results import WARMEST, Form, Look
+from chromagan.demo.studio import Guided, Picture, Upload
 from chromagan.inference.guides import Guides, parse_guides
 
 
@@ -92,9 +91,8 @@ class Endpoints:
                 raise visit.error("guide_unable")
             guided = guided.with_guides(known)
             if reference:
-                guided = guided.with_reference(reference_pixels(reference, studio), studio)
-            form = Form(file_format, keep_metadata)
-            return studio.full_result(guided.picture, look, guided.ab, form).path
+                guided = guided.with_reference(studio.reference(reference), studio)
+            return studio.full_result(guided, look, Form(file_format, keep_metadata)).path
 
     def classes(
         self, image: Upload, network: str | None = None, request: gr.Request | None = None

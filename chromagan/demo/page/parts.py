@@ -12,8 +12,8 @@ import gradio as gr
 from chromagan.demo.limits import Limits, Workers
 from chromagan.demo.networks import Networks
 from chromagan.demo.page.visit import Visit
-from chromagan.demo.pictures.marks import Form
-from chromagan.demo.pictures.photo import WARMEST, Look, Studio, Upload
+from chromagan.demo.results import WARMEST, Form, Look
+from chromagan.demo.studio import Studio, Upload
 
 Values = Mapping[Any, Any]
 """What a handler is given: the value of each part that it reads."""
@@ -22,6 +22,17 @@ Update = dict[Any, Any]
 
 UNDOCUMENTED: dict[str, Any] = {"api_visibility": "undocumented"}
 """The page's own events: callable, as everything in Gradio is, but no part of the offered API."""
+QUIET: dict[str, Any] = {"show_progress": "hidden"}
+
+
+def asset(name: str) -> str:
+    """The text of a file in `assets/`."""
+    return (Path(__file__).with_name("assets") / name).read_text(encoding="utf-8")
+
+
+def lane(kind: str, limit: int) -> dict[str, Any]:
+    """Options of the page's own events: not in the API's documentation, run in lanes by kind."""
+    return {**UNDOCUMENTED, "concurrency_id": kind, "concurrency_limit": limit}
 
 
 @dataclass(frozen=True)
@@ -49,28 +60,10 @@ class Site:
         return name
 
 
-@dataclass(frozen=True)
 class Controls:
     """The parts that every tab reads."""
 
-    network: Any
-    saturation: Any
-    temperature: Any
-    stamp: Any
-
-    @property
-    def all(self) -> list[Any]:
-        return [self.network, *self.look]
-
-    @property
-    def look(self) -> list[Any]:
-        return [self.saturation, self.temperature, self.stamp]
-
-    def look_of(self, values: Values) -> Look:
-        return Look(*(values[part] for part in self.look))
-
-    @classmethod
-    def build(cls, site: Site) -> Controls:
+    def __init__(self, site: Site) -> None:
         t = site.texts
         choices = [(site.networks.title(name), name) for name in site.networks.names]
         slider: dict[str, Any] = {"min_width": 140, "buttons": ["reset"]}
@@ -95,7 +88,7 @@ class Controls:
                 elem_id="temperature",
                 **slider,
             )
-        network = gr.Radio(
+        self.network = gr.Radio(
             choices,
             value=site.networks.default,
             label=t("network"),
@@ -103,41 +96,33 @@ class Controls:
             visible=len(choices) > 1,
         )
         stamp = gr.Checkbox(label=t("stamp"), value=False, elem_id="stamp", container=False)
-        return cls(network, saturation, temperature, stamp)
+        self.look: list[Any] = [saturation, temperature, stamp]
+        self.all = [self.network, *self.look]
+
+    def look_of(self, values: Values) -> Look:
+        return Look(*(values[part] for part in self.look))
 
 
-@dataclass(frozen=True)
 class FormParts:
     """kind: PNG, JPEG or TIFF. keep: the photograph's own metadata as well."""
 
-    kind: Any
-    keep: Any
-
-    @classmethod
-    def build(cls, site: Site, prefix: str = "", **kind: Any) -> FormParts:
-        """prefix: of the elements' names. kind: further options of the format."""
+    def __init__(self, site: Site, prefix: str = "", **options: Any) -> None:
+        """prefix: of the elements' names. options: of the choice of the format."""
         t = site.texts
-        settings: dict[str, Any] = {
-            "choices": file_kinds(deep=False),
-            "value": "png",
-            "label": t("format"),
-        }
-        radio = gr.Radio(elem_id=f"{prefix}format", **(settings | kind))
+        options = {"choices": file_kinds(), "value": "png", "label": t("format")} | options
+        self.kind = gr.Radio(elem_id=f"{prefix}format", **options)
         box: dict[str, Any] = {"value": False, "container": False, "elem_id": f"{prefix}keep"}
-        return cls(radio, gr.Checkbox(label=t("keep"), **box))
-
-    @property
-    def all(self) -> list[Any]:
-        return [self.kind, self.keep]
+        self.keep = gr.Checkbox(label=t("keep"), **box)
+        self.all = [self.kind, self.keep]
 
     def form_of(self, values: Values) -> Form:
         return Form(values[self.kind], values[self.keep])
 
 
-def file_kinds(*, deep: bool) -> list[tuple[str, str]]:
-    """The choices of a download's format; deep: the photograph has 16 bits."""
+def file_kinds(tiff: str = "") -> list[tuple[str, str]]:
+    """The choices of a download's format; tiff: what TIFF is called where it is offered."""
     kinds = [("PNG", "png"), ("JPEG", "jpeg")]
-    return [*kinds, ("TIFF, 16 bit", "tiff")] if deep else kinds
+    return [*kinds, (tiff, "tiff")] if tiff else kinds
 
 
 def photo_input(**options: Any) -> Any:
@@ -175,8 +160,3 @@ def gallery(elem_id: str, **options: Any) -> Any:
         "buttons": [],
     }
     return gr.Gallery(elem_id=elem_id, **(settings | options))
-
-
-def lane(kind: str, limit: int) -> dict[str, Any]:
-    """Options of the page's own events: not in the API's documentation, run in lanes by kind."""
-    return {**UNDOCUMENTED, "concurrency_id": kind, "concurrency_limit": limit}

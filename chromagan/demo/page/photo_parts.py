@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from chromagan.demo.folders import page_path
 from chromagan.demo.page.parts import Controls, FormParts, Site, gallery, photo_input
-from chromagan.demo.pictures.marks import Pixels, save_png
-from chromagan.demo.pictures.photo import grey, resized
-from chromagan.demo.visitors.folders import page_path
+from chromagan.demo.page.visit import Shown
+from chromagan.demo.results import Look, grey, resized, save_png, with_look
+from chromagan.demo.studio import Guided, Studio, Upload
 from chromagan.images import read_image
 from chromagan.samples import sample_paths
 
+_OPENING = "alpine-landscape"
 _EXAMPLE_SIDE = 320
 _COLOR_EXAMPLES = (
     "macaws",
@@ -33,63 +33,94 @@ watch('value', () => window.guides.receive(props.value));
 """
 
 
-@dataclass(frozen=True)
-class GuideParts:
-    """editor: the list of points; what is drawn over the result belongs to it."""
+class PhotoParts:
+    """Built where they stand on the page; `shown` and `history` are this visitor's own (Gradio
+    keeps them). files: what the slider shows at first, grey and coloured."""
 
-    editor: Any
-    load: Any
-    reference: Any
-
-    @classmethod
-    def build(cls, site: Site) -> GuideParts:
+    def __init__(self, site: Site, files: tuple[str, str] | None) -> None:
         t = site.texts
-        editor = gr.HTML(
-            "",
-            html_template='<div id="guides"></div>',
-            js_on_load=_ON_LOAD,
-            elem_id="guides-block",
+        age = site.limits.keep_minutes * 60
+        self.shown = gr.State(None, time_to_live=age)
+        self.history = gr.State([], time_to_live=age)
+        with gr.Row(equal_height=False, elem_id="stage"):
+            with gr.Column(elem_classes="stage-photo"):
+                self.photo = photo_input(
+                    label=t("photo"),
+                    sources=["upload", "webcam", "clipboard"],
+                    height=280,
+                    elem_id="photo",
+                    buttons=["fullscreen"],
+                    placeholder=t("photo_drop"),
+                )
+            with gr.Column(elem_classes="stage-result"):
+                self._result(site, files)
+            with gr.Column(elem_classes="stage-examples"):
+                self.examples = [
+                    _examples("historic", t("historic_examples"), sample_paths("historic")),
+                    _examples("color", t("color_examples"), _color_examples()),
+                ]
+        several = len(site.networks.names) > 1
+        with gr.Accordion(t("compare"), open=False, visible=several, elem_id="compare"):
+            gr.Markdown(t("compare_info"))
+            self.compare = gr.Button(t("compare_button"), elem_id="compare-button")
+            self.variants = gallery("variants", columns=3, buttons=["fullscreen"])
+        with gr.Accordion(t("history"), open=True, visible=False, elem_id="shelf") as self.shelf:
+            gr.Markdown(t("history_info"))
+            self.strip = gallery("history", columns=8, allow_preview=False, object_fit="cover")
+            self.clear = gr.Button(t("history_clear"), size="sm", elem_id="clear")
+
+    def _result(self, site: Site, files: tuple[str, str] | None) -> None:
+        t = site.texts
+        status: dict[str, Any] = {"elem_classes": "status"}
+        self.slider = gr.ImageSlider(
+            files,
+            label=t("result"),
+            type="filepath",
+            format="png",
+            interactive=False,
+            elem_id="slider",
+            max_height=560,
+            buttons=["fullscreen"],
         )
+        self.view = gr.Radio(
+            [(t("view_before"), 100), (t("view_half"), 50), (t("view_after"), 0)],
+            value=50,
+            label=t("view"),
+            elem_id="view",
+            elem_classes="plain",
+        )
+        self._guides(site)
+        self.facts = gr.HTML(elem_id="facts", **status)
+        self.controls = Controls(site)
+        self.form = FormParts(site)
+        button: dict[str, Any] = {"variant": "primary", "interactive": False}
+        self.save = gr.Button(t("download"), elem_id="download", **button)
+        self.file = gr.DownloadButton(
+            t("download_again"), visible="hidden", elem_id="download-file"
+        )
+        self.remarks = gr.HTML(elem_id="remarks", **status)
+        with gr.Group(visible=False, elem_classes="plain") as self.truth:
+            gr.Markdown(t("three_way"), elem_classes="heading")
+            self.three = gallery("three", columns=3, buttons=["fullscreen"])
+        self.classes = gr.HTML(elem_id="classes", elem_classes="classes")
+
+    def _guides(self, site: Site) -> None:
+        """editor: the list of points; what is drawn over the result belongs to it."""
+        t = site.texts
+        place = '<div id="guides"></div>'
+        self.editor = gr.HTML("", html_template=place, js_on_load=_ON_LOAD, elem_id="guides-block")
         with gr.Accordion(t("guide_more"), open=False, elem_id="guides-more"):
             gr.Markdown(t("reference_info"))
-            reference = photo_input(
+            self.reference = photo_input(
                 label=t("reference"),
                 sources=["upload", "clipboard"],
                 height=200,
                 elem_id="reference",
                 buttons=[],
             )
-            load = gr.UploadButton(
+            self.load = gr.UploadButton(
                 t("guide_load"), file_types=[".json"], size="sm", elem_id="guides-load"
             )
-        return cls(editor, load, reference)
-
-
-@dataclass(frozen=True)
-class PhotoParts:
-    """The parts of the tab; `picture` and `history` are this visitor's own (Gradio keeps them)."""
-
-    photo: Any
-    slider: Any
-    view: Any
-    facts: Any
-    controls: Controls
-    form: FormParts
-    save: Any
-    file: Any
-    remarks: Any
-    truth: Any
-    three: Any
-    classes: Any
-    examples: dict[str, Any]
-    compare: Any
-    variants: Any
-    shelf: Any
-    strip: Any
-    clear: Any
-    guides: GuideParts
-    shown: Any
-    history: Any
 
     @property
     def looked(self) -> list[Any]:
@@ -99,124 +130,35 @@ class PhotoParts:
     @property
     def around(self) -> list[Any]:
         """What another photograph changes beside."""
-        return [
-            self.truth,
-            self.classes,
-            self.form.kind,
-            self.remarks,
-            self.save,
-            self.strip,
-            self.shelf,
-            self.guides.editor,
-            self.guides.reference,
-            self.shown,
-            self.history,
-        ]
-
-    @classmethod
-    def build(cls, site: Site, opening: tuple[str, str] | None) -> PhotoParts:
-        t = site.texts
-        age = site.limits.keep_minutes * 60
-        parts: dict[str, Any] = {
-            "shown": gr.State(None, time_to_live=age),
-            "history": gr.State([], time_to_live=age),
-        }
-        with gr.Row(equal_height=False, elem_id="stage"):
-            with gr.Column(elem_classes="stage-photo"):
-                parts["photo"] = photo_input(
-                    label=t("photo"),
-                    sources=["upload", "webcam", "clipboard"],
-                    height=280,
-                    elem_id="photo",
-                    buttons=["fullscreen"],
-                    placeholder=t("photo_drop"),
-                )
-            with gr.Column(elem_classes="stage-result"):
-                parts |= _result(site, opening)
-            with gr.Column(elem_classes="stage-examples"):
-                parts["examples"] = {
-                    kind: _examples(kind, t(f"{kind}_examples")) for kind in example_files()
-                }
-        parts |= _comparison(site)
-        with gr.Accordion(t("history"), open=True, visible=False, elem_id="shelf") as shelf:
-            gr.Markdown(t("history_info"))
-            strip = gallery("history", columns=8, allow_preview=False, object_fit="cover")
-            clear = gr.Button(t("history_clear"), size="sm", elem_id="clear")
-        return cls(**parts, shelf=shelf, strip=strip, clear=clear)
+        result = [self.truth, self.classes, self.form.kind, self.remarks, self.save]
+        visit = [self.strip, self.shelf, self.shown, self.history]
+        return [*result, *visit, self.editor, self.reference]
 
 
-def _result(site: Site, opening: tuple[str, str] | None) -> dict[str, Any]:
-    t = site.texts
-    slider = gr.ImageSlider(
-        opening,
-        label=t("result"),
-        type="filepath",
-        format="png",
-        interactive=False,
-        elem_id="slider",
-        max_height=560,
-        buttons=["fullscreen"],
-    )
-    view = gr.Radio(
-        [(t("view_before"), 100), (t("view_half"), 50), (t("view_after"), 0)],
-        value=50,
-        label=t("view"),
-        elem_id="view",
-        elem_classes="plain",
-    )
-    guides = GuideParts.build(site)
-    facts = gr.HTML(elem_id="facts", elem_classes="status")
-    controls = Controls.build(site)
-    form = FormParts.build(site)
-    save = gr.Button(t("download"), variant="primary", interactive=False, elem_id="download")
-    file = gr.DownloadButton(t("download_again"), visible="hidden", elem_id="download-file")
-    remarks = gr.HTML(elem_id="remarks", elem_classes="status")
-    with gr.Group(visible=False, elem_classes="plain") as truth:
-        gr.Markdown(t("three_way"), elem_classes="heading")
-        three = gallery("three", columns=3, buttons=["fullscreen"])
-    classes = gr.HTML(elem_id="classes", elem_classes="classes")
-    return {
-        "slider": slider,
-        "view": view,
-        "facts": facts,
-        "guides": guides,
-        "controls": controls,
-        "form": form,
-        "save": save,
-        "file": file,
-        "remarks": remarks,
-        "truth": truth,
-        "three": three,
-        "classes": classes,
-    }
+def opening(studio: Studio) -> tuple[Shown, tuple[str, str]]:
+    """The picture that new visitors find, coloured once for all of them, and its two files."""
+    path = next(path for path in sample_paths("historic") if _OPENING in path.stem)
+    picture = studio.colorize(Upload(str(path), path.name))
+    before = save_png(grey(picture.preview), page_path("opening-grey.png"))
+    result = with_look(picture.preview, picture.colors.ab, Look())
+    after = save_png(result, page_path("opening-color.png"))
+    return Shown(Guided.of(picture), before), (before, after)
 
 
-def _comparison(site: Site) -> dict[str, Any]:
-    t = site.texts
-    several = len(site.networks.names) > 1
-    with gr.Accordion(t("compare"), open=False, visible=several, elem_id="compare"):
-        gr.Markdown(t("compare_info"))
-        compare = gr.Button(t("compare_button"), elem_id="compare-button")
-        variants = gallery("variants", columns=3, buttons=["fullscreen"])
-    return {"compare": compare, "variants": variants}
-
-
-def example_files() -> dict[str, list[Path]]:
-    """The photographs that the page offers, by kind."""
+def _color_examples() -> list[Path]:
     colored = {path.stem: path for path in sample_paths("color")}
-    chosen = [colored[name] for name in _COLOR_EXAMPLES if name in colored]
-    return {"historic": sample_paths("historic"), "color": chosen}
+    return [colored[name] for name in _COLOR_EXAMPLES if name in colored]
 
 
-def spoken_name(path: Path) -> str:
-    """A sample's file name as its alternative text: "Macaws", "Nagasaki boats 1865"."""
-    return path.stem.replace("-", " ").capitalize()
-
-
-def _examples(kind: str, label: Any) -> Any:
-    thumbs = [(_grey_thumb(path), spoken_name(path)) for path in example_files()[kind]]
+def _examples(kind: str, label: Any, files: list[Path]) -> tuple[Any, list[Path]]:
+    """A gallery of grey thumbnails, and the photographs behind them."""
+    thumbs = []
+    for path in files:
+        small = grey(resized(read_image(path), _EXAMPLE_SIDE))
+        spoken = path.stem.replace("-", " ").capitalize()  # "Nagasaki boats 1865"
+        thumbs.append((save_png(small, page_path(f"thumb-{path.stem}.png")), spoken))
     gr.Markdown(label, elem_classes="heading")
-    return gallery(
+    grid = gallery(
         f"examples-{kind}",
         value=thumbs,
         columns=4,
@@ -224,18 +166,4 @@ def _examples(kind: str, label: Any) -> Any:
         object_fit="cover",
         elem_classes=["strip", "examples"],
     )
-
-
-def _grey_thumb(path: Path) -> str:
-    small: Pixels = resized(read_image(path), _EXAMPLE_SIDE)
-    return save_png(grey(small), page_path(f"thumb-{path.stem}.png"))
-
-
-def chosen_example(kind: str) -> Callable[..., str]:
-    """The event for a click into a gallery of examples: the photo, as if it were uploaded."""
-    files = example_files()[kind]
-
-    def chosen(event: gr.SelectData) -> str:
-        return str(files[int(event.index) % len(files)])
-
-    return chosen
+    return grid, files

@@ -9,22 +9,29 @@ from typing import Any
 
 import gradio as gr
 
+from chromagan.demo.folders import adopt, discard, forget_visitor
 from chromagan.demo.page import views
-from chromagan.demo.page.guide_panel import GuidePanel
-from chromagan.demo.page.guide_view import view_of
-from chromagan.demo.page.parts import UNDOCUMENTED, Site, Update, Values, file_kinds, lane
-from chromagan.demo.page.photo_parts import PhotoParts, chosen_example
-from chromagan.demo.page.shown import Shown, show
-from chromagan.demo.page.theme import asset
-from chromagan.demo.page.visit import Visit
-from chromagan.demo.pictures.guided import Guided
-from chromagan.demo.pictures.marks import save_preview
-from chromagan.demo.pictures.photo import Look, Picture, Upload, displayable, psnr, with_look
+from chromagan.demo.page.guides import GuidePanel, view_of
+from chromagan.demo.page.parts import (
+    QUIET,
+    UNDOCUMENTED,
+    Site,
+    Update,
+    Values,
+    asset,
+    file_kinds,
+    lane,
+)
+from chromagan.demo.page.photo_parts import PhotoParts
+from chromagan.demo.page.visit import Entry, Shown, Visit, forget, remember
+from chromagan.demo.results import Look, psnr, save_preview, stamped, with_look
+from chromagan.demo.studio import Guided, Picture, Upload
 from chromagan.demo.texts import seconds_text
-from chromagan.demo.visitors.folders import adopt, discard, forget_visitor
-from chromagan.demo.visitors.history import Entry, forget, remember
 from chromagan.images import ImageError
 from chromagan.inference.guides import Guides
+
+_DISPLAYABLE = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".jfif"}
+"""What browsers show themselves (HEIC and TIFF they do not)."""
 
 
 class PhotoTab:
@@ -34,76 +41,48 @@ class PhotoTab:
         self._site = site
         self.parts = parts
         self._opening = opening
-        self._connect()
+        controls = parts.controls
+        self._uploaded = {parts.photo, *controls.all, parts.history}
+        # what another photograph changes
+        self._outputs = [parts.photo, controls.network, *parts.looked, *parts.around]
+        network = lane("photo", site.workers.photo)
+        self._work = {"show_progress_on": [parts.slider], **network}
+        self._connect(network, lane("light", site.workers.light))
+        GuidePanel(site, parts, self.looked)
 
     def follow(self, event: Any) -> None:
         """Take what `event` put into `parts.photo` as if it had been uploaded."""
         event.then(self.photo, self._uploaded, self._outputs, **self._work)
 
-    @property
-    def _work(self) -> dict[str, Any]:
-        """How events run that need a network."""
-        progress = {"show_progress_on": [self.parts.slider]}
-        return {**progress, **lane("photo", self._site.workers.photo)}
-
-    @property
-    def _uploaded(self) -> set[Any]:
-        return {self.parts.photo, *self.parts.controls.all, self.parts.history}
-
-    @property
-    def _outputs(self) -> list[Any]:
-        """What another photograph changes."""
-        parts = self.parts
-        return [parts.photo, parts.controls.network, *parts.looked, *parts.around]
-
-    def _connect(self) -> None:
+    def _connect(self, network: dict[str, Any], light: dict[str, Any]) -> None:
         parts, outputs, work = self.parts, self._outputs, self._work
         controls = parts.controls
-        light = lane("light", self._site.workers.light)
-        gr.on(
-            [parts.photo.input, parts.photo.clear],
-            self.photo,
-            self._uploaded,
-            outputs,
-            trigger_mode="always_last",
-            **work,
-        )
-        for kind, examples in parts.examples.items():
-            event = chosen_example(kind)
-            self.follow(examples.select(event, None, parts.photo, show_progress="hidden", **light))
-        known = {*controls.all, parts.shown, parts.history}
+        last: dict[str, Any] = {"trigger_mode": "always_last"}
+        uploads = [parts.photo.input, parts.photo.clear]
+        gr.on(uploads, self.photo, self._uploaded, outputs, **last, **work)
+        for examples, files in parts.examples:
+            self.follow(examples.select(_chosen(files), None, parts.photo, **QUIET, **light))
+        known: set[Any] = {*controls.all, parts.shown, parts.history}
         controls.network.input(self.again, known, outputs, **work)
-        GuidePanel(self._site, parts, self.looked).connect()
-        gr.on(
-            [part.input for part in controls.look],
-            self.relook,
-            {parts.shown, *controls.look},
-            parts.looked,
-            trigger_mode="always_last",
-            show_progress="hidden",
-            **light,
-        )
+        looked: set[Any] = {parts.shown, *controls.look}
+        moved = [part.input for part in controls.look]
+        gr.on(moved, self.relook, looked, parts.looked, **last, **QUIET, **light)
         # the slider's handle answers to the mouse only: this is its keyboard
         parts.view.input(
             lambda position: gr.update(slider_position=position),
             parts.view,
             parts.slider,
             queue=False,
-            show_progress="hidden",
+            **QUIET,
             **UNDOCUMENTED,
         )
         parts.save.click(
             self.download,
-            {parts.shown, *controls.look, *parts.form.all},
+            {*looked, *parts.form.all},
             [parts.file, parts.remarks, parts.shown],
             **lane("full", self._site.workers.full),
         ).success(None, parts.file, js=asset("save.js"))
-        parts.compare.click(
-            self.compare,
-            {parts.shown, *controls.look},
-            parts.variants,
-            **lane("photo", self._site.workers.photo),
-        )
+        parts.compare.click(self.compare, looked, parts.variants, **network)
         parts.strip.select(self.recall, {*controls.look, parts.history}, outputs, **work)
         parts.clear.click(self.clear, {parts.history}, outputs, **light)
 
@@ -113,14 +92,9 @@ class PhotoTab:
         if opening is None:
             facts = views.paragraph(visit.say("waiting"))
         else:
-            facts = views.facts(opening.picture, None, None, visit.say)
+            facts = views.facts(opening, None, visit.say)
             facts += views.paragraph(visit.say("example"))
         return {self.parts.facts: facts} | self._around(opening, [], visit)
-
-    @property
-    def greeting(self) -> tuple[Callable[..., Update], None, list[Any]]:
-        """`greet` as arguments of `Blocks.load`."""
-        return self.greet, None, [self.parts.facts, *self.parts.around]
 
     def photo(self, values: Values, request: gr.Request) -> Update:
         """A photo arrived (or was removed): read it, run the network, show everything."""
@@ -130,16 +104,16 @@ class PhotoTab:
             return self._nothing(history, visit)
         with visit.spoken(upload.name):
             own = upload._replace(path=adopt(self._present(upload.path, visit)))
-            network = values[parts.controls.network]
             try:
-                known = Guided.of(self._colorized(own, network, visit))
-                # what browsers cannot show (HEIC, TIFF) is replaced by a picture of it
-                shown_as = gr.skip() if displayable(upload.path) else _preview(known)
-                return self._show(known, upload, values, visit) | {parts.photo: shown_as}
+                known = Guided.of(self._colorized(own, values[parts.controls.network], visit))
             except ImageError:
                 if own.path not in {entry.source for entry in history}:
                     discard(own.path)
                 raise
+            # what browsers cannot show is replaced by a picture of it
+            displayable = Path(upload.path).suffix.lower() in _DISPLAYABLE
+            shown_as = gr.skip() if displayable else _preview(known)
+            return self._show(known, upload, values, visit) | {parts.photo: shown_as}
 
     def again(self, values: Values, request: gr.Request) -> Update:
         """Another network was chosen for the same photo: its guides and reference go on."""
@@ -166,13 +140,12 @@ class PhotoTab:
         """Make the full-resolution file; the same wishes again give the same file again."""
         visit, parts = Visit(request), self.parts
         with visit.spoken():
-            shown: Shown = visit.present(values[parts.shown])
+            shown = visit.present(values[parts.shown])
             wish = parts.controls.look_of(values), parts.form.form_of(values)
             saved = shown.saved.get(wish)
             if saved is None or not Path(saved.path).is_file():
                 self._own(shown, visit)
-                studio, (look, form) = self._site.studio, wish
-                saved = studio.full_result(shown.picture, look, shown.known.ab, form)
+                saved = self._site.studio.full_result(shown.known, *wish)
                 shown = replace(shown, saved={wish: saved})
             remarks = views.remarks(saved.notes, visit.say)
             return {parts.file: saved.path, parts.remarks: remarks, parts.shown: shown}
@@ -181,7 +154,7 @@ class PhotoTab:
         """Every network on the current photo and its guides, side by side, without a mark."""
         visit, parts, studio = Visit(request), self.parts, self._site.studio
         with visit.spoken():
-            shown: Shown = visit.present(values[parts.shown])
+            shown = visit.present(values[parts.shown])
             look = replace(parts.controls.look_of(values), stamp=False)
             own = self._own(shown, visit)
             files = [(shown.before, visit.say("caption_grey"))]
@@ -216,9 +189,8 @@ class PhotoTab:
         self, known: Guided, upload: Upload, values: Values, visit: Visit, *, fresh: bool = True
     ) -> Update:
         """fresh: another photograph than the one before."""
-        parts = self.parts
-        shown = show(known)
-        limit = self._site.limits.history
+        parts, limit = self.parts, self._site.limits.history
+        shown = Shown.of(known)
         history = remember(values[parts.history], known.picture, upload, limit)
         update = self.looked(shown, parts.controls.look_of(values), visit)
         return update | self._around(shown, history, visit, fresh=fresh)
@@ -228,7 +200,7 @@ class PhotoTab:
         parts, picture = self.parts, shown.picture
         plain = with_look(picture.preview, shown.known.ab, replace(look, stamp=False))
         score = psnr(plain, picture.preview) if shown.truth else None
-        after = save_preview(look.finish(plain), f"{picture.name}-color")
+        after = save_preview(stamped(plain) if look.stamp else plain, f"{picture.name}-color")
         three = [
             (shown.before, visit.say("caption_grey")),
             (after, visit.say("caption_result")),
@@ -236,7 +208,7 @@ class PhotoTab:
         ]
         return {
             parts.slider: (shown.before, after),
-            parts.facts: views.facts(picture, score, shown.grey_psnr, visit.say),
+            parts.facts: views.facts(shown, score, visit.say),
             parts.three: three if shown.truth else None,
         }
 
@@ -245,18 +217,17 @@ class PhotoTab:
     ) -> Update:
         """The parts around the result; they start anew with a fresh photograph."""
         parts = self.parts
-        deep = shown is not None and shown.picture.deep
-        kinds = gr.update(choices=file_kinds(deep=deep), value="png")
+        kinds = file_kinds("TIFF, 16 bit" if shown and shown.picture.deep else "")
         return {
             parts.truth: gr.update(visible=shown is not None and shown.picture.has_truth),
             parts.classes: views.classes(shown.picture.colors, visit) if shown else "",
-            parts.form.kind: kinds if fresh else gr.skip(),
+            parts.form.kind: gr.update(choices=kinds, value="png") if fresh else gr.skip(),
             parts.remarks: "",
             parts.save: gr.update(interactive=shown is not None),
             parts.strip: [(entry.thumb, entry.name) for entry in history],
             parts.shelf: gr.update(visible=bool(history)),
-            parts.guides.editor: view_of(shown, visit, fresh=fresh),
-            parts.guides.reference: None if fresh else gr.skip(),
+            parts.editor: view_of(shown, visit, fresh=fresh),
+            parts.reference: None if fresh else gr.skip(),
             parts.shown: shown,
             parts.history: history,
         }
@@ -282,3 +253,12 @@ class PhotoTab:
 
 def _preview(known: Guided) -> str:
     return save_preview(known.picture.preview, known.picture.name)
+
+
+def _chosen(files: list[Path]) -> Callable[..., str]:
+    """The event for a click into a gallery of examples: the photo, as if it were uploaded."""
+
+    def chosen(event: gr.SelectData) -> str:
+        return str(files[int(event.index) % len(files)])
+
+    return chosen

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from chromagan.demo.folders import as_visitor, new_path, safe_stem
 from chromagan.demo.page import views
-from chromagan.demo.page.parts import Site, Update, Values, lane, photo_input
+from chromagan.demo.page.parts import QUIET, Site, Update, Values, lane, photo_input
 from chromagan.demo.page.photo_tab import PhotoTab
 from chromagan.demo.page.visit import Visit
-from chromagan.demo.pictures.guided import reference_pixels
-from chromagan.demo.pictures.marks import Pixels, save_preview
-from chromagan.demo.pictures.names import safe_stem
-from chromagan.demo.pictures.photo import Look, Upload, with_look
-from chromagan.demo.visitors.folders import as_visitor, new_path
+from chromagan.demo.results import Look, Pixels, save_preview, with_look
+from chromagan.demo.studio import Upload
 from chromagan.images.metadata.provenance import DESCRIPTION
 from chromagan.inference.guides.guidance import picture_samples
 from chromagan.inference.prediction import Prediction
-from chromagan.inference.video.clip import (
-    Extent,
-    VideoError,
-    colorize_clip,
-    first_picture,
-)
+from chromagan.inference.video.clip import Extent, colorize_clip, first_picture
 from chromagan.inference.video.smoothing import SteadyPainter
 
 
@@ -70,7 +62,7 @@ class VideoTab:
             self.start,
             {clip, self._key, *photo.controls.all},
             [self._result, self._status],
-            show_progress="hidden",
+            **QUIET,
             **lane("video", 1),
         )
         photo_tab.follow(grab.click(self.grab, clip, [photo.photo, tabs], **full))
@@ -82,7 +74,7 @@ class VideoTab:
         if not clip:
             raise visit.error("no_video")
         source = Path(clip)
-        with visit.spoken(), _said(visit, source):
+        with visit.spoken(clip=source.name):
             frame = first_picture(source, self._site.limits.video_side)
             file = save_preview(frame, f"{safe_stem(source.name)}-frame")
             return {self._photo_tab.parts.photo: file, self._tabs: gr.Tabs(selected="photo")}
@@ -93,8 +85,7 @@ class VideoTab:
         with visit.spoken():
             shown = visit.present(values[photo.shown])
             look = replace(photo.controls.look_of(values), stamp=False)
-            saved = self._site.studio.full_result(shown.picture, look, shown.known.ab)
-            return {self._key: saved.path}
+            return {self._key: self._site.studio.full_result(shown.known, look).path}
 
     def start(self, values: Values, request: gr.Request) -> Iterator[Update]:
         """One update a frame."""
@@ -103,14 +94,14 @@ class VideoTab:
             raise visit.error("no_video")
         source, limits = Path(values[self._clip]), self._site.limits
         key, chosen = values[self._key], self._site.known(values[controls.network], visit)
-        with visit.spoken(key.name if key else ""), _said(visit, source):
+        with visit.spoken(key.name if key else "", clip=source.name):
             painter = self._painter(chosen, key, controls.look_of(values))
             target = new_path(f"{safe_stem(source.name)}-colorized.mp4")
             extent = Extent(limits.video_seconds, limits.video_side)
             steps = colorize_clip(source, target, painter, extent, comment=DESCRIPTION)
             device = self._site.networks.device(chosen)
             for state in as_visitor(visit.session, steps):
-                text = views.video(state, source.name, device, limits, painter.flicker(), visit.say)
+                text = views.video(state, source.name, device, extent, painter.flicker(), visit.say)
                 yield {
                     self._result: str(state.path) if state.path else gr.skip(),
                     self._status: text,
@@ -124,16 +115,6 @@ class VideoTab:
 
         samples = None
         if key is not None:
-            pixels = reference_pixels(key, self._site.studio)
+            pixels = self._site.studio.reference(key)
             samples = picture_samples(predict(pixels), pixels)
         return SteadyPainter(predict, lambda image, ab: with_look(image, ab, look), samples)
-
-
-@contextmanager
-def _said(visit: Visit, source: Path) -> Iterator[None]:
-    """A clip that is none, as a sentence."""
-    try:
-        yield
-    except VideoError as error:
-        key = "video_cut" if error.no_picture else "video_bad"
-        raise visit.error(key, name=source.name, reason=error.reason) from error

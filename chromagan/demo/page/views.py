@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
-from chromagan.demo.limits import Limits
 from chromagan.demo.networks import Colors
-from chromagan.demo.page.visit import Visit
-from chromagan.demo.pictures.batch import Progress
-from chromagan.demo.pictures.photo import Picture
-from chromagan.demo.pictures.tone import Tone
+from chromagan.demo.page.visit import Shown, Visit
 from chromagan.demo.texts import Say, seconds_text
+from chromagan.demo.tone import Tone
 from chromagan.images import Note
-from chromagan.inference.video.clip import Clip
+from chromagan.inference.video.clip import Clip, Extent
+
+if TYPE_CHECKING:
+    from chromagan.demo.page.batch_tab import Progress
 
 TOP_CLASSES = 5
 
@@ -28,12 +29,12 @@ def remarks(notes: Sequence[Note], say: Say) -> str:
     return "".join(paragraph(say.note(note)) for note in notes)
 
 
-def facts(picture: Picture, score: float | None, grey_score: float | None, say: Say) -> str:
+def facts(shown: Shown, score: float | None, say: Say) -> str:
     """Time, device, size, network; then what was done to the input, in sentences.
 
-    score, grey_score: PSNR in dB of the result and of leaving it grey, against a colour original.
+    score: PSNR in dB of the result against a colour original.
     """
-    colors = picture.colors
+    picture, colors = shown.picture, shown.picture.colors
     width, height = picture.size
     pills = [
         say("time", seconds=seconds_text(colors.seconds), device=colors.device),
@@ -44,18 +45,14 @@ def facts(picture: Picture, score: float | None, grey_score: float | None, say: 
     if picture.tone is not Tone.GREY:
         notes.append(say(f"note_{picture.tone.value}"))
     lines = remarks(picture.notes, say) + "".join(paragraph(note) for note in notes)
-    if score is not None and grey_score is not None:
-        lines += f"<p>{_psnr_line(picture, score, grey_score, say)}</p>"
+    if score is not None and shown.grey_psnr is not None:
+        result, grey = (
+            "∞" if math.isinf(value) else f"{value:.1f}" for value in (score, shown.grey_psnr)
+        )
+        height, width, _ = picture.preview.shape
+        line = say("psnr", result=result, grey=grey, width=width, height=height)
+        lines += f"<p>{line}</p>"
     return f"<ul>{''.join(f'<li>{escape(pill)}</li>' for pill in pills)}</ul>{lines}"
-
-
-def _psnr_line(picture: Picture, score: float, grey_score: float, say: Say) -> str:
-    height, width, _ = picture.preview.shape
-    return say("psnr", result=_db(score), grey=_db(grey_score), width=width, height=height)
-
-
-def _db(value: float) -> str:
-    return "∞" if math.isinf(value) else f"{value:.1f}"
 
 
 def classes(colors: Colors, visit: Visit) -> str:
@@ -97,7 +94,7 @@ def video(
     clip: Clip,
     name: str,
     device: str,
-    limits: Limits,
+    extent: Extent,
     flicker: tuple[float, float] | None,
     say: Say,
 ) -> str:
@@ -106,19 +103,10 @@ def video(
         text = say("coloring", name=name, number=clip.frames, total=clip.expected or "?")
         return _bar(text, clip.frames, clip.expected or 0, clip.left, say)
     width, height = clip.size
-    seconds = seconds_text(clip.seconds)
-    lines = [
-        say(
-            "video_done",
-            frames=clip.frames,
-            width=width,
-            height=height,
-            seconds=seconds,
-            device=device,
-        )
-    ]
+    size = {"frames": clip.frames, "width": width, "height": height}
+    lines = [say("video_done", **size, seconds=seconds_text(clip.seconds), device=device)]
     if clip.truncated:
-        lines.append(say("video_long", seconds=limits.video_seconds))
+        lines.append(say("video_long", seconds=extent.seconds))
     if clip.damaged:
         lines.append(say("video_damaged", packets=clip.damaged))
     if clip.broken:

@@ -1,6 +1,7 @@
-"""Where visitors' files lie: every file in a folder with a random name of its own.
+"""Where visitors' files lie, what they are called, and when they are deleted.
 
-So no visitor's file can be guessed, and no two visitors ever share a path.
+Every file lies in a folder with a random name of its own: no visitor's file can be guessed, and no
+two visitors ever share a path. Its own name is the visitor's, made fit for every disk.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ import secrets
 import shutil
 import tempfile
 import time
+import unicodedata
 from collections.abc import Iterator
 from contextvars import ContextVar
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 T = TypeVar("T")
 
+MAX_STEM_BYTES = 200
+"""In UTF-8: file systems take 255 for the whole name, our endings need some."""
 _SECRET = secrets.token_bytes(16)
 _visitor: ContextVar[str | None] = ContextVar("visitor", default=None)
 
@@ -123,3 +127,39 @@ def discard(path: str | Path | None) -> None:
     target.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # not empty, or gone already
         target.parent.rmdir()
+
+
+def safe_stem(name: str) -> str:
+    """A file stem from a visitor's file name: letters and digits of all scripts, `-`, `_`."""
+    stem = PurePosixPath(name.replace("\\", "/")).stem
+    plain = "".join(c if _kept(c) else "-" for c in unicodedata.normalize("NFC", stem))
+    dashed = "-".join(part for part in plain.split("-") if part)
+    return _cut(dashed.strip("-_"), MAX_STEM_BYTES).strip("-_") or "photo"
+
+
+def unused(stem: str, taken: set[str]) -> str:
+    """The stem, numbered where its like is taken already; what it was given is added to `taken`.
+
+    Names that differ in case only are the same file on some disks.
+    """
+    number, name = 1, stem
+    while (key := unicodedata.normalize("NFC", name).casefold()) in taken:
+        number += 1
+        name = f"{stem}-{number}"
+    taken.add(key)
+    return name
+
+
+def _kept(character: str) -> bool:
+    selector = "\ufe00" <= character <= "\ufe0f"  # of an emoji: a mark of nothing that is kept
+    return (unicodedata.category(character)[0] in "LMN" or character in "-_") and not selector
+
+
+def _cut(text: str, size: int) -> str:
+    """At most `size` bytes of UTF-8; no mark is parted from its letter."""
+    if len(text.encode()) <= size:
+        return text
+    cut = len(text.encode()[:size].decode(errors="ignore"))
+    while cut > 1 and unicodedata.category(text[cut])[0] == "M":
+        cut -= 1
+    return text[:cut]

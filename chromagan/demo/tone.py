@@ -15,8 +15,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from chromagan.color import rgb8_to_lab
+from chromagan.demo.results import Pixels
 
-Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
 
 GREY_CHROMA = 3.0

@@ -1,1 +1,0 @@
-"""Photographs on their way through the page, without a page: read, judged, coloured, marked."""
