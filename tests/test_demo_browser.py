@@ -425,6 +425,25 @@ def test_one_sentence_for_what_is_no_photo(browser: Any, site: Site, tmp_path: P
             assert "/" not in toast.inner_text().split(name)[0], "no server folders in it"
 
 
+def test_photos_one_after_the_other(browser: Any, site: Site, tmp_path: Path) -> None:
+    broken = tmp_path / "notes.png"
+    broken.write_bytes(b"Dear diary, this is no picture.\n" * 9)
+    with visit(browser, site) as page:
+        for photo in (COLOUR, HISTORIC):
+            upload(page, photo)
+            wait_for_photo(page, photo.stem)
+        changed = picture_changes(page)
+        page.locator("#network input[value='no-class']").check()
+        changed()
+        page.locator("#guides-more button").first.click()
+        changed = picture_changes(page)
+        page.locator("#reference input[type=file]").first.set_input_files(str(COLOUR))
+        changed()
+        upload(page, broken)
+        toasts = page.locator(".toast-body, [data-testid=toast-body]")
+        expect(toasts.filter(has_text="notes.png").first).to_contain_text("text file")
+
+
 def test_large_16_bit_tiff_comes_back_in_full_and_metadata_on_request(
     browser: Any, site: Site, tmp_path: Path
 ) -> None:

@@ -52,7 +52,7 @@ def build_page(networks: Networks, limits: Limits, workers: Workers) -> tuple[An
                 gr.Markdown(texts("about"), elem_id="about")
         gr.Markdown(texts("privacy"), elem_id="privacy")
         Endpoints(site)
-        greeted = [parts.facts, *parts.around]
+        greeted = [parts.facts, *parts.around, *parts.renewed]
         blocks.load(photo_tab.greet, None, greeted, queue=False, **QUIET, **UNDOCUMENTED)
     looks = {"theme": theme(), "css": asset("page.css"), "head": head(), "i18n": texts}
     return blocks, looks

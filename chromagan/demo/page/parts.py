@@ -130,7 +130,8 @@ def photo_input(**options: Any) -> Any:
 
     The component opens it with Pillow first, so that a file Pillow cannot read never reaches the
     handler, and its visitor sees an error without a reason. (Not a subclass: Gradio writes a
-    stub file beside every module that defines one.)
+    stub file beside every module that defines one. So a handler with this among its outputs must
+    give it a value: for what is left out or skipped, Gradio makes a plain `gr.Image` instead.)
     """
     image: Any = gr.Image(type="filepath", image_mode=None, format="png", **options)
     image.preprocess = lambda payload: _upload(payload) if payload is not None else None

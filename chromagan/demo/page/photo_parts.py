@@ -129,10 +129,14 @@ class PhotoParts:
 
     @property
     def around(self) -> list[Any]:
-        """What another photograph changes beside."""
-        result = [self.truth, self.classes, self.form.kind, self.remarks, self.save]
-        visit = [self.strip, self.shelf, self.shown, self.history]
-        return [*result, *visit, self.editor, self.reference]
+        """What other colours of it change beside."""
+        result = [self.truth, self.classes, self.remarks, self.save]
+        return [*result, self.strip, self.shelf, self.editor, self.shown, self.history]
+
+    @property
+    def renewed(self) -> list[Any]:
+        """What starts anew with another photograph."""
+        return [self.form.kind, self.reference]
 
 
 def opening(studio: Studio) -> tuple[Shown, tuple[str, str]]:

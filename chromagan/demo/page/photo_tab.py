@@ -44,7 +44,13 @@ class PhotoTab:
         controls = parts.controls
         self._uploaded = {parts.photo, *controls.all, parts.history}
         # what another photograph changes
-        self._outputs = [parts.photo, controls.network, *parts.looked, *parts.around]
+        self._outputs = [
+            parts.photo,
+            controls.network,
+            *parts.looked,
+            *parts.around,
+            *parts.renewed,
+        ]
         network = lane("photo", site.workers.photo)
         self._work = {"show_progress_on": [parts.slider], **network}
         self._connect(network, lane("light", site.workers.light))
@@ -63,7 +69,7 @@ class PhotoTab:
         for examples, files in parts.examples:
             self.follow(examples.select(_chosen(files), None, parts.photo, **QUIET, **light))
         known: set[Any] = {*controls.all, parts.shown, parts.history}
-        controls.network.input(self.again, known, outputs, **work)
+        controls.network.input(self.again, known, [*parts.looked, *parts.around], **work)
         looked: set[Any] = {parts.shown, *controls.look}
         moved = [part.input for part in controls.look]
         gr.on(moved, self.relook, looked, parts.looked, **last, **QUIET, **light)
@@ -101,7 +107,7 @@ class PhotoTab:
         visit, parts = Visit(request), self.parts
         upload, history = values[parts.photo], values[parts.history]
         if upload is None:
-            return self._nothing(history, visit)
+            return {parts.photo: None} | self._nothing(history, visit)
         with visit.spoken(upload.name):
             own = upload._replace(path=adopt(self._present(upload.path, visit)))
             try:
@@ -112,7 +118,7 @@ class PhotoTab:
                 raise
             # what browsers cannot show is replaced by a picture of it
             displayable = Path(upload.path).suffix.lower() in _DISPLAYABLE
-            shown_as = gr.skip() if displayable else _preview(known)
+            shown_as = upload.path if displayable else _preview(known)
             return self._show(known, upload, values, visit) | {parts.photo: shown_as}
 
     def again(self, values: Values, request: gr.Request) -> Update:
@@ -120,7 +126,7 @@ class PhotoTab:
         visit, parts = Visit(request), self.parts
         shown, history = values[parts.shown], values[parts.history]
         if shown is None:
-            return self._nothing(history, visit)
+            return self._nothing(history, visit, fresh=False)
         with visit.spoken():
             own = self._own(shown, visit)
             upload = next((e.upload for e in history if e.source == own.path), own)
@@ -183,7 +189,7 @@ class PhotoTab:
         visit = Visit(request)
         forget(values[self.parts.history])
         forget_visitor(visit.session)
-        return self._nothing([], visit)
+        return {self.parts.photo: None} | self._nothing([], visit)
 
     def _show(
         self, known: Guided, upload: Upload, values: Values, visit: Visit, *, fresh: bool = True
@@ -215,28 +221,27 @@ class PhotoTab:
     def _around(
         self, shown: Shown | None, history: list[Entry], visit: Visit, *, fresh: bool = True
     ) -> Update:
-        """The parts around the result; they start anew with a fresh photograph."""
+        """The parts around the result; fresh: and those that start anew with another photograph."""
         parts = self.parts
         kinds = file_kinds("TIFF, 16 bit" if shown and shown.picture.deep else "")
+        renewed = {parts.form.kind: gr.update(choices=kinds, value="png"), parts.reference: None}
         return {
             parts.truth: gr.update(visible=shown is not None and shown.picture.has_truth),
             parts.classes: views.classes(shown.picture.colors, visit) if shown else "",
-            parts.form.kind: gr.update(choices=kinds, value="png") if fresh else gr.skip(),
             parts.remarks: "",
             parts.save: gr.update(interactive=shown is not None),
             parts.strip: [(entry.thumb, entry.name) for entry in history],
             parts.shelf: gr.update(visible=bool(history)),
             parts.editor: view_of(shown, visit, fresh=fresh),
-            parts.reference: None if fresh else gr.skip(),
             parts.shown: shown,
             parts.history: history,
-        }
+        } | (renewed if fresh else {})
 
-    def _nothing(self, history: list[Entry], visit: Visit) -> Update:
+    def _nothing(self, history: list[Entry], visit: Visit, *, fresh: bool = True) -> Update:
         parts = self.parts
         waiting = views.paragraph(visit.say("waiting"))
-        empty = {parts.photo: None, parts.slider: None, parts.facts: waiting, parts.three: None}
-        return empty | self._around(None, history, visit)
+        empty = {parts.slider: None, parts.facts: waiting, parts.three: None}
+        return empty | self._around(None, history, visit, fresh=fresh)
 
     def _colorized(self, own: Upload, network: str, visit: Visit) -> Picture:
         return self._site.studio.colorize(own, self._site.known(network, visit))
