@@ -10,6 +10,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -116,16 +117,15 @@ def build(
     return blocks, settings
 
 
-def start_sweeper(limits: Limits) -> threading.Event:
-    """Delete visitors' files by age in the background; set the returned event to stop."""
-    stop = threading.Event()
+def start_sweeper(limits: Limits) -> None:
+    """Delete visitors' files by age in the background."""
 
     def work() -> None:
-        while not stop.wait(CHECK_SECONDS):
+        while True:
+            time.sleep(CHECK_SECONDS)
             sweep(limits.delete_at_seconds)
 
     threading.Thread(target=work, name="sweeper", daemon=True).start()
-    return stop
 
 
 def serve() -> None:
