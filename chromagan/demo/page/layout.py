@@ -90,6 +90,8 @@ def theme() -> Any:
         block_title_text_weight="600",
         block_title_padding="0",
         block_border_width="1px",
+        checkbox_border_color="*neutral_500",
+        checkbox_border_color_dark="*neutral_400",
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_600",
         button_primary_background_fill_dark="*primary_700",
