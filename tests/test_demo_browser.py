@@ -543,6 +543,10 @@ def test_phone_german_dark(browser: Any, site: Site, tmp_path: Path) -> None:
         ]
         assert order == sorted(order), "photo, result, then examples"
         screenshot(page, "phone-dark-german")
+        page.locator(".overflow-menu button").first.click()
+        page.locator(".overflow-dropdown button").last.click()
+        expect(page.locator("#about pre")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, "nor does the code"
 
 
 def test_readable_without_eyes_or_mouse(browser: Any, site: Site) -> None:
