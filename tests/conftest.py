@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,10 @@ import pytest
 # tiny networks are slower on several threads, and `make test` runs a worker on every core;
 # set before anything imports torch or numpy, and inherited by what the tests start
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# `nohup`, and `&` in a script, start programs that ignore Ctrl-C, and so would what tests start
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LONGEST_FIRST = (
     "test_demo_browser.py",

@@ -254,6 +254,13 @@ def test_a_watched_folder_is_coloured(tmp_path: Path, checkpoint: str) -> None:
     assert process.returncode == 130
 
 
+def test_what_tests_start_can_be_interrupted() -> None:
+    """Also where pytest itself was started with SIGINT ignored, as by `nohup`."""
+    code = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "True"
+
+
 def test_watching_needs_a_folder_and_nothing_else(tmp_path: Path, checkpoint: str) -> None:
     assert run("--watch", tmp_path / "none", "-o", tmp_path / "out", checkpoint=checkpoint) == 2
     with pytest.raises(SystemExit):

@@ -19,12 +19,13 @@ from PIL import Image
 from torch import nn
 
 from chromagan import train
-from chromagan.checkpoint.release_file import load_release, load_state
+from chromagan.checkpoint.release_file import load_release, load_state, save_state
 from chromagan.checkpoint.source import CheckpointError
 from chromagan.config import VARIANTS, ConfigError, ModelConfig, TrainConfig
 from chromagan.model import Generator
 from chromagan.model.device import cpu_multiplies_bf16
 from chromagan.release import export
+from chromagan.training.feature_cache import weights_digest
 from chromagan.training.loop import NonFiniteLossError, Trainer
 from chromagan.training.steps import phases_of, place_of, rate_factor
 
@@ -170,6 +171,29 @@ def test_frozen_parts_stay_as_they_are(photos: Path, tmp_path: Path) -> None:
     assert not [n for n in moved if n.startswith(("trunk.stem", "trunk.stages.2"))]
     assert [n for n in moved if n.startswith("trunk.stages.3")]
     assert [n for n in moved if n.startswith("decoder")]
+
+
+def test_frozen_parts_come_out_of_a_run_bit_for_bit(photos: Path, tmp_path: Path) -> None:
+    """Averaging turns -0.0 into 0.0, and then the trunk's kept features are not found again."""
+    first = configuration(photos, tmp_path / "a", freeze_trunk=True, max_steps=1)
+    Trainer(first).train()
+    path, zeros = tmp_path / "a" / "state.pt", "trunk.stem.0.weight"
+    state = load_state(path)
+    state["ema"][zeros][0] = -0.0
+    save_state(path, state)
+    config = replace(first, init=str(path), out=str(tmp_path / "b"), max_steps=3)
+    trainer = Trainer(config)
+    digest = weights_digest(trainer.objective.network.trunk)  # type: ignore[arg-type]
+    trainer.train(stop_after=2)
+    path = tmp_path / "b" / "state.pt"
+    again = Trainer(replace(config, init=str(path), out=str(tmp_path / "c")))
+    assert weights_digest(again.objective.network.trunk) == digest  # type: ignore[arg-type]
+    state = load_state(path)
+    state["ema"][zeros] += 0.0  # as older versions left it
+    save_state(path, state)
+    resumed = Trainer(config)
+    assert resumed.train() == 3
+    assert weights_digest(resumed.state.averaged.trunk) == digest  # type: ignore[arg-type]
 
 
 def test_another_network_in_the_folder_is_refused(photos: Path, tmp_path: Path) -> None:

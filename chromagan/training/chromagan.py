@@ -63,9 +63,10 @@ class ChromaGAN(Objective):
         self.network = build_generator(self.model)
         load_start(self.network, config)
         self.opponent = Critic(self.model.divisor) if config.weights.adversarial else None
-        self.frozen = self._frozen_parts()
+        stages = self.trunk.shallow_parts(config.frozen_stages)
+        self.frozen = [self.trunk] if config.freeze_trunk else stages
         if self.network.class_head is not None and not config.weights.classes:
-            self.frozen.append(self.network.class_head)
+            self.frozen = [*self.frozen, self.network.class_head]
         for part in self.frozen:
             part.requires_grad_(False).eval()
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
@@ -84,16 +85,6 @@ class ChromaGAN(Objective):
         trunk = self.network.trunk
         assert isinstance(trunk, lite.Trunk | vgg.Trunk)
         return trunk
-
-    def _frozen_parts(self) -> list[nn.Module]:
-        if self.config.freeze_trunk:
-            return [self.trunk]
-        return self.trunk.shallow_parts(self.config.frozen_stages)
-
-    def train_mode(self) -> None:
-        self.network.train()
-        for part in self.frozen:
-            part.eval()  # frozen parts keep their batch-norm statistics too
 
     def groups(self) -> list[dict[str, Any]]:
         """Trunk, class head and the rest with their rates; no weight decay on biases and norms."""

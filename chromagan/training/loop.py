@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from chromagan.checkpoint.release_file import save_state
@@ -30,6 +30,7 @@ from chromagan.training.state import (
     TrainingState,
     changed_settings,
     gradients,
+    learnt_statistics,
     read_state,
     set_rates,
 )
@@ -173,8 +174,8 @@ class Trainer:
             if config.clip_gradient:
                 torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip_gradient)
             state.optimizer.step()
-            distributed.average_in_place([b for b in network.buffers() if b.is_floating_point()])
-            state.average.update_parameters(network)
+            distributed.average_in_place(learnt_statistics(network))
+            state.update_average()
             terms |= losses
         state.step += 1
         return {name: term.detach() for name, term in terms.items()}
@@ -221,9 +222,8 @@ class Trainer:
 
     def predict(self, l_B1HW: Tensor, key: Hashable) -> Tensor:
         """The averaged network's ab code, as `Validation` and `Sheet` ask for it."""
-        averaged: nn.Module = self.state.averaged
         with torch.no_grad():
-            return self.objective.colors(averaged.eval(), l_B1HW, key)
+            return self.objective.colors(self.state.averaged.eval(), l_B1HW, key)
 
     def _validate(self) -> None:
         """Log and show figures, keep the best state, end the run where patience is at its end."""

@@ -7,7 +7,7 @@ crops, steps, schedule and average. `--method package.module:Class` trains yours
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ class Objective:
 
     network: nn.Module
     opponent: nn.Module | None = None
+    frozen: Sequence[nn.Module] = ()
+    """Parts of the network that stay as they start: weights and statistics, bit for bit."""
     side: int = 224
     """Side of the squares that validation shows the network."""
 
@@ -83,6 +85,8 @@ class Objective:
     def train_mode(self) -> None:
         """Before every step that trains the network."""
         self.network.train()
+        for part in self.frozen:
+            part.eval()  # frozen parts keep their batch-norm statistics too
 
     def flush(self) -> None:
         """Bring to the disk what the objective keeps there, before a state is saved."""

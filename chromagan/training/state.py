@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from chromagan.checkpoint.release_file import load_state, save_state
 from chromagan.checkpoint.source import CheckpointError
@@ -40,10 +41,13 @@ class TrainingState:
         self.best = float("-inf")
         self.worse = 0
         """Validations since the best one."""
-        self.average = AveragedModel(
-            objective.network, multi_avg_fn=self._blend, use_buffers=True
-        ).requires_grad_(False)
-        self.average.eval()
+        self.averaged = copy.deepcopy(objective.network).requires_grad_(False).eval()
+        """The network that a run gives: the running average, frozen parts as they are."""
+        self.averaged_steps = 0
+        frozen = {id(tensor) for part in objective.frozen for tensor in _tensors(part)}
+        pairs = list(zip(_tensors(self.averaged), _tensors(objective.network), strict=True))
+        self._still = [pair for pair in pairs if id(pair[1]) in frozen]
+        self._moving = [pair for pair in pairs if id(pair[1]) not in frozen]
         self.optimizer = build_optimizer(objective.groups(), config, objective.device)
         self.critic_optimizer = None
         if objective.opponent is not None:
@@ -54,36 +58,32 @@ class TrainingState:
                 fused=fusible(objective.device),
             )
 
-    @property
-    def averaged(self) -> nn.Module:
-        """The network that a run gives: the running average."""
-        module: nn.Module = self.average.module
-        return module
-
-    def _blend(
-        self, averages: Sequence[Tensor], values: Sequence[Tensor], count: Tensor | int
-    ) -> None:
+    @torch.no_grad()
+    def update_average(self) -> None:
         """Exponential moving average of weights and batch-norm statistics; 0 = a plain copy.
 
         Young averages forget faster, so that the start does not linger for 1 / (1 - ema) steps.
         """
-        decay = min(self.config.ema, (1 + int(count)) / (10 + int(count)))
-        if averages[0].is_floating_point():
-            torch._foreach_lerp_(list(averages), list(values), 1 - decay if self.config.ema else 1)
-        else:
-            torch._foreach_copy_(list(averages), list(values))
+        steps = self.averaged_steps
+        decay = min(self.config.ema, (1 + steps) / (10 + steps)) if steps else 0.0
+        blended = [pair for pair in self._moving if decay and pair[0].is_floating_point()]
+        if blended:
+            averages, values = zip(*blended, strict=True)
+            torch._foreach_lerp_(averages, values, 1 - decay)
+        _copy(pair for pair in self._moving if not (decay and pair[0].is_floating_point()))
+        self.averaged_steps += 1
 
     def enter_phase(self) -> None:
         """A phase goes on from the average of the one before, and averages anew."""
         self.objective.network.load_state_dict(self.averaged.state_dict())
-        self.average.n_averaged.zero_()
+        self.averaged_steps = 0
 
     # -- to disk and back ------------------------------------------------------------------------
 
     def save(self, path: Path, **more: Any) -> None:
         """Everything; `more` is what the data was."""
         state = self.summary() | more
-        state |= {"averaged_steps": int(self.average.n_averaged), "facts": self.objective.facts}
+        state |= {"averaged_steps": self.averaged_steps, "facts": self.objective.facts}
         state |= {"best": self.best, "worse": self.worse}
         save_state(path, state | {name: p.state_dict() for name, p in self._parts().items()})
 
@@ -116,7 +116,8 @@ class TrainingState:
             for group, settings in zip(optimizer.param_groups, groups, strict=True):
                 group.update({k: v for k, v in settings.items() if k != "params"})
         self.averaged.load_state_dict(state["ema"])
-        self.average.n_averaged.fill_(state["averaged_steps"])
+        _copy(self._still)  # older states had averaged them, which turns -0.0 into 0.0
+        self.averaged_steps = int(state["averaged_steps"])
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
         self.best, self.worse = float(state["best"]), int(state["worse"])
         self.changes = list(state["changes"])
@@ -129,6 +130,16 @@ class TrainingState:
         if self.objective.opponent is not None:
             parts |= {"critic": self.objective.opponent, "critic_optimizer": self.critic_optimizer}
         return parts
+
+
+def _tensors(network: nn.Module) -> list[Tensor]:
+    return [*network.parameters(), *network.buffers()]
+
+
+@torch.no_grad()
+def _copy(pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
+    for target, source in pairs:
+        target.copy_(source)
 
 
 def read_state(path: Path) -> dict[str, Any]:
@@ -180,6 +191,12 @@ def build_optimizer(
 def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = group["base_lr"] * factor
+
+
+def learnt_statistics(network: nn.Module) -> list[Tensor]:
+    """Means and variances of the norms that learn: those of frozen parts are not in training."""
+    norms = (m for m in network.modules() if isinstance(m, _BatchNorm) and m.training)
+    return [b for norm in norms for b in norm.buffers() if b.is_floating_point()]
 
 
 def gradients(modules: list[nn.Module]) -> list[Tensor]:
