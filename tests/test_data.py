@@ -20,9 +20,9 @@ from chromagan.training.batches import (
     encode_squares,
     epoch_order,
     jitter_luminance,
+    torch_draws,
 )
 from chromagan.training.photos import DataError, PhotoSet, find_photos
-from chromagan.training.steps import torch_draws
 
 RANDOM = np.random.default_rng(0)
 

@@ -21,7 +21,7 @@ from chromagan.checkpoint.release_file import load_release
 from chromagan.config import ModelConfig
 from chromagan.keras_import import OFFICIAL, convert, import_keras, main
 from chromagan.model import enlarge_ab
-from chromagan.model.folding import fold_linear
+from chromagan.model.generator import fold_linear
 
 SIZE, DIVISOR, CLASSES = 64, 16, 10
 MINIATURE = ModelConfig(

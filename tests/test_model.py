@@ -11,8 +11,8 @@ import torch.nn.functional as F
 
 from chromagan.config import ConfigError, ModelConfig
 from chromagan.model import Critic, build_generator, enlarge_ab
-from chromagan.model.blocks import SamePadConv2d
-from chromagan.model.folding import fold_batch_norm, fold_linear
+from chromagan.model.generator import fold_batch_norm, fold_linear
+from chromagan.model.vgg import SamePadConv2d
 
 MINI = ModelConfig(architecture="vgg16", divisor=16, image_size=64)
 LITE = ModelConfig(architecture="lite", width=16)

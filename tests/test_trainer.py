@@ -27,7 +27,7 @@ from chromagan.model.device import cpu_multiplies_bf16
 from chromagan.release import export
 from chromagan.training.feature_cache import weights_digest
 from chromagan.training.loop import NonFiniteLossError, Trainer
-from chromagan.training.steps import phases_of, place_of, rate_factor
+from chromagan.training.state import phases_of, place_of, rate_factor
 
 REPOSITORY = Path(__file__).parent.parent
 

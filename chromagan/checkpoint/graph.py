@@ -21,8 +21,8 @@ from torch.nn.utils import parametrize
 
 from chromagan.config import first_line
 from chromagan.files import write_atomically
-from chromagan.model.blocks import SamePadConv2d
 from chromagan.model.generator import Generator
+from chromagan.model.vgg import SamePadConv2d
 
 TOLERANCE = 1e-4
 """Largest difference to PyTorch: 0.03 CIE units of ab; of features, this share of the largest."""

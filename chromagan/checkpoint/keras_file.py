@@ -1,8 +1,7 @@
 """Keras 2 `model.save` files (HDF5) as a flat graph of layers with their weights.
 
-Nothing here needs TensorFlow and nothing is ever executed: the file is JSON plus arrays. A nested
-model (the official file holds its VGG-16 that way) is flattened into the outer graph, and so are
-`Flatten` layers: who reads one reads what it flattens. Names only serve the file's own links.
+Nothing here needs TensorFlow and nothing is ever executed: the file is JSON plus arrays. Names only
+serve the file's own links.
 """
 
 from __future__ import annotations
@@ -11,14 +10,12 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
-
-_MAX_SIZE = 1 << 28  # numbers in one array; the official file's largest has 25088 × 4096
 WEIGHTS = {
     "Conv2D": {"kernel": "weight", "bias": "bias"},
     "Dense": {"kernel": "weight", "bias": "bias"},
@@ -31,6 +28,7 @@ WEIGHTS = {
 }
 """A layer's arrays in the order in which Keras stores them, with PyTorch's names."""
 _ALIASES = {"BatchNormalizationV1": "BatchNormalization", "Functional": "Model"}
+_MAX_SIZE = 1 << 28  # numbers in one array; the official file's largest has 25088 × 4096
 
 
 class KerasImportError(ValueError):
@@ -51,13 +49,12 @@ class Layer:
         return f"{self.kind} '{self.name}'"
 
 
-@dataclass(frozen=True)
-class KerasGraph:
-    """Layers by name, the graph's inputs and outputs in the file's order."""
+class KerasGraph(NamedTuple):
+    """Layers by name; what goes in and out."""
 
     layers: dict[str, Layer]
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+    inputs: list[str]
+    outputs: list[str]
 
     def readers(self, name: str) -> list[Layer]:
         """The layers that read the output of `name`."""
@@ -65,24 +62,15 @@ class KerasGraph:
 
 
 def read_keras_file(path: Path) -> KerasGraph:
-    """Read a Keras 2 HDF5 model file. Raises KerasImportError naming what does not fit."""
+    """A Keras 2 HDF5 model file as a flat graph. KerasImportError names what does not fit.
+
+    A nested model (the official file holds its VGG-16 that way) is flattened into the outer graph,
+    and so are `Flatten` layers: who reads one reads what it flattens.
+    """
     try:
         import h5py
     except ModuleNotFoundError as error:
         raise KerasImportError("reading Keras files needs h5py: pip install h5py") from error
-    _check_signature(path)
-    try:
-        with h5py.File(path, "r") as file:
-            return _read(file)
-    except OSError as error:  # h5py's word for every kind of damage
-        raise KerasImportError(f"the HDF5 file is damaged or cut short ({error})") from error
-    except (LookupError, TypeError, AttributeError, RecursionError, json.JSONDecodeError) as error:
-        raise KerasImportError(
-            f"the model description isn't Keras 2's ({type(error).__name__}: {error})"
-        ) from error
-
-
-def _check_signature(path: Path) -> None:
     if not path.is_file():
         raise KerasImportError("there is no such file")
     with path.open("rb") as stream:
@@ -94,9 +82,18 @@ def _check_signature(path: Path) -> None:
         )
     if start != b"\x89HDF\r\n\x1a\n":
         raise KerasImportError("this is not an HDF5 file")
+    try:
+        with h5py.File(path, "r") as file:
+            return _flat_graph(_model_config(file), file["model_weights"])
+    except OSError as error:  # h5py's word for every kind of damage
+        raise KerasImportError(f"the HDF5 file is damaged or cut short ({error})") from error
+    except (LookupError, TypeError, AttributeError, RecursionError, json.JSONDecodeError) as error:
+        raise KerasImportError(
+            f"the model description isn't Keras 2's ({type(error).__name__}: {error})"
+        ) from error
 
 
-def _read(file: Any) -> KerasGraph:
+def _model_config(file: Any) -> dict[str, Any]:
     if "model_config" not in file.attrs:
         what = "weights without a model" if "layer_names" in file.attrs else "no Keras model"
         raise KerasImportError(
@@ -110,20 +107,28 @@ def _read(file: Any) -> KerasGraph:
     model = json.loads(_text(file.attrs["model_config"]))
     if _kind(model) != "Model":
         raise KerasImportError(f"a functional model is expected, found {model['class_name']}")
-    return _flat_graph(model["config"], file["model_weights"])
+    config: dict[str, Any] = model["config"]
+    return config
 
 
 def _flat_graph(config: dict[str, Any], weights: Any) -> KerasGraph:
     layers: dict[str, Layer] = {}
-    stands_for: dict[str, str] = {}  # a nested model -> its output layer, a Flatten -> its input
+    stands_for: dict[str, str] = {}  # what is flattened away -> whose output it passes on
     for entry in config["layers"]:
-        name, kind = entry["name"], _kind(entry)
+        name, kind, inner = entry["name"], _kind(entry), entry["config"]
         arrays = list(_arrays(weights[name])) if name in weights else []
+        parts, prefix = [entry], ""
         if kind in ("Model", "Sequential"):
-            nested, stands_for[name] = _nested_layers(entry, arrays)
-            layers |= nested
-        else:
-            layers[name] = _layer(entry, name, arrays)
+            inputs = _inputs(entry)
+            if len(inputs) != 1 or "input_layers" not in inner:
+                raise KerasImportError(f"nested model '{name}' must be functional with one input")
+            prefix, starts = f"{name}/", _names(inner["input_layers"])
+            stands_for |= {prefix + start: inputs[0] for start in starts}
+            stands_for[name] = prefix + _names(inner["output_layers"])[0]
+            # its arrays are in one list, trainable layers first, perhaps under other names
+            parts = [part for part in inner["layers"] if part["name"] not in starts]
+            parts.sort(key=lambda part: not part["config"].get("trainable", True))
+        layers |= {prefix + part["name"]: _layer(part, prefix, arrays) for part in parts}
         if arrays and (kind == "Model" or kind in WEIGHTS):  # other kinds are refused by name
             shapes = ", ".join(str(array.shape) for array in arrays)
             raise KerasImportError(f"layer '{name}' holds unexpected extra arrays {shapes}")
@@ -136,8 +141,8 @@ def _flat_graph(config: dict[str, Any], weights: Any) -> KerasGraph:
         return source(stands_for[name]) if name in stands_for else name
 
     links = {n: replace(x, inputs=tuple(map(source, x.inputs))) for n, x in layers.items()}
-    outputs = tuple(map(source, _names(config["output_layers"])))
-    return KerasGraph(links, tuple(_names(config["input_layers"])), outputs)
+    outputs = [source(name) for name in _names(config["output_layers"])]
+    return KerasGraph(links, _names(config["input_layers"]), outputs)
 
 
 def _kind(entry: dict[str, Any]) -> str:
@@ -145,9 +150,9 @@ def _kind(entry: dict[str, Any]) -> str:
     return _ALIASES.get(kind, kind)
 
 
-def _layer(entry: dict[str, Any], name: str, arrays: list[Array]) -> Layer:
+def _layer(entry: dict[str, Any], prefix: str, arrays: list[Array]) -> Layer:
     """A layer, which takes its arrays from the front of the list."""
-    kind = _kind(entry)
+    name, kind = prefix + entry["name"], _kind(entry)
     parts = WEIGHTS.get(kind, {})
     if len(arrays) < len(parts):
         raise KerasImportError(
@@ -155,17 +160,18 @@ def _layer(entry: dict[str, Any], name: str, arrays: list[Array]) -> Layer:
             f"the file has {len(arrays)} left for it"
         )
     weights = {part: arrays.pop(0) for part in parts}
-    return Layer(name, kind, entry["config"], _inputs(entry), weights)
+    inputs = tuple(prefix + source for source in _inputs(entry))
+    return Layer(name, kind, entry["config"], inputs, weights)
 
 
-def _inputs(entry: dict[str, Any]) -> tuple[str, ...]:
+def _inputs(entry: dict[str, Any]) -> list[str]:
     """Names of the layers that an entry reads; a layer used twice would need copies, so refuse."""
     nodes = entry.get("inbound_nodes") or [[]]
     if len(nodes) > 1:
         raise KerasImportError(f"layer '{entry['name']}' is used {len(nodes)} times, expected once")
     if isinstance(nodes[0], dict):
         raise KerasImportError("the model description is Keras 3's, only Keras 2 is read")
-    return tuple(_names(nodes[0]))
+    return _names(nodes[0])
 
 
 def _names(references: list[Any]) -> list[str]:
@@ -173,25 +179,6 @@ def _names(references: list[Any]) -> list[str]:
     if references and isinstance(references[0], str):
         references = [references]
     return [str(reference[0]) for reference in references]
-
-
-def _nested_layers(entry: dict[str, Any], arrays: list[Array]) -> tuple[dict[str, Layer], str]:
-    """Layers of a model used as a layer, named `outer/inner`; and the name of its output.
-
-    Keras stores the arrays of a nested model in one list, trainable layers first, and may have
-    renamed them (`block1_conv1_1`), so they are dealt out in order instead of by name.
-    """
-    outer, config, inputs = entry["name"], entry["config"], _inputs(entry)
-    if len(inputs) != 1 or "input_layers" not in config:
-        raise KerasImportError(f"nested model '{outer}' must be functional with one input")
-    begin = dict.fromkeys(_names(config["input_layers"]), inputs[0])
-    inner = [e for e in config["layers"] if e["name"] not in begin]
-    layers = {}
-    for e in sorted(inner, key=lambda e: not e["config"].get("trainable", True)):
-        layer = _layer(e, f"{outer}/{e['name']}", arrays)
-        reads = tuple(begin.get(name, f"{outer}/{name}") for name in layer.inputs)
-        layers[layer.name] = replace(layer, inputs=reads)
-    return layers, f"{outer}/{_names(config['output_layers'])[0]}"
 
 
 def _text(value: Any) -> str:

@@ -27,8 +27,7 @@ from chromagan.checkpoint.source import (
 )
 from chromagan.config import for_release
 from chromagan.files import sha256_of, write_atomically, write_bytes, write_text
-from chromagan.model.folding import fold_linear
-from chromagan.model.generator import Generator, build_generator
+from chromagan.model.generator import Generator, build_generator, fold_linear
 
 Precision = Literal["single", "half", "bytes"]
 """Of a release's matrices and kernels; biases and statistics are few, and stay in single."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+from itertools import pairwise
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from chromagan.config import ModelConfig
 from chromagan.model import lite, vgg
@@ -77,3 +82,32 @@ def enlarge_ab(ab_B2hw: Tensor, size: tuple[int, int], config: ModelConfig) -> T
     if config.compat == "official":
         return F.interpolate(ab_B2hw, size=size, mode="nearest")
     return F.interpolate(ab_B2hw, size=size, mode="bilinear", align_corners=False)
+
+
+# -- exact simplifications of a trained network: the same function with less arithmetic -----------
+
+
+def fold_linear(generator: Generator) -> Generator:
+    """A copy of a `vgg16` generator with one global linear map instead of three; else a copy."""
+    folded = copy.deepcopy(generator)
+    branch = folded.global_branch
+    if isinstance(branch, vgg.GlobalBranch) and not folded.config.folded:
+        folded.config = replace(folded.config, folded=True)
+        branch.linear = nn.Sequential(branch.fold())
+    return folded
+
+
+def fold_batch_norm(module: nn.Module) -> nn.Module:
+    """A copy in inference form: every batch norm that follows a convolution is merged into it.
+
+    Conv-ReLU-BN (the official order) stays as it is: the norm cannot pass the ReLU, and merging it
+    into the next convolution would be wrong at padded borders.
+    """
+    folded = copy.deepcopy(module).eval()
+    for part in [part for part in folded.modules() if isinstance(part, nn.Sequential)]:
+        for i, (conv, norm) in enumerate(pairwise(list(part))):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                with torch.no_grad():
+                    part[i] = fuse_conv_bn_eval(conv, norm)
+                part[i + 1] = nn.Identity()
+    return folded

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from chromagan.config import ModelConfig
-from chromagan.model.blocks import SamePadConv2d, spread
+from chromagan.model.vgg import SamePadConv2d, spread
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,19 @@ parameters with the class head, 47,523,234 without), so its weights can be repre
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from chromagan.config import ModelConfig
-from chromagan.model.blocks import Order, SamePadConv2d, conv_block, conv_relu, spread
+
+Order = Literal["conv-bn-relu", "conv-relu-bn"]
+
+# Keras' BatchNormalization: eps 1e-3, momentum 0.99 (= 0.01 the way torch counts)
+BN_EPS = 1e-3
+BN_MOMENTUM = 0.01
 
 # torchvision's ImageNet statistics; the trunk's weights expect inputs normalised with them
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -23,6 +29,49 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 _TRUNK = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512)
 
 LEAK = 0.3  # the default of Keras' LeakyReLU, which the official code leaves as it is
+
+
+class SamePadConv2d(nn.Conv2d):
+    """A convolution with Keras' and TensorFlow's 'same' padding.
+
+    The padding depends on the input's size and puts the odd pixel at the end, so a 3x3 kernel with
+    stride 2 pads (0, 1) on even sides. Without it the official weights are off by one pixel.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        pads: list[int] = []
+        for side, kernel, stride in zip(
+            reversed(x.shape[-2:]), reversed(self.kernel_size), reversed(self.stride), strict=True
+        ):
+            total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
+            pads += [total // 2, total - total // 2]
+        even = pads[0] == pads[1] and pads[2] == pads[3]
+        padding = (pads[2], pads[0]) if even else (0, 0)
+        x = x if even else F.pad(x, pads)
+        return F.conv2d(x, self.weight, self.bias, self.stride, padding, 1, self.groups)
+
+
+def conv_block(
+    inputs: int, outputs: int, *, stride: int = 1, order: Order = "conv-bn-relu"
+) -> nn.Sequential:
+    """3x3 convolution, ReLU and batch norm in the paper's order or in the official code's."""
+    conv = SamePadConv2d(inputs, outputs, 3, stride)
+    norm = nn.BatchNorm2d(outputs, eps=BN_EPS, momentum=BN_MOMENTUM)
+    if order == "conv-bn-relu":
+        return nn.Sequential(conv, norm, nn.ReLU(inplace=True))
+    return nn.Sequential(conv, nn.ReLU(inplace=True), norm)
+
+
+def conv_relu(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
+    """Convolution and ReLU without batch norm, size kept."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2), nn.ReLU(inplace=True)
+    )
+
+
+def spread(vector: Tensor, like: Tensor) -> Tensor:
+    """Repeat a vector `(B, C)` at every position of a map `(B, *, h, w)` -> `(B, C, h, w)`."""
+    return vector[:, :, None, None].expand(-1, -1, *like.shape[-2:])
 
 
 def _order(config: ModelConfig) -> Order:
@@ -117,11 +166,9 @@ class GlobalBranch(nn.Module):
 
     def fold(self) -> nn.Linear:
         """The product of the linear maps, computed in double precision."""
-        first = self.linear[0]
-        assert isinstance(first, nn.Linear)
+        first, *others = self.maps
         weight, bias = first.weight.double(), first.bias.double()
-        for layer in self.linear[1:]:
-            assert isinstance(layer, nn.Linear)
+        for layer in others:
             weight = layer.weight.double() @ weight
             bias = layer.weight.double() @ bias + layer.bias.double()
         folded = nn.Linear(weight.shape[1], weight.shape[0])
@@ -130,10 +177,12 @@ class GlobalBranch(nn.Module):
         return folded
 
     @property
+    def maps(self) -> list[nn.Linear]:
+        return [layer for layer in self.linear if isinstance(layer, nn.Linear)]
+
+    @property
     def product_shape(self) -> tuple[int, int]:
-        first, last = self.linear[0], self.linear[-1]
-        assert isinstance(first, nn.Linear) and isinstance(last, nn.Linear)
-        return last.out_features, first.in_features
+        return self.maps[-1].out_features, self.maps[0].in_features
 
     def unfold(self, weight: Tensor, bias: Tensor) -> None:
         """Give the linear maps this product, `(256, 25088)` and `(256,)`, as a release holds it.
@@ -145,8 +194,7 @@ class GlobalBranch(nn.Module):
         rank, root = len(values), values ** (1 / len(self.linear))
         factors = [root[:, None] * vh, *[torch.diag(root)] * (len(self.linear) - 2), u * root]
         with torch.no_grad():
-            for i, (layer, factor) in enumerate(zip(self.linear, factors, strict=True)):
-                assert isinstance(layer, nn.Linear)
+            for i, (layer, factor) in enumerate(zip(self.maps, factors, strict=True)):
                 if i:
                     layer.weight[: len(factor), rank:] = 0
                 layer.weight[: len(factor), : factor.shape[1]] = factor

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import KW_ONLY, dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -22,10 +22,13 @@ from torch import Tensor
 
 from chromagan.color import encode_ab, encode_l, rgb_to_lab
 from chromagan.training.photos import PhotoSet, is_grey
-from chromagan.training.steps import numpy_draws, torch_draws
 
 JITTER_SHARE = 0.5
 """Share of the pictures whose luminance is changed where `--jitter` is on."""
+
+
+Purpose = Literal["order", "crop", "luminance", "critic", "network"]
+_NUMBERS: dict[Purpose, int] = {"order": 1, "crop": 2, "luminance": 3, "critic": 4, "network": 5}
 
 
 @dataclass(frozen=True)
@@ -202,3 +205,19 @@ def encode_squares(squares: NDArray[np.uint8], device: torch.device) -> tuple[Te
     rgb = torch.from_numpy(squares).to(device, non_blocking=True).permute(0, 3, 1, 2).float() / 255
     lab = rgb_to_lab(rgb)
     return encode_l(lab[:, :1]), encode_ab(lab[:, 1:])
+
+
+def numpy_draws(seed: int, purpose: Purpose, *place: int) -> np.random.Generator:
+    """NumPy's generator for one place, independent of all others."""
+    # numpy takes a short key for the same key with zeros behind it: hence the length
+    return np.random.default_rng((seed, _NUMBERS[purpose], len(place), *place))
+
+
+def torch_draws(seed: int, purpose: Purpose, *place: int) -> torch.Generator:
+    """The same for torch, on the CPU."""
+    return torch.Generator().manual_seed(torch_seed(seed, purpose, *place))
+
+
+def torch_seed(seed: int, purpose: Purpose, *place: int) -> int:
+    """A number for `torch.manual_seed`, which layers such as dropout draw from."""
+    return int(numpy_draws(seed, purpose, *place).integers(2**63))

@@ -22,7 +22,7 @@ from chromagan.model.pretrained import (
     load_torchvision_vgg_trunk,
     load_vgg_trunk,
 )
-from chromagan.training.batches import Batch
+from chromagan.training.batches import Batch, torch_draws
 from chromagan.training.feature_cache import FeatureCache, pack, unpack, weights_digest
 from chromagan.training.losses import (
     adversarial_share,
@@ -32,7 +32,6 @@ from chromagan.training.losses import (
     gradient_penalty,
 )
 from chromagan.training.objective import Facts, Objective
-from chromagan.training.steps import torch_draws
 
 
 class Prediction(NamedTuple):

@@ -23,7 +23,7 @@ from chromagan.config import ConfigError, TrainConfig
 from chromagan.files import write_text
 from chromagan.model.device import choose_device
 from chromagan.training import distributed
-from chromagan.training.batches import Batch, Batches, Crop
+from chromagan.training.batches import Batch, Batches, Crop, torch_seed
 from chromagan.training.objective import find_objective
 from chromagan.training.photos import PhotoSet
 from chromagan.training.state import (
@@ -31,10 +31,12 @@ from chromagan.training.state import (
     changed_settings,
     gradients,
     learnt_statistics,
+    phases_of,
+    place_of,
+    rate_factor,
     read_state,
     set_rates,
 )
-from chromagan.training.steps import phases_of, place_of, rate_factor, torch_seed
 from chromagan.training.validation import Sheet, Validation, write_png
 
 MEASURE_STEPS = 20

@@ -1,13 +1,18 @@
-"""Everything that a training run carries from step to step, and its way to disk and back."""
+"""Everything that a training run carries from step to step, and its way to disk and back.
+
+The number of a step decides its phase and rate (here) and its random draws (`batches.py`): nothing
+random lives from one step to the next, so that a resumed run is the same run.
+"""
 
 from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from chromagan.checkpoint.release_file import load_state, save_state
 from chromagan.checkpoint.source import CheckpointError
-from chromagan.config import TrainConfig, first_line
+from chromagan.config import Phase, TrainConfig, first_line
 from chromagan.training.objective import Objective
 
 STATE_FORMAT = "chromagan-state-2"
@@ -186,6 +191,49 @@ def build_optimizer(
             return torch.optim.SGD(groups, momentum=0.9)
         case "adamw":
             return torch.optim.AdamW(groups, betas=config.betas, fused=fusible(device))
+
+
+class Place(NamedTuple):
+    """A step inside its phase."""
+
+    phase: Phase
+    number: int
+    """Which phase of the run."""
+    step: int
+    """Step inside the phase."""
+
+    @property
+    def trains_generator(self) -> bool:
+        return self.phase.name != "critic"
+
+    @property
+    def trains_critic(self) -> bool:
+        return self.phase.name != "generator"
+
+
+def phases_of(config: TrainConfig, steps_per_epoch: int) -> tuple[Phase, ...]:
+    """The phases of a run; one with both networks where none were asked for."""
+    steps = config.max_steps or max(1, round(config.epochs * steps_per_epoch))
+    return config.planned_phases or (Phase("both", steps),)
+
+
+def place_of(step: int, phases: tuple[Phase, ...]) -> Place:
+    """The place of a step of the run; what lies beyond the end belongs to the last phase."""
+    for number, phase in enumerate(phases):
+        if step < phase.steps or number == len(phases) - 1:
+            return Place(phase, number, step)
+        step -= phase.steps
+    raise AssertionError("a run has at least one phase")
+
+
+def rate_factor(place: Place, config: TrainConfig) -> float:
+    """What all rates are multiplied by: warm-up, schedule and the phase's own rate."""
+    scale = 1.0 if place.phase.lr is None else place.phase.lr / config.lr
+    warm = min(1.0, (place.step + 1) / config.warmup) if config.warmup else 1.0
+    if config.schedule == "constant":
+        return scale * warm
+    progress = min(1.0, place.step / max(1, place.phase.steps))
+    return scale * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
 def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:

@@ -22,7 +22,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from chromagan.color import decode_ab, decode_l, encode_ab, lab_to_rgb, rgb_to_lab
 from chromagan.config import ConfigError, Preset, TrainConfig
 from chromagan.files import write_atomically
-from chromagan.model.folding import fold_batch_norm
+from chromagan.model.generator import fold_batch_norm
 from chromagan.model.pretrained import LITE_TEACHER, load_teacher
 from chromagan.training.batches import Batch
 from chromagan.training.objective import Facts, Objective, Source

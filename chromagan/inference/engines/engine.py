@@ -129,7 +129,7 @@ class TorchEngine:
     ) -> None:
         import torch
 
-        from chromagan.model.folding import fold_batch_norm
+        from chromagan.model.generator import fold_batch_norm
 
         self.precision = precision
         self.device = device
