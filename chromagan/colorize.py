@@ -10,7 +10,7 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from chromagan.files import remove_parts, sha256_of
 from chromagan.images.finding import summary_of
-from chromagan.inference.jobs import FORMATS, Job, JobError, Plan, plan_jobs, shard, share
+from chromagan.inference.jobs import FORMATS, Job, JobError, plan_jobs, shard, share
 
 if TYPE_CHECKING:
     from chromagan.inference.colorizer import ChromaGANColorizer
@@ -40,14 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Colour black-and-white photographs; their sharpness and luminance are kept.",
         epilog="Exit code: 0 all done, 1 some files failed (the rest is done), 2 wrong usage.",
     )
-    _add_files(parser.add_argument)
-    _add_colours(parser.add_argument)
-    _add_results(parser.add_argument_group("results").add_argument)
-    _add_batches(parser.add_argument_group("large batches").add_argument)
-    return parser
-
-
-def _add_files(add: Callable[..., Any]) -> None:
+    add: Callable[..., Any] = parser.add_argument
     add("inputs", nargs="*", metavar="INPUT", help="image files, folders (recursive) or globs")
     text = "folder for the results, or a file for one input"
     add("-o", "--output", required=True, help=text)
@@ -57,9 +50,6 @@ def _add_files(add: Callable[..., Any]) -> None:
     add("--accept-damaged", action="store_true", help=text)
     add("--overwrite", action="store_true", help="redo results that exist")
     add("-q", "--quiet", action="store_true", help="no progress, no summary")
-
-
-def _add_colours(add: Callable[..., Any]) -> None:
     text = "built-in name, release file or Hugging Face id (default: %(default)s)"
     add("--checkpoint", default="lite", metavar="NAME|FILE|HUB_ID", help=text)
     text = "0 is grey, 1 as predicted, 2 twice"
@@ -82,9 +72,7 @@ def _add_colours(add: Callable[..., Any]) -> None:
     add("--fit", choices=choices, help="how the network sees photographs that are not square")
     text = "side the network works at"
     add("--working-size", type=_number(int, low=1), metavar="PX", help=text)
-
-
-def _add_results(add: Callable[..., Any]) -> None:
+    add = parser.add_argument_group("results").add_argument
     text = "of the results in a folder; same: as the input (default: %(default)s)"
     add("--format", choices=list(FORMATS), default="png", help=text)
     text = "of JPEG, WebP and AVIF, 1 to 100"
@@ -101,14 +89,13 @@ def _add_results(add: Callable[..., Any]) -> None:
     add("--sign", nargs=2, type=Path, metavar=("CERT", "KEY"), help=text)
     text = "write how it was made beside it, .json and .xmp"
     add("--sidecar", action="store_true", help=text)
-
-
-def _add_batches(add: Callable[..., Any]) -> None:
+    add = parser.add_argument_group("large batches").add_argument
     text = "list inputs, results, hashes, seconds and errors in a .csv or .jsonl"
     add("--manifest", type=Path, metavar="FILE", help=text)
     text = "do only this part of the work: machine K of N, all with the same inputs"
     add("--shard", type=_shard, metavar="K/N", help=text)
     add("--watch", type=Path, metavar="FOLDER", help="go on colouring what arrives there")
+    return parser
 
 
 def _number(kind: type, low: float = -math.inf, high: float = math.inf) -> Callable[[str], Any]:
@@ -192,16 +179,24 @@ class Run:
 
     def once(self, inputs: Sequence[str]) -> int:
         """Colour what is there; the exit code."""
+        from chromagan.inference.guides import GuideError
+        from chromagan.inference.guides.points import GuideSource
+
         rank, processes = (int(os.environ.get(v, n)) for v, n in (("RANK", 0), ("WORLD_SIZE", 1)))
         plan = plan_jobs(inputs, self.args.output, kind=self.args.format)
         self.results += len(plan.results)
         if not self.args.quiet and rank == 0:
-            _say_left_out(plan)
+            left_out = summary_of(plan.left_out)
+            for line in left_out[:_NAMED_FILES]:
+                _say(line)
+            if len(left_out) > _NAMED_FILES:
+                _say(f"{len(left_out) - _NAMED_FILES} further kinds of files left out")
         if not plan.jobs and not plan.missing and not plan.results:
             raise JobError(f"no image files in {', '.join(inputs)}")
         for text in plan.missing if rank == 0 else ():
             self._fail(f"{text}: there is no such file")
-        _check_guides(self.args.guides, plan.jobs)
+        with _told("--guides ", GuideError):
+            GuideSource(self.args.guides).check(job.source for job in plan.jobs)
         self._colour(share(plan.jobs, rank, processes))
         if not self.args.quiet:
             print(f"[{rank}/{processes}] " * (processes > 1) + self.summary())
@@ -213,7 +208,11 @@ class Run:
             raise JobError(f"--watch {folder}: there is no such folder")
         if self.args.guides is not None and not self.args.guides.is_dir():
             raise JobError(f"--guides {self.args.guides}: --watch needs a folder of <stem>.json")
-        for files in _arrivals(folder):
+        with _told("--watch needs a package, pip install 'chromagan[watch]': ", ImportError):
+            import watchfiles  # noqa: F401
+        from chromagan.inference.jobs import arriving
+
+        for files in arriving(folder):
             plan = plan_jobs([str(folder)], self.args.output, kind=self.args.format)
             self._colour([job for job in plan.jobs if job.source in files])
         return PARTIAL if self.failed else DONE
@@ -252,14 +251,50 @@ class Run:
 
         colorizer, settings = self._tools
         hidden = True if self.args.quiet else None  # None: only on a terminal
-        with tqdm(total=len(jobs), unit="photo", disable=hidden) as progress:
-            for outcome in colorize_files(jobs, colorizer, settings):
-                progress.update()
-                yield outcome
+        outcomes = colorize_files(jobs, colorizer, settings)
+        yield from tqdm(outcomes, total=len(jobs), unit="photo", disable=hidden)
 
     @cached_property
     def _tools(self) -> tuple[ChromaGANColorizer, Settings]:
-        return _tools(self.args, self.photos)
+        """The colorizer and the pipeline's settings."""
+        from chromagan.checkpoint.source import find_checkpoint
+        from chromagan.images import DEFAULT_MAX_PIXELS
+        from chromagan.images.writing import Style
+        from chromagan.inference.colorizer import load_colorizer
+        from chromagan.inference.pipeline import Settings
+        from chromagan.inference.products import Products
+        from chromagan.inference.recolour import DEFAULT_UPSAMPLING
+
+        args, many = self.args, self.photos >= MANY
+        with _told("", ValueError):
+            colorizer = load_colorizer(
+                args.checkpoint,
+                device=args.device,
+                precision=args.precision,
+                engine="fastest" if args.engine == "auto" and many else args.engine,
+                fit=args.fit,
+                working_size=args.working_size,
+                upsampling=args.upsampling or DEFAULT_UPSAMPLING,
+                flip=args.flip,
+            )
+            network = sha256_of(find_checkpoint(args.checkpoint))
+        max_pixels = args.max_pixels or DEFAULT_MAX_PIXELS
+        return colorizer, Settings(
+            batch=args.batch,
+            max_pixels=max_pixels,
+            saturation=args.saturation,
+            temperature=args.temperature,
+            accept_damaged=args.accept_damaged,
+            bits=args.bits,
+            guides=_guides(args, colorizer, max_pixels),
+            products=Products(
+                style=Style(args.quality, not args.strip, args.keep_profile),
+                network_sha256=network,
+                layer=args.layer,
+                sidecar=args.sidecar,
+                signer=_signer(args.sign),
+            ),
+        )
 
     def _note(self, outcome: Outcome) -> None:
         if self.manifest is not None:
@@ -283,71 +318,6 @@ def _say(text: str) -> None:
     from tqdm import tqdm
 
     tqdm.write(text + "\n", file=sys.stderr, end="")
-
-
-def _say_left_out(plan: Plan) -> None:
-    lines = summary_of(plan.left_out)
-    for line in lines[:_NAMED_FILES]:
-        _say(line)
-    if len(lines) > _NAMED_FILES:
-        _say(f"{len(lines) - _NAMED_FILES} further kinds of files left out")
-
-
-def _check_guides(path: Path | None, jobs: Sequence[Job]) -> None:
-    from chromagan.inference.guides import GuideError
-    from chromagan.inference.guides.points import GuideSource
-
-    with _told("--guides ", GuideError):
-        GuideSource(path).check(job.source for job in jobs)
-
-
-def _arrivals(folder: Path) -> Iterable[list[Path]]:
-    with _told("--watch needs a package, pip install 'chromagan[watch]': ", ImportError):
-        import watchfiles  # noqa: F401
-    from chromagan.inference.jobs import arriving
-
-    return arriving(folder)
-
-
-def _tools(args: argparse.Namespace, photos: int) -> tuple[ChromaGANColorizer, Settings]:
-    """The colorizer and the pipeline's settings."""
-    from chromagan.checkpoint.source import find_checkpoint
-    from chromagan.images import DEFAULT_MAX_PIXELS
-    from chromagan.images.writing import Style
-    from chromagan.inference.colorizer import load_colorizer
-    from chromagan.inference.pipeline import Settings
-    from chromagan.inference.products import Products
-    from chromagan.inference.recolour import DEFAULT_UPSAMPLING
-
-    with _told("", ValueError):
-        colorizer = load_colorizer(
-            args.checkpoint,
-            device=args.device,
-            precision=args.precision,
-            engine="fastest" if args.engine == "auto" and photos >= MANY else args.engine,
-            fit=args.fit,
-            working_size=args.working_size,
-            upsampling=args.upsampling or DEFAULT_UPSAMPLING,
-            flip=args.flip,
-        )
-        network = sha256_of(find_checkpoint(args.checkpoint))
-    max_pixels = args.max_pixels or DEFAULT_MAX_PIXELS
-    return colorizer, Settings(
-        batch=args.batch,
-        max_pixels=max_pixels,
-        saturation=args.saturation,
-        temperature=args.temperature,
-        accept_damaged=args.accept_damaged,
-        bits=args.bits,
-        guides=_guides(args, colorizer, max_pixels),
-        products=Products(
-            style=Style(args.quality, not args.strip, args.keep_profile),
-            network_sha256=network,
-            layer=args.layer,
-            sidecar=args.sidecar,
-            signer=_signer(args.sign),
-        ),
-    )
 
 
 def _guides(

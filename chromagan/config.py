@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal, get_args, get_type_hints
 
 Architecture = Literal["vgg16", "lite"]
@@ -28,9 +29,11 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
 
 
-def _check(name: str, value: Any, holds: Callable[[Any], bool], what: str) -> None:
+def _check(config: Any, name: str, holds: Callable[[Any], bool], what: str) -> None:
+    value = getattr(config, name)
     if not holds(value):
-        raise ConfigError(f"{name} must be {what}: {value}")
+        shown = f"--{name.replace('_', '-')}" if isinstance(config, TrainConfig) else name
+        raise ConfigError(f"{shown} must be {what}: {value}")
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,7 @@ class ModelConfig:
     classes: int = 1000
 
     def __post_init__(self) -> None:
-        def check(name: str, holds: Callable[[Any], bool], what: str) -> None:
-            _check(name, getattr(self, name), holds, what)
-
+        check = partial(_check, self)
         check("architecture", ARCHITECTURES.__contains__, f"one of {', '.join(ARCHITECTURES)}")
         check("compat", get_args(Compat).__contains__, "paper or official")
         check("image_size", lambda v: v >= 32 and v % 32 == 0, "a multiple of 32")
@@ -225,9 +226,7 @@ class TrainConfig:
     out: str = _option("runs/run", "run folder")
 
     def __post_init__(self) -> None:
-        def check(name: str, holds: Callable[[Any], bool], what: str) -> None:
-            _check(f"--{name.replace('_', '-')}", getattr(self, name), holds, what)
-
+        check = partial(_check, self)
         check("crop", lambda v: v >= 32 and v % 32 == 0, "a multiple of 32")
         check("zoom", lambda v: 0 < v <= 1, "in (0, 1]")
         check("log_eps", lambda v: v > 0, "above 0")

@@ -29,7 +29,7 @@ def complete_file(path: Path) -> Iterator[BinaryIO]:
         yield stream
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then move it there in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with _part(path) as part:
@@ -89,11 +89,7 @@ def _runs(process: int) -> bool:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file atomically."""
-
-    def write(file: Path) -> None:
-        file.write_bytes(content)
-
-    write_atomically(path, write)
+    write_atomically(path, lambda file: file.write_bytes(content))
 
 
 def write_text(path: Path, text: str) -> None:

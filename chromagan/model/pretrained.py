@@ -17,7 +17,6 @@ from chromagan.model.lite import efficientnet_names
 from chromagan.model.vgg import IMAGENET_MEAN, IMAGENET_STD, GreyInput
 
 LITE_TEACHER = "efficientnet-lite2"
-VGG_TEACHER = "vgg16"
 
 
 class WeightsError(ValueError):
@@ -78,10 +77,17 @@ def load_vgg_trunk(generator: Generator, path: Path, expects: TrunkInput = "norm
 
 def load_torchvision_vgg_trunk(generator: Generator) -> None:
     """The same from torchvision's ImageNet weights, downloaded on first use."""
+    state = _torchvision_vgg().state_dict()
+    generator.trunk.load_state_dict({name: state[name] for name in generator.trunk.state_dict()})
+
+
+def _torchvision_vgg(state: dict[str, Tensor] | None = None) -> nn.Module:
     from torchvision.models import VGG16_Weights, vgg16
 
-    state = vgg16(weights=VGG16_Weights.IMAGENET1K_V1).state_dict()
-    generator.trunk.load_state_dict({name: state[name] for name in generator.trunk.state_dict()})
+    network: nn.Module = vgg16(weights=None if state else VGG16_Weights.IMAGENET1K_V1)
+    if state:
+        network.load_state_dict({key: value.float() for key, value in state.items()})
+    return network
 
 
 def efficientnet_file() -> Path:
@@ -158,7 +164,7 @@ def load_teacher(name: str, compat: Compat) -> Teacher:
     if name == LITE_TEACHER:
         return Teacher(_LiteClassifier(None))
     state = None
-    if name != VGG_TEACHER:
+    if name != "vgg16":
         if not Path(name).is_file():
             raise WeightsError(f"--teacher {name}: neither vgg16, efficientnet-lite2 nor a file")
         state = read_tensors(Path(name))
@@ -167,9 +173,4 @@ def load_teacher(name: str, compat: Compat) -> Teacher:
         if "classifier.6.weight" not in state:
             what = "neither torchvision's VGG-16 nor EfficientNet-Lite2"
             raise WeightsError(f"--teacher {name}: {what}")
-    from torchvision.models import VGG16_Weights, vgg16
-
-    network = vgg16(weights=None if state else VGG16_Weights.IMAGENET1K_V1)
-    if state:
-        network.load_state_dict({key: value.float() for key, value in state.items()})
-    return Teacher(nn.Sequential(GreyInput(normalize=compat == "paper"), network))
+    return Teacher(nn.Sequential(GreyInput(normalize=compat == "paper"), _torchvision_vgg(state)))

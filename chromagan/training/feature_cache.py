@@ -94,8 +94,11 @@ class FeatureCache:
                 self._own = Path(name)
             if not (self.folder / "layout.json").exists():
                 write_text(self.folder / "layout.json", json.dumps(records.dtype.descr))
-            _append(self._own, records.tobytes())
-            _append(self._own.with_suffix(".index"), views.tobytes())
+            for path, rows in ((self._own, records), (self._own.with_suffix(".index"), views)):
+                with path.open("ab") as file:
+                    file.write(rows.tobytes())
+                    file.flush()
+                    os.fsync(file.fileno())
         self._unwritten.clear()
         self._refresh()
 
@@ -114,10 +117,8 @@ class FeatureCache:
             raise ConfigError(message) from None
 
     def _record(self, view: View) -> NDArray[Any]:
-        if view in self._unwritten:
-            return self._unwritten[view]
-        path, row = self._rows[view]
-        record: NDArray[Any] = self._maps[path][row]
+        path, row = self._rows.get(view, (None, 0))
+        record: NDArray[Any] = self._maps[path][row] if path else self._unwritten[view]
         return record
 
     def _refresh(self) -> None:
@@ -133,13 +134,6 @@ class FeatureCache:
             self._maps[path] = np.memmap(path, layout, mode="r", shape=(count,))
             for row, (photo, number) in enumerate(views[known:].tolist(), start=known):
                 self._rows.setdefault((photo, number), (path, row))
-
-
-def _append(path: Path, data: bytes) -> None:
-    with path.open("ab") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def pack(features: dict[str, Tensor], *, as_bytes: bool) -> NDArray[Any]:

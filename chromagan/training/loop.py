@@ -75,14 +75,12 @@ class Trainer:
             cycle=config.cache_views or None,
             device=self.device,
         )
-        if stored is not None:
-            changes = self._changes(stored, allow_changes)
         kind = find_objective(config.method)
-        facts = (
-            stored["facts"]
-            if stored
-            else kind.measure(self.batches, min(MEASURE_STEPS, self.batches.steps_per_epoch))
-        )
+        if stored is not None:
+            changes, facts = self._changes(stored, allow_changes), stored["facts"]
+        else:
+            steps = min(MEASURE_STEPS, self.batches.steps_per_epoch)
+            facts = kind.measure(self.batches, steps)
         torch.manual_seed(torch_seed(config.seed, "network"))
         self.objective = kind(config, self.device, facts)
         self.state = TrainingState(config, self.objective)
@@ -197,8 +195,7 @@ class Trainer:
             )
 
     def _report(self, bar: tqdm[Any], terms: dict[str, Tensor], seconds: float) -> None:
-        values = torch.stack([term.float() for term in terms.values()])
-        values = distributed.mean_over_ranks(values)
+        values = distributed.mean_over_ranks(torch.stack([t.float() for t in terms.values()]))
         if not distributed.is_main():
             return
         named = dict(zip(terms, values.tolist(), strict=True))
@@ -258,8 +255,8 @@ class Trainer:
     def _save(self) -> None:
         self.objective.flush()
         if distributed.is_main():
-            more = self._data_facts() | {"world": distributed.world_size()}
-            self.state.save(self.state_path, **more)
+            world = distributed.world_size()
+            self.state.save(self.state_path, **self._data_facts(), world=world)
         distributed.barrier()
 
     def _summary(self) -> dict[str, Any]:

@@ -8,9 +8,9 @@ import os
 import tarfile
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,7 @@ class DataError(ValueError):
     """Photographs that cannot be used; the message names the path."""
 
 
-@dataclass(frozen=True)
-class Photo:
+class Photo(NamedTuple):
     """Where a photograph's bytes lie: a file, or a slice of a tar shard."""
 
     path: str
@@ -50,8 +49,7 @@ class Photo:
             return file.read(self.size)
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """Photographs in a stable order, and lines on what was left out."""
 
     photos: list[Photo]
@@ -86,18 +84,17 @@ def _found_at(path: Path) -> Found:
 def find_photos(sources: Iterable[str]) -> Found:
     """All photographs under folders, files, tar shards or globs of them."""
     sources = tuple(sources)
-    photos: list[Photo] = []
-    left_out: list[str] = []
+    all_found = Found([], [])
     for source in sources:
         paths = expand(source)
         if not paths:
             raise DataError(f"{source}: no such file, folder or tar shard")
         for found in map(_found_at, paths):
-            photos += found.photos
-            left_out += found.left_out
-    if not photos:
+            all_found.photos.extend(found.photos)
+            all_found.left_out.extend(found.left_out)
+    if not all_found.photos:
         raise DataError(" ".join(sources) + ": no images found there")
-    return Found(photos, left_out)
+    return all_found
 
 
 def decode(photo: Photo, shortest: int | None = None) -> NDArray[np.uint8]:
@@ -186,17 +183,19 @@ class PhotoSet:
         """The photograph, or the next readable one: its number, uint8 RGB `(H, W, 3)`."""
         for attempt in range(len(self)):
             index = (number + attempt) % len(self)
+            if index in self._cache:
+                return index, self._cache[index]
             if index in self.unreadable:
                 continue
-            cached = self._cache.get(index)
-            if cached is not None:
-                return index, cached
             try:
                 pixels = decode(self.photos[index], self.shortest)
             except DataError as error:
                 self.unreadable[index] = str(error)
                 continue
-            self._keep(index, pixels)
+            with self._lock:
+                if pixels.nbytes <= self._room and index not in self._cache:
+                    self._room -= pixels.nbytes
+                    self._cache[index] = pixels
             return index, pixels
         raise DataError(
             f"{self.flag}{' '.join(self.sources)}: not one of {len(self):,} images can be read; "
@@ -227,9 +226,3 @@ class PhotoSet:
         reasons = list(self.unreadable.values())
         more = f"; and {len(reasons) - 3} more" if len(reasons) > 3 else ""
         return [f"{len(reasons)} unreadable images passed over: {'; '.join(reasons[:3])}{more}"]
-
-    def _keep(self, index: int, pixels: NDArray[np.uint8]) -> None:
-        with self._lock:
-            if pixels.nbytes <= self._room and index not in self._cache:
-                self._room -= pixels.nbytes
-                self._cache[index] = pixels
