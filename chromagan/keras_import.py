@@ -143,7 +143,7 @@ def match(graph: KerasGraph, rows: Iterable[Row], size: int) -> dict[str, Layer]
     found = {INPUT: _input(graph, size)}
     for row in rows:
         before = found[row.after]
-        readers = graph.readers(before.name)
+        readers = [layer for layer in graph.layers.values() if before.name in layer.inputs]
         there = ", ".join(map(str, readers)) or "nothing"
         free = [layer for layer in readers if layer.kind == row.kind]
         if not free:
@@ -241,13 +241,12 @@ def convert(
         class_head=class_head,
         precision="half" if half else "single",
     )
-    counts = {
-        name: sum(p.numel() for p in part.parameters()) for name, part in generator.named_children()
-    }
-    for name, count in counts.items():
+    total = 0
+    for name, part in generator.named_children():
+        count = sum(p.numel() for p in part.parameters())
         print(f"{name.replace('_', ' '):>14} {count:>12,} parameters")
-    size = target.stat().st_size / 1e6
-    print(f"{'in all':>14} {sum(counts.values()):>12,}; {target} written ({size:.1f} MB)")
+        total += count
+    print(f"{'in all':>14} {total:>12,}; {target} written ({target.stat().st_size / 1e6:.1f} MB)")
 
 
 if __name__ == "__main__":

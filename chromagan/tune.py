@@ -102,10 +102,13 @@ def tune(
     calls = {str(spec): choice.runner(release, engine) for spec, engine in engines.items()}
     times = choice.take_turns(calls, seconds=seconds, rounds=50)
     exact, size = engines[reference], release.config.image_size
-    rows = [
-        _row(spec, times[str(spec)], measure_parity(engine, exact, images, size))
-        for spec, engine in engines.items()
-    ]
+    rows = []
+    for spec, engine in engines.items():
+        ms = sorted(1000 * t for t in times[str(spec)])
+        low, high = ms[len(ms) // 4], ms[3 * len(ms) // 4]
+        parity = measure_parity(engine, exact, images, size)
+        allowed = parity.allows(spec.precision)
+        rows.append(Row(spec.name, spec.precision, median(ms), low, high, *parity, allowed))
     best = fastest(rows)
     measured = {f"{row.engine}-{row.precision}": row.median_ms for row in rows}
     choice.remember(
@@ -126,13 +129,6 @@ def reference_of(specs: Sequence[EngineSpec]) -> EngineSpec:
     if not exact:
         raise EngineError("name one fp32 engine, too: the others are compared with it")
     return next((spec for spec in exact if spec.name == "torch"), exact[0])
-
-
-def _row(spec: EngineSpec, times: list[float], parity: Parity) -> Row:
-    ms = sorted(1000 * t for t in times)
-    low, high = ms[len(ms) // 4], ms[3 * len(ms) // 4]
-    allowed = parity.allows(spec.precision)
-    return Row(spec.name, spec.precision, median(ms), low, high, *parity, allowed)
 
 
 def read_photos(sources: Sequence[str]) -> list[Rgb8]:

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -96,14 +94,7 @@ def _fix_shapes(network: nn.Module) -> None:
 
 def _plainly_padded(conv: SamePadConv2d) -> nn.Module:
     kernel, stride = conv.kernel_size[0], conv.stride[0]
-    plain = nn.Conv2d(
-        conv.in_channels,
-        conv.out_channels,
-        kernel,
-        stride,
-        groups=conv.groups,
-        bias=conv.bias is not None,
-    )
+    plain = nn.Conv2d(conv.in_channels, conv.out_channels, kernel, stride, groups=conv.groups)
     plain.weight, plain.bias = conv.weight, conv.bias
     before, odd = divmod(kernel - stride, 2)
     if odd:
@@ -139,7 +130,12 @@ def _compare(network: _Outputs, generator: Generator, file: Path) -> None:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    for codes in _probes(generator):
+    size = generator.config.image_size
+    shapes = [(1, 1, size, size), (3, 1, size, size)]  # a graph with frozen sizes would fail
+    if generator.config.architecture == "lite":
+        shapes.append((2, 1, 96, 160))
+    rng = np.random.default_rng(0)
+    for codes in (rng.random(shape, dtype=np.float32) for shape in shapes):
         with torch.inference_mode():
             wanted = [output.numpy() for output in network(torch.from_numpy(codes))]
         found = session.run(network.names, {"l": codes})
@@ -150,14 +146,3 @@ def _compare(network: _Outputs, generator: Generator, file: Path) -> None:
                     f"ONNX Runtime and PyTorch differ by {error:.1e} in {name} "
                     f"on {codes.shape}: the graph was not kept"
                 )
-
-
-def _probes(generator: Generator) -> Iterator[NDArray[np.float32]]:
-    """Inputs that a graph with frozen sizes would fail: several batches and, for `lite`, sides."""
-    size = generator.config.image_size
-    shapes = [(1, size, size), (3, size, size)]
-    if generator.config.architecture == "lite":
-        shapes += [(2, 96, 160)]
-    rng = np.random.default_rng(0)
-    for batch, height, width in shapes:
-        yield rng.random((batch, 1, height, width), dtype=np.float32)

@@ -56,10 +56,6 @@ class KerasGraph(NamedTuple):
     inputs: list[str]
     outputs: list[str]
 
-    def readers(self, name: str) -> list[Layer]:
-        """The layers that read the output of `name`."""
-        return [layer for layer in self.layers.values() if name in layer.inputs]
-
 
 def read_keras_file(path: Path) -> KerasGraph:
     """A Keras 2 HDF5 model file as a flat graph. KerasImportError names what does not fit.

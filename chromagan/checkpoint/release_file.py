@@ -52,9 +52,8 @@ def save_release(
     `graph` writes `model.onnx` beside it, too (see `attach_graph`).
     """
     config = for_release(generator.config, class_head=class_head)
-    state = fold_linear(generator).state_dict()
     tensors: dict[str, Tensor] = {}
-    for key, tensor in state.items():
+    for key, tensor in fold_linear(generator).state_dict().items():
         is_kept = config.class_head or not key.startswith("class_head.")
         if is_kept and not key.endswith("num_batches_tracked"):
             tensors |= _packed(key, tensor.detach().cpu(), precision)
@@ -129,11 +128,8 @@ def load_release(path: Path) -> tuple[Generator, Release]:
     """A generator in evaluation mode, float32, and the file's description."""
     release = read_release(path)
     generator = build_generator(release.config)
-    expected = {
-        key: value
-        for key, value in generator.state_dict().items()
-        if not key.endswith("num_batches_tracked")
-    }
+    weights = generator.state_dict().items()
+    expected = {key: value for key, value in weights if not key.endswith("num_batches_tracked")}
     try:
         with safe_open(path, framework="pt") as file:
             stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no dict
@@ -144,12 +140,11 @@ def load_release(path: Path) -> tuple[Generator, Release]:
                 raise CheckpointError(f"{path}: weights of another network: {what}")
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: damaged weights ({error})") from error
-    state = {key: stored[key] for key in expected}
-    for key, tensor in state.items():
-        if tensor.shape != expected[key].shape:
-            raise CheckpointError(
-                f"{path}: {key} is {tuple(tensor.shape)}, expected {tuple(expected[key].shape)}"
-            )
+    state: dict[str, Tensor] = {}
+    for key, tensor in expected.items():
+        there, wanted = tuple(stored[key].shape), tuple(tensor.shape)
+        if there != wanted:
+            raise CheckpointError(f"{path}: {key} is {there}, expected {wanted}")
         try:
             state[key] = _unpacked(key, stored)
         except (KeyError, RuntimeError) as error:

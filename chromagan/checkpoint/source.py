@@ -88,17 +88,10 @@ def read_release(path: Path) -> Release:
         raise CheckpointError(f"{path}: damaged description ({error})") from error
     named = path.parent.name if path.stem == "model" else path.stem
     name = metadata.get("name") or named
-    return Release(
-        path=path,
-        config=config,
-        name=name,
-        title=metadata.get("title") or name,
-        note=metadata.get("note", ""),
-        chroma_factor=factor,
-        precision=metadata.get("precision", "half"),
-        record=record,
-        graph_sha256=metadata.get("graph_sha256", ""),
-    )
+    title = metadata.get("title") or name
+    others = ("note", "precision", "graph_sha256")
+    said = {key: metadata[key] for key in others if key in metadata}
+    return Release(path, config, name, title, chroma_factor=factor, record=record, **said)
 
 
 def read_metadata(path: Path) -> dict[str, str]:

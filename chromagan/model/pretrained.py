@@ -64,10 +64,9 @@ def load_vgg_trunk(generator: Generator, path: Path, expects: TrunkInput = "norm
     for name, tensor in ours.items():
         if name not in theirs:
             raise WeightsError(f"{path}: {name} is missing; expected torchvision's VGG-16 names")
-        if theirs[name].shape != tensor.shape:
-            raise WeightsError(
-                f"{path}: {name} is {tuple(theirs[name].shape)}, expected {tuple(tensor.shape)}"
-            )
+        there, wanted = tuple(theirs[name].shape), tuple(tensor.shape)
+        if there != wanted:
+            raise WeightsError(f"{path}: {name} is {there}, expected {wanted}")
     state = {name: theirs[name].float() for name in ours}
     if expects == "pixels" and generator.config.compat == "paper":
         first = ("features.0.weight", "features.0.bias")

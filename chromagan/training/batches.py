@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import KW_ONLY, dataclass, field
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -80,6 +81,7 @@ def jitter_luminance(l_1HW: Tensor, strength: float, draws: torch.Generator) -> 
     return grainy.clamp(0, 1)
 
 
+@lru_cache(maxsize=2)  # threads that read ahead are in the next epoch already
 def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
     """The order of one pass over the data."""
     return numpy_draws(seed, "order", epoch).permutation(count)
@@ -131,7 +133,6 @@ class Batches:
     drop_grey: bool = False
     cycle: int | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    _order: tuple[int, NDArray[np.int64]] = field(default=(-1, np.empty(0, np.int64)), init=False)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -148,9 +149,7 @@ class Batches:
         if used > len(self.photos):  # fewer photographs than one batch: repeat them
             return divmod(place, len(self.photos))
         epoch, position = divmod(place, used)
-        if self._order[0] != epoch:
-            self._order = (epoch, epoch_order(len(self.photos), self.seed, epoch))
-        return epoch, int(self._order[1][position])
+        return epoch, int(epoch_order(len(self.photos), self.seed, epoch)[position])
 
     def _view(self, number: int, view: int) -> View:
         """A crop of a photograph: the same for the same photograph and view, whoever asks."""

@@ -7,10 +7,9 @@ import signal
 import sys
 import time
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -331,16 +330,10 @@ def _open_board(run: Path) -> Any:
 def interrupts() -> Iterator[list[int]]:
     """Turn SIGINT and SIGTERM into a note that the loop reads after each step; restored after."""
     received: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-
     before = {}
-    try:
+    with suppress(ValueError):  # not the main thread: signals are somebody else's
         for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, note)
-    except ValueError:  # not the main thread: signals are somebody else's
-        pass
+            before[number] = signal.signal(number, lambda number, _: received.append(number))
     try:
         yield received
     finally:

@@ -109,7 +109,7 @@ class TrainingState:
         missing = [name for name in parts if name not in state]
         if missing:
             raise CheckpointError(f"{path}: saved by a run without {missing}; use --init instead")
-        fresh = [[dict(g) for g in o.param_groups] for o in self._optimizers()]
+        fresh = [dict(group) for group in self._groups()]
         try:
             for name, part in parts.items():
                 part.load_state_dict(state[name])
@@ -117,9 +117,8 @@ class TrainingState:
             raise CheckpointError(
                 f"{path}: does not fit these settings ({first_line(error)}); use --init instead"
             ) from None
-        for optimizer, groups in zip(self._optimizers(), fresh, strict=True):
-            for group, settings in zip(optimizer.param_groups, groups, strict=True):
-                group.update({k: v for k, v in settings.items() if k != "params"})
+        for group, settings in zip(self._groups(), fresh, strict=True):
+            group.update(settings)
         self.averaged.load_state_dict(state["ema"])
         _copy(self._still)  # older states had averaged them, which turns -0.0 into 0.0
         self.averaged_steps = int(state["averaged_steps"])
@@ -127,8 +126,9 @@ class TrainingState:
         self.best, self.worse = float(state["best"]), int(state["worse"])
         self.changes = list(state["changes"])
 
-    def _optimizers(self) -> list[torch.optim.Optimizer]:
-        return [o for o in (self.optimizer, self.critic_optimizer) if o is not None]
+    def _groups(self) -> list[dict[str, Any]]:
+        optimizers = (self.optimizer, self.critic_optimizer)
+        return [group for o in optimizers if o is not None for group in o.param_groups]
 
     def _parts(self) -> dict[str, Any]:
         parts: dict[str, Any] = {"generator": self.objective.network, "optimizer": self.optimizer}
@@ -183,14 +183,13 @@ def build_optimizer(
     """The optimizer by name; every group remembers its own rate as `base_lr`."""
     groups = [group | {"base_lr": group["lr"]} for group in groups]
     match config.optimizer:
-        case "adam":
-            return torch.optim.Adam(groups, betas=config.betas, fused=fusible(device))
         case "adadelta":
             return torch.optim.Adadelta(groups)
         case "sgd":
             return torch.optim.SGD(groups, momentum=0.9)
-        case "adamw":
-            return torch.optim.AdamW(groups, betas=config.betas, fused=fusible(device))
+        case name:
+            kind = torch.optim.Adam if name == "adam" else torch.optim.AdamW
+            return kind(groups, betas=config.betas, fused=fusible(device))
 
 
 class Place(NamedTuple):

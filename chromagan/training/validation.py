@@ -66,8 +66,7 @@ class Validation:
 
     def grid(self, predict: Predict) -> NDArray[np.uint8]:
         """Rows of grey, prediction, truth as one uint8 picture `(3 * side, 8 * side, 3)`."""
-        source, squares = next(iter(self.sets.items()))
-        first = next(self._predictions(predict, source, squares[:CHUNK]))
+        first = next(self._predictions(predict, *next(iter(self.sets.items()))))
         luminance, ab, ab_hat = (codes[:GRID] for codes in first)
         rows = [_pictures(luminance, row) for row in (torch.zeros_like(ab), ab_hat, ab)]
         return _tiled([picture for row in rows for picture in row], len(ab))
