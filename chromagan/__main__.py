@@ -26,7 +26,6 @@ _EXTRAS = {"torch": "train", "torchvision": "train", "gradio": "demo", "matplotl
 
 
 def usage() -> str:
-    """The list of commands."""
     lines = [f"  {name:<14}{text}" for name, (_, text) in COMMANDS.items()]
     head = "usage: chromagan COMMAND [OPTIONS]\n\nCommands (each has --help):"
     return "\n".join([head, *lines])

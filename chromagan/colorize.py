@@ -34,7 +34,6 @@ _NAMED_FILES = 5
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command's flags."""
     parser = argparse.ArgumentParser(
         prog="python -m chromagan.colorize",
         description="Colour black-and-white photographs; their sharpness and luminance are kept.",
@@ -127,7 +126,6 @@ def _shard(text: str) -> tuple[int, int]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns the exit code."""
     parser = build_parser()
     args = parser.parse_args(argv)
     if bool(args.inputs) == bool(args.watch):

@@ -23,7 +23,6 @@ TRUE, UNTRUE, USAGE = 0, 1, 2
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command's flags."""
     parser = argparse.ArgumentParser(
         prog="python -m chromagan.inspect",
         description="Print how coloured photographs were made; verify signature and original.",
@@ -41,7 +40,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns the exit code."""
     args = build_parser().parse_args(argv)
     if args.original is not None and len(args.files) > 1:
         print("chromagan.inspect: --original goes with one file", file=sys.stderr)

@@ -58,7 +58,6 @@ class Row(NamedTuple):
     after: str
     """The row whose output it reads."""
     kind: str
-    """Keras' class."""
     module: nn.Module | None
     """Whose numbers are in it."""
     settings: dict[str, Any]

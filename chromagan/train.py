@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import typing
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import torch
@@ -16,7 +16,6 @@ from chromagan.config import (
     VARIANTS,
     Architecture,
     ConfigError,
-    LossWeights,
     ModelConfig,
     Preset,
     TrainConfig,
@@ -86,11 +85,9 @@ def resolve(args: argparse.Namespace) -> TrainConfig:
     sizes: dict[str, Any] = {} if args.width is None else _sizes(architecture, args.width)
     model = ModelConfig(architecture=architecture, compat=args.compat, **sizes)
     values.setdefault("width", model.width)
-    weights = VARIANTS[variant]
-    weights = LossWeights(
-        adversarial=weights.adversarial if args.lambda_g is None else args.lambda_g,
-        classes=weights.classes if args.lambda_s is None else args.lambda_s,
-    )
+    lambdas = {"adversarial": args.lambda_g, "classes": args.lambda_s}
+    given = {name: value for name, value in lambdas.items() if value is not None}
+    weights = replace(VARIANTS[variant], **given)
     return TrainConfig(model=model, weights=weights, **values)
 
 
@@ -154,15 +151,12 @@ def main(argv: list[str] | None = None) -> int:
                 print(f"paused at step {step} of {trainer.total}; the same command goes on")
             elif distributed.is_main() and trainer.ended:
                 print(f"ended at step {step}: no better validation since; the best is best.pt")
-    except (ConfigError, DataError, WeightsError, CheckpointError) as error:
+    except (ConfigError, DataError, WeightsError, CheckpointError, NonFiniteLossError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, NonFiniteLossError) else 2
     except OSError as error:
         print(f"error: {error.filename or config.out}: {error.strerror or error}", file=sys.stderr)
         return 2
-    except NonFiniteLossError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
     except distributed.PeerLostError as error:
         again = f"the same command goes on from the last state saved in {config.out}"
         print(f"error: {error}; {again}", file=sys.stderr)

@@ -136,7 +136,6 @@ def _fit(checkpoint: str, name: str) -> ChromaGANColorizer:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a comparison and print its table."""
     parser = argparse.ArgumentParser(
         prog="python -m chromagan.trials", description="Measure the choices behind the defaults."
     )

@@ -119,7 +119,6 @@ def tune(
 
 
 def fastest(rows: Sequence[Row]) -> Row:
-    """The one that is chosen."""
     return min((row for row in rows if row.allowed), key=lambda row: row.median_ms)
 
 

@@ -104,32 +104,10 @@ def photos(tmp_path: Path) -> Path:
 
 
 def training(photos: Path, out: Path, *more: str) -> list[str]:
-    return [
-        "-m",
-        "chromagan.train",
-        "--data",
-        str(photos),
-        "--arch",
-        "lite",
-        "--width",
-        "16",
-        "--variant",
-        "no-class",
-        "--trunk-weights",
-        "none",
-        "--crop",
-        "32",
-        "--batch",
-        "2",
-        "--workers",
-        "1",
-        "--no-bf16",
-        "--max-steps",
-        "4",
-        "--out",
-        str(out),
-        *more,
-    ]
+    fixed = "--arch lite --width 16 --variant no-class --trunk-weights none --crop 32 --batch 2"
+    fixed += " --workers 1 --no-bf16 --max-steps 4"
+    command = ["-m", "chromagan.train", "--data", str(photos), *fixed.split()]
+    return [*command, "--out", str(out), *more]
 
 
 RUNS = """

@@ -40,7 +40,7 @@ class Generator(nn.Module):
         super().__init__()
         parts = vgg if config.architecture == "vgg16" else lite
         self.config = config
-        self.trunk: nn.Module = parts.Trunk(config)
+        self.trunk: lite.Trunk | vgg.Trunk = parts.Trunk(config)
         self.global_branch: nn.Module = parts.GlobalBranch(config)
         self.class_head = parts.ClassHead(config) if config.class_head else None
         self.mid_level: nn.Module = parts.MidLevel(config)

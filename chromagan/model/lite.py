@@ -41,7 +41,7 @@ STEM_CHANNELS = 32
 TOP_CHANNELS = 1280
 TRUNK_BN_EPS = 1e-3
 TAPS = (0, 1, 2, 4, 6)  # the stages whose outputs are the maps at strides 2, 4, 8, 16 and 32
-_SHALLOW = 2  # stages up to stride 4
+_SHALLOW = 2  # stages up to stride 4: their maps are cheap, and the largest
 TAP_CHANNELS = tuple(STAGES[i].channels for i in TAPS)
 # the public checkpoint was trained on (pixel - 127) / 128
 INPUT_MEAN = 127 / 255
@@ -98,21 +98,17 @@ class Trunk(nn.Module):
         self.top = _conv_bn(channels, TOP_CHANNELS, 1)
 
     def forward(self, l_B1HW: Tensor) -> list[Tensor]:
-        maps = self._shallow(l_B1HW)
-        x = maps[-1]
-        for i, stage in enumerate(self.stages[_SHALLOW:], start=_SHALLOW):
+        maps = self._maps(l_B1HW, len(STAGES))
+        return [*maps, self.top(maps[-1])]
+
+    def _maps(self, l_B1HW: Tensor, stages: int) -> list[Tensor]:
+        """What the first stages say at their taps."""
+        x = self.stem(((l_B1HW - INPUT_MEAN) / INPUT_STD).expand(-1, 3, -1, -1))
+        maps: list[Tensor] = []
+        for i, stage in enumerate(self.stages[:stages]):
             x = stage(x)
             if i in TAPS:
                 maps.append(x)
-        return [*maps, self.top(x)]
-
-    def _shallow(self, l_B1HW: Tensor) -> list[Tensor]:
-        """The maps at strides 2 and 4: cheap, and the largest."""
-        x = self.stem(((l_B1HW - INPUT_MEAN) / INPUT_STD).expand(-1, 3, -1, -1))
-        maps: list[Tensor] = []
-        for stage in self.stages[:_SHALLOW]:
-            x = stage(x)
-            maps.append(x)
         return maps
 
     kept_as_bytes = False
@@ -125,7 +121,7 @@ class Trunk(nn.Module):
     def restored(self, l_B1HW: Tensor, kept: dict[str, Tensor]) -> list[Tensor]:
         """Features from what was kept; the top map is its own mean, which is all that is used."""
         deep = [kept[name] for name in ("stride8", "stride16", "stride32")]
-        return [*self._shallow(l_B1HW), *deep, kept["pooled"][:, :, None, None]]
+        return [*self._maps(l_B1HW, _SHALLOW), *deep, kept["pooled"][:, :, None, None]]
 
     def thinned(self, features: list[Tensor], share: float) -> list[Tensor]:
         """Dropout on the maps at strides 8 and 16 and on the channels of the top."""

@@ -162,11 +162,9 @@ class Batches:
         return View(square, identity, view)
 
     def views(self, step: int) -> list[View]:
-        """The crops of a step."""
         return [self._view(number, view) for number, view in self.numbers(step)]
 
     def __call__(self, step: int) -> Batch:
-        """The batch of a step."""
         return self.encode(self.views(step))
 
     def encode(self, views: list[View]) -> Batch:

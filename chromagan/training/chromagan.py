@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from chromagan.checkpoint.release_file import load_release, load_state
 from chromagan.checkpoint.source import CheckpointError
 from chromagan.config import Preset, TrainConfig, preset_settings
-from chromagan.model import Critic, Generator, build_generator, enlarge_ab, lite, vgg
+from chromagan.model import Critic, Generator, build_generator, enlarge_ab, vgg
 from chromagan.model.device import cpu_multiplies_bf16
 from chromagan.model.pretrained import (
     load_efficientnet,
@@ -60,6 +60,7 @@ class ChromaGAN(Objective):
         self.model = config.model
         self.side = self.model.image_size if self.model.architecture == "vgg16" else 224
         self.network = build_generator(self.model)
+        self.trunk = self.network.trunk
         load_start(self.network, config)
         self.opponent = Critic(self.model.divisor) if config.weights.adversarial else None
         stages = self.trunk.shallow_parts(config.frozen_stages)
@@ -78,12 +79,6 @@ class ChromaGAN(Objective):
         self.forward = torch.compile(self.network) if config.compile else self.network
         self._kept: dict[Hashable, NDArray[Any]] = {}
         self.caches = self._open_caches() if config.cache_views else {}
-
-    @property
-    def trunk(self) -> lite.Trunk | vgg.Trunk:
-        trunk = self.network.trunk
-        assert isinstance(trunk, lite.Trunk | vgg.Trunk)
-        return trunk
 
     def groups(self) -> list[dict[str, Any]]:
         """Trunk, class head and the rest with their rates; no weight decay on biases and norms."""
@@ -208,7 +203,9 @@ class ChromaGAN(Objective):
         """Features for the generator; None where it shall compute them itself."""
         if "trunk" in self.caches:
             with torch.no_grad():
-                kept = self._cached("trunk", batch, lambda seen: self.trunk.kept(self.trunk(seen)))
+                kept = self.caches["trunk"](
+                    batch.views, lambda: self.trunk.kept(self.trunk(batch.seen)), self.device
+                )
                 features = self.trunk.restored(batch.seen, kept)
         elif self.config.dropout:
             features = self.trunk(batch.seen)
@@ -221,12 +218,8 @@ class ChromaGAN(Objective):
         teacher = self.teacher
         if teacher is None or "teacher" not in self.caches:
             return teacher(batch.seen) if teacher is not None else None
-        return self._cached("teacher", batch, lambda seen: {"probs": teacher(seen)})["probs"]
-
-    def _cached(
-        self, name: str, batch: Batch, compute: Callable[[Tensor], dict[str, Tensor]]
-    ) -> dict[str, Tensor]:
-        return self.caches[name](batch.views, lambda: compute(batch.seen), self.device)
+        cache = self.caches["teacher"]
+        return cache(batch.views, lambda: {"probs": teacher(batch.seen)}, self.device)["probs"]
 
     def _validation_features(self, l_B1HW: Tensor, key: Hashable) -> list[Tensor]:
         """The frozen trunk sees validation's pictures once, then they are kept in memory."""

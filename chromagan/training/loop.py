@@ -288,7 +288,6 @@ class Trainer:
 
     @property
     def done(self) -> bool:
-        """Whether there is nothing left to do."""
         return self.ended or self.state.step >= self.total
 
     def _finish(self) -> None:

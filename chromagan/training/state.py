@@ -199,7 +199,6 @@ class Place(NamedTuple):
     number: int
     """Which phase of the run."""
     step: int
-    """Step inside the phase."""
 
     @property
     def trains_generator(self) -> bool:
