@@ -10,8 +10,14 @@ from pathlib import Path
 from string import Template
 
 from study.records import REAL, Stimulus
-from study.stimuli.building import ENCODERS, BuildError, BuildOptions, build_set, read_about
-from study.stimuli.manipulations import MANIPULATIONS
+from study.stimuli.building import (
+    ENCODERS,
+    MANIPULATIONS,
+    BuildError,
+    BuildOptions,
+    build_set,
+    read_about,
+)
 from study.stimuli.stimulus_set import MANIFEST, load_stimuli
 
 STARTER = Path(__file__).parent / "stimuli" / "starter.yaml"

@@ -17,7 +17,7 @@ from study_site import STEADY, make_photos, make_study, opened
 from study import serve
 from study.build import main
 from study.stimuli import stimulus_set
-from study.stimuli.manipulations import MANIPULATIONS
+from study.stimuli.building import MANIPULATIONS
 from study.stimuli.stimulus_set import StimulusError, load_stimuli, pad_picture
 
 LUMA = np.array([0.299, 0.587, 0.114])

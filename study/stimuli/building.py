@@ -3,6 +3,9 @@
 Every picture, photograph or colorization, takes the same way: decoded, brought to one size,
 stripped of metadata, encoded by the same encoder with the same settings, named at random. The
 manifest alone knows which is which, and it stays on the server.
+
+Known manipulations of the photographs serve as anchors, attention and practice pictures. They are
+named for what they do and never stand for a colorization method.
 """
 
 from __future__ import annotations
@@ -15,20 +18,21 @@ import random
 import secrets
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from chromagan.images import ImageError, find_images, read_image
 from study.records import REAL, Kind, Stimulus
 from study.settings import StudyError
-from study.stimuli.manipulations import MANIPULATIONS
 from study.stimuli.stimulus_set import write_manifest
 
+Pixels = npt.NDArray[np.uint8]
 ASPECT_TOLERANCE = 0.02
 ENCODERS: dict[str, dict[str, Any]] = {
     "png": {"format": "PNG"},
@@ -150,7 +154,7 @@ def _write_scenes(
             notes.append(f"scene {scene} left out: {error}")
             continue
         photo = versions[REAL]
-        jobs: list[tuple[Kind, str, bool | None, np.ndarray]]
+        jobs: list[tuple[Kind, str, bool | None, Pixels]]
         if practice < options.practice:
             practice += 1
             fake = MANIPULATIONS["inverted-colours"](photo)
@@ -187,9 +191,12 @@ def _write_scenes(
     return stimuli
 
 
-def _load_scene(paths: Mapping[str, Path], options: BuildOptions) -> dict[str, np.ndarray]:
+def _load_scene(paths: Mapping[str, Path], options: BuildOptions) -> dict[str, Pixels]:
     """All versions of a scene at one size, which is never larger than the smallest of them."""
-    images = {name: _read(path) for name, path in paths.items()}
+    try:
+        images = {name: Image.fromarray(read_image(path)) for name, path in paths.items()}
+    except ImageError as error:
+        raise BuildError(str(error)) from error
     ratio = images[REAL].width / images[REAL].height
     for name, image in images.items():
         if abs(image.width / image.height / ratio - 1) > ASPECT_TOLERANCE:
@@ -209,14 +216,7 @@ def _load_scene(paths: Mapping[str, Path], options: BuildOptions) -> dict[str, n
     }
 
 
-def _read(path: Path) -> Image.Image:
-    try:
-        return Image.fromarray(read_image(path))
-    except ImageError as error:
-        raise BuildError(str(error)) from error
-
-
-def _write_picture(folder: Path, pixels: np.ndarray, encoder: str) -> tuple[str, str]:
+def _write_picture(folder: Path, pixels: Pixels, encoder: str) -> tuple[str, str]:
     """Encode under a random name; returns the file name and its SHA-256."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, **ENCODERS[encoder])
@@ -244,3 +244,67 @@ def read_about(path: Path) -> dict[str, About]:
         raise BuildError(
             f"{path}: needs a CSV with the column file, and licence or kind or both"
         ) from error
+
+
+# -- manipulations: RGB uint8 H×W×3 with the luma of BT.601 kept (up to clipping), as colorizations
+# keep their lightness
+
+_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+
+
+def _split(image: Pixels) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Luma H×W×1 and the colour that is left over, H×W×3."""
+    rgb = image.astype(np.float64)
+    luma = (rgb @ _LUMA)[..., None]
+    return luma, rgb - luma
+
+
+def _join(luma: npt.NDArray[np.float64], colour: npt.NDArray[np.float64]) -> Pixels:
+    return np.clip(np.rint(luma + colour), 0, 255).astype(np.uint8)
+
+
+def invert_colours(image: Pixels) -> Pixels:
+    """Every hue turned by 180°: skies orange, leaves purple."""
+    luma, colour = _split(image)
+    return _join(luma, -colour)
+
+
+def rotate_hues(image: Pixels) -> Pixels:
+    """Channels cycled, luma restored: every hue turned by about 120°."""
+    luma, _ = _split(image)
+    _, colour = _split(image[..., [1, 2, 0]])
+    return _join(luma, colour)
+
+
+def patchwork_hues(image: Pixels) -> Pixels:
+    """A 3×3 patchwork of hues turned by 120°, 180° and 240°: no scene looks like that."""
+    luma, _ = _split(image)
+    turned = [_split(image[..., order])[1] for order in ([1, 2, 0], [2, 0, 1])]
+    choices = np.stack([turned[0], -_split(image)[1], turned[1]])
+    rows = np.arange(image.shape[0]) * 3 // image.shape[0]
+    columns = np.arange(image.shape[1]) * 3 // image.shape[1]
+    which = (rows[:, None] + columns[None, :]) % 3
+    return _join(luma, np.take_along_axis(choices, which[None, :, :, None], axis=0)[0])
+
+
+def halve_saturation(image: Pixels) -> Pixels:
+    """All colours half as strong."""
+    luma, colour = _split(image)
+    return _join(luma, 0.5 * colour)
+
+
+def tint_grey(image: Pixels) -> Pixels:
+    """No colours but one warm tint, as on an old print."""
+    luma, _ = _split(image)
+    tint: npt.NDArray[np.float64] = np.array([1.12, 0.985, 0.77])
+    tint /= tint @ _LUMA
+    return _join(luma, luma * (tint - 1))
+
+
+MANIPULATIONS: dict[str, Callable[[Pixels], Pixels]] = {
+    "grey-tint": tint_grey,
+    "half-saturation": halve_saturation,
+    "inverted-colours": invert_colours,
+    "patchwork-hues": patchwork_hues,
+    "rotated-hues": rotate_hues,
+}

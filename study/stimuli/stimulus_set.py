@@ -13,7 +13,7 @@ import struct
 import threading
 import zlib
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,10 @@ class StimulusError(StudyError):
 
 @dataclass(frozen=True)
 class StimulusSet:
-    """A loaded set. wire_bytes: the number of bytes that every picture is served with."""
+    """A loaded set. wire_bytes: the number of bytes that every picture is served with.
+
+    Pictures as they are sent stay in memory as far as `CACHE_BYTES` go; first in, first out.
+    """
 
     folder: Path
     stimuli: tuple[Stimulus, ...]
@@ -45,6 +48,10 @@ class StimulusSet:
     manifest_sha256: str
     wire_bytes: int
     media_type: str
+    _kept: dict[str, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _turn: threading.Lock = field(
+        default_factory=threading.Lock, init=False, repr=False, compare=False
+    )
 
     def methods(self) -> list[str]:
         """Methods that can be voted on, real photographs included."""
@@ -57,35 +64,22 @@ class StimulusSet:
             KeyError: no such stimulus.
             OSError: the file has gone.
         """
-        return self._read(stimulus)
+        found = self._kept.get(stimulus)
+        if found is None:
+            found = pad_picture(self._paths[stimulus].read_bytes(), self.wire_bytes)
+            with self._turn:
+                while len(self._kept) >= max(1, CACHE_BYTES // self.wire_bytes):
+                    del self._kept[next(iter(self._kept))]
+                self._kept[stimulus] = found
+        return found
 
     def in_memory(self, stimulus: str) -> bool:
         """Whether `read` needs no file now."""
-        return stimulus in self._read.kept
+        return stimulus in self._kept
 
     @cached_property
-    def _read(self) -> _Shelf:
-        return _Shelf(self.folder, {e.stimulus: e.file for e in self.stimuli}, self.wire_bytes)
-
-
-class _Shelf:
-    """Pictures as they are sent, kept in memory as far as `CACHE_BYTES` go; first in, first out."""
-
-    def __init__(self, folder: Path, files: dict[str, str], wire_bytes: int) -> None:
-        self.folder, self.files, self.wire_bytes = folder, files, wire_bytes
-        self.most = max(1, CACHE_BYTES // wire_bytes)
-        self.kept: dict[str, bytes] = {}
-        self.turn = threading.Lock()
-
-    def __call__(self, stimulus: str) -> bytes:
-        found = self.kept.get(stimulus)
-        if found is None:
-            found = pad_picture((self.folder / self.files[stimulus]).read_bytes(), self.wire_bytes)
-            with self.turn:
-                while len(self.kept) >= self.most:
-                    del self.kept[next(iter(self.kept))]
-                self.kept[stimulus] = found
-        return found
+    def _paths(self) -> dict[str, Path]:
+        return {entry.stimulus: self.folder / entry.file for entry in self.stimuli}
 
 
 def pad_picture(data: bytes, length: int) -> bytes:
