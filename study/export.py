@@ -26,7 +26,12 @@ from study.analysis.votes import (
 from study.records import RECORDS, described
 from study.settings import StudyError
 
-_TIMES = ("started_at", "completed_at", "consented_at", "shown_at", "answered_at")
+_TIMES = {
+    entry.name
+    for record in RECORDS.values()
+    for entry in described(record)
+    if entry.name.endswith("_at")
+}
 
 
 def write_export(data: StudyData, folder: Path) -> list[Path]:
@@ -69,10 +74,7 @@ def as_jsonl(table: pd.DataFrame) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, dict | list):
         return value
-    if value is None or pd.isna(value):
-        return None
-    item = getattr(value, "item", None)
-    return item() if callable(item) else value
+    return None if pd.isna(value) else value
 
 
 def for_spreadsheet(table: pd.DataFrame) -> pd.DataFrame:

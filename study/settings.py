@@ -12,7 +12,7 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -27,8 +27,6 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
-
-HASH_FORMAT = "1"
 
 
 class StudyError(Exception):
@@ -51,10 +49,9 @@ class Part(BaseModel):
             for key in map(str, data):
                 if key not in cls.model_fields:
                     near = difflib.get_close_matches(key, cls.model_fields, n=1)
-                    known = f"; known: {', '.join(cls.model_fields)}"
-                    hint = f"; did you mean {near[0]!r}?" if near else known
-                    context = {"key": key, "hint": hint}
-                    raise PydanticCustomError("unknown_key", "unknown key{hint}", context)
+                    known = f"known: {', '.join(cls.model_fields)}"
+                    hint = {"key": key, "hint": f"did you mean {near[0]!r}?" if near else known}
+                    raise PydanticCustomError("unknown_key", "unknown key; {hint}", hint)
         return data
 
 
@@ -223,10 +220,6 @@ class Privacy(Part):
     rights: Text = {}
     retention_until: datetime.date | None = None
 
-    def gaps(self) -> list[str]:
-        """What a public study still has to state."""
-        return [name for name in type(self).model_fields if not getattr(self, name)]
-
 
 class Protocol(Part):
     """What the report's methods paragraph says and no record knows; a gap is marked there."""
@@ -294,9 +287,14 @@ class StudyConfig(Part):
             raise ValueError("languages: needs at least one language code")
         if self.plates.needed > self.plates.count:
             raise ValueError("plates.needed: cannot be more than plates.count")
-        _require_distinct("questions: every id", (question.id for question in self.questions))
-        _require_distinct("exposure_ms: every time", self.exposure_ms or ())
-        _require_distinct("pairs: every pair", (tuple(sorted(pair)) for pair in self.pairs))
+        used_once: dict[str, list[Any]] = {
+            "questions: every id": [question.id for question in self.questions],
+            "exposure_ms: every time": list(self.exposure_ms or ()),
+            "pairs: every pair": [tuple(sorted(pair)) for pair in self.pairs],
+        }
+        for what, values in used_once.items():
+            if len(set(values)) != len(values):
+                raise ValueError(f"{what} can be used only once")
         if any(first == second for first, second in self.pairs):
             raise ValueError("pairs: a method cannot meet itself")
         if self.pairs and self.task == "single":
@@ -309,8 +307,8 @@ class StudyConfig(Part):
 
     def privacy_gaps(self) -> list[str]:
         """The keys that a public study may not leave empty and this one does."""
-        contact = [] if self.contact.strip() else ["contact"]
-        return [*contact, *(f"privacy.{name}" for name in self.privacy.gaps())]
+        notice = [f"privacy.{name}" for name, value in self.privacy if not value]
+        return notice if self.contact.strip() else ["contact", *notice]
 
     def as_dict(self) -> dict[str, Any]:
         """The configuration with all defaults, as plain JSON values."""
@@ -321,22 +319,11 @@ class StudyConfig(Part):
 
 
 PRIVACY_HELP = "study/README.md, “Privacy”"
-_LATER = ("public", "privacy", "protocol", "task", "pairs")
-"""Keys added after the first release; at their defaults they do not change a study's hash."""
-
-
-def _require_distinct(what: str, values: Iterable[Any]) -> None:
-    found = list(values)
-    if len(set(found)) != len(found):
-        raise ValueError(f"{what} can be used only once")
+_LATER = ("public", "privacy", "protocol", "task", "pairs")  # keys added after the first release
 
 
 def config_from(data: Any) -> StudyConfig:
-    """A configuration from parsed YAML.
-
-    Raises:
-        ConfigError: naming the key that is wrong.
-    """
+    """A configuration from parsed YAML; errors as those of `read_part`."""
     return read_part(StudyConfig, {} if data is None else data)
 
 
@@ -347,8 +334,7 @@ def load_config(path: Path) -> StudyConfig:
         ConfigError: naming the file and what is wrong in it.
     """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return config_from(data)
+        return config_from(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from error
     except yaml.YAMLError as error:
@@ -366,5 +352,5 @@ def hash_study(config: StudyConfig, manifest_sha256: str) -> str:
     settings, defaults = config.as_dict(), StudyConfig().as_dict()
     for key in ("stimuli", *(k for k in _LATER if settings[k] == defaults[k])):
         del settings[key]
-    text = json.dumps([HASH_FORMAT, settings, manifest_sha256], sort_keys=True, ensure_ascii=True)
+    text = json.dumps(["1", settings, manifest_sha256], sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -58,8 +58,8 @@ def load_phrases(config: StudyConfig, extra: Path | None = None) -> dict[str, Ph
     english = _read(TEXTS / "en.yaml")
     found = {}
     for language in config.languages:
-        folders = [folder for folder in (extra, TEXTS) if folder is not None]
-        path = next((f / f"{language}.yaml" for f in folders if _has(f, language)), None)
+        paths = [folder / f"{language}.yaml" for folder in (extra, TEXTS) if folder is not None]
+        path = next((path for path in paths if path.is_file()), None)
         if path is None:
             known = ", ".join(sorted(entry.stem for entry in TEXTS.glob("*.yaml")))
             raise ConfigError(
@@ -74,10 +74,6 @@ def load_phrases(config: StudyConfig, extra: Path | None = None) -> dict[str, Ph
             texts |= {k.removesuffix(PAIRS): t for k, t in texts.items() if k.endswith(PAIRS)}
         found[language] = Phrases(language, {**texts, **_own(config, language)})
     return found
-
-
-def _has(folder: Path, language: str) -> bool:
-    return (folder / f"{language}.yaml").is_file()
 
 
 def _read(path: Path) -> dict[str, str]:
