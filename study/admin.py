@@ -104,8 +104,7 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.command == "status":
             _print_status(database, arguments.latest)
         elif arguments.command in {"open", "close"}:
-            if set_closed(database, arguments.command == "close") is None:
-                raise StorageError("the database holds no study yet")
+            set_closed(database, arguments.command == "close")
             print("closed" if arguments.command == "close" else "open")
         else:
             with _opened(arguments.vote_log) as log:

@@ -32,7 +32,7 @@ import numpy as np
 
 from study.records import StudyRecords
 from study.rehearsal.robot import Diary, Reply, RobotRefusedError, Shown, take_part
-from study.store.database import load_records
+from study.store.registry import load_records
 
 START_TIMEOUT_S = 120.0
 

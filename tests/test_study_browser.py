@@ -8,7 +8,8 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 from study_site import CHROMIUM, make_study, opened, served
 
-from study.store.database import StudyRecords, load_records
+from study.records import StudyRecords
+from study.store.registry import load_records
 from study.web.survey import RateLimiter, Survey
 
 WAIT_MS = 120_000

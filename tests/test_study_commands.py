@@ -15,7 +15,7 @@ from study.records import Stimulus
 from study.rehearsal.simulation import AnswerModel, Effects
 from study.simulate import SimulatedPerson, simulate_directly
 from study.stimuli.stimulus_set import load_stimuli
-from study.store.database import load_records
+from study.store.registry import load_records
 from study.store.vote_log import HubVoteLog, VoteLogError, open_log
 from study.web.survey import DEMO_CONFIG, RateLimiter, SurveyOptions, open_survey
 

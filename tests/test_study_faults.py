@@ -10,7 +10,7 @@ from study_postgres import missing_programs, postgres_server
 from study_site import make_study
 
 from study.load import LoadOptions, Server, compare, run_load, summarise
-from study.store.database import load_records
+from study.store.registry import load_records
 
 
 def _run(

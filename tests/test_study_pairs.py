@@ -28,7 +28,7 @@ from study.rehearsal.simulation import AnswerModel
 from study.report import main as report
 from study.simulate import simulate_directly
 from study.stimuli.design import pair_trials, plan_session
-from study.store.database import load_records
+from study.store.registry import load_records
 
 METHODS = ["a", "b", REAL]
 

@@ -13,7 +13,7 @@ from test_study_server import finish, submit, to_trials
 
 from study import admin, serve
 from study.settings import ConfigError, Privacy, config_from
-from study.store.database import load_records
+from study.store.registry import load_records
 from study.web.survey import Survey
 
 NOTICE = {

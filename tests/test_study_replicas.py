@@ -10,7 +10,7 @@ from study_site import make_study
 from test_study_server import consent, submit, vote_body
 
 from study.load import Server
-from study.store.database import load_records
+from study.store.registry import load_records
 
 
 class Alternating(httpx.BaseTransport):

@@ -20,10 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from study_site import STEADY, make_study, opened, served
 
+from study.records import StudyRecords
 from study.rehearsal.robot import Diary, Reply, Shown, take_part
 from study.simulate import pixel_hash, recognise
 from study.store import database as storage
-from study.store.database import load_records
+from study.store.registry import load_records
 from study.web.survey import RateLimiter, Survey
 from study.web.tokens import LIFETIMES, TokenError, Tokens
 from study.web.visitor import accepted_languages
@@ -61,7 +62,7 @@ def url_of(survey: Survey) -> str:
     return survey.database.url.render_as_string(hide_password=False)
 
 
-def data_of(survey: Survey) -> storage.StudyRecords:
+def data_of(survey: Survey) -> StudyRecords:
     return load_records(url_of(survey))
 
 

@@ -17,13 +17,13 @@ from sqlalchemy.exc import OperationalError
 from study_postgres import missing_programs, postgres_server
 from study_site import make_study, opened
 
+from study.records import StudyRecords
 from study.store import database as storage
-from study.store.database import Database, StorageError, load_records
+from study.store.database import Database, Refusal, StorageError
 from study.store.queries import Ballot
-from study.store.registry import ChangedStudyError, set_closed
-from study.store.replay import backfill, replay
-from study.store.sessions import Refusal, Sessions
-from study.store.vote_log import VoteLog, VoteLogError
+from study.store.registry import ChangedStudyError, load_records, set_closed
+from study.store.sessions import Sessions
+from study.store.vote_log import VoteLog, VoteLogError, backfill, replay
 from study.web.survey import Survey, SurveyOptions, open_survey
 
 
@@ -57,7 +57,7 @@ def survey(request: pytest.FixtureRequest, config: Path, tmp_path: Path) -> Iter
         yield made
 
 
-def records_of(survey: Survey) -> storage.StudyRecords:
+def records_of(survey: Survey) -> StudyRecords:
     return load_records(survey.database.url.render_as_string(hide_password=False))
 
 

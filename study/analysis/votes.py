@@ -51,7 +51,7 @@ def from_database(database_url: str, version: str | None = None) -> StudyData:
     Raises:
         study.store.database.StorageError: no such database, study or version.
     """
-    from study.store.database import load_records
+    from study.store.registry import load_records
 
     records = load_records(database_url, config_hash=version)
     frames = records.frames()

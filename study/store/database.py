@@ -1,18 +1,17 @@
 """The study's database: SQLite in WAL mode by default, PostgreSQL by URL.
 
-`Database` gives read and write transactions; `load_records` gives everything that was stored to
-the analysis. What a participant does to the data lives in `study.store.sessions`.
+What a participant does to the data lives in `study.store.sessions`, what a version of a study is
+and holds in `study.store.registry`.
 """
 
 from __future__ import annotations
 
-import json
 import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,7 +26,6 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
-from study.records import ParticipantRecord, Stimulus, StudyRecords, VoteRecord, described
 from study.settings import StudyError
 from study.store import tables
 
@@ -47,8 +45,15 @@ def reason_of(error: Exception) -> str:
     return (str(getattr(error, "orig", None) or error).strip() or repr(error)).splitlines()[0]
 
 
-class RefusedStepError(Exception):
-    """A step found that it may not change anything; no fault of the database."""
+class Refusal(Exception):  # noqa: N818 - the normal answer to a step at the wrong time
+    """A step that is not open to this participant now. `reason` is a short code.
+
+    No fault of the database; a step refuses before it writes.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 @dataclass
@@ -59,25 +64,6 @@ class _Job:
     future: Future[Any]
     result: Any = None
     error: Exception | None = None
-
-    def run(self, connection: Connection, *, alone: bool) -> None:
-        """Run; a refusal is this job's result, every other error is the whole group's.
-
-        A step refuses before it writes, so alone it needs no savepoint.
-        """
-        self.result, self.error = None, None
-        try:
-            with nullcontext() if alone else connection.begin_nested():
-                self.result = self.step(connection)
-        except RefusedStepError as error:
-            self.error = error
-
-    def settle(self) -> None:
-        """Tell who waits."""
-        if self.error is not None:
-            self.future.set_exception(self.error)
-        else:
-            self.future.set_result(self.result)
 
 
 class Database:
@@ -177,14 +163,25 @@ class Database:
                 for job in jobs:  # one of them is to blame: each for itself
                     self._run_group([job])
         for job in jobs:
-            job.settle()
+            if job.error is not None:
+                job.future.set_exception(job.error)
+            else:
+                job.future.set_result(job.result)
 
     def _run_group(self, jobs: list[_Job]) -> Exception | None:
-        """One transaction for all; if it fails, nothing is stored and all have its error."""
+        """One transaction for all; if it fails, nothing is stored and all have its error.
+
+        A refusal is one job's result and disturbs no other; alone it needs no savepoint.
+        """
         try:
             with self._writer.connect() as connection, connection.begin():
                 for job in jobs:
-                    job.run(connection, alone=len(jobs) == 1)
+                    job.result, job.error = None, None
+                    try:
+                        with nullcontext() if len(jobs) == 1 else connection.begin_nested():
+                            job.result = job.step(connection)
+                    except Refusal as refusal:
+                        job.error = refusal
         except Exception as error:
             for job in jobs:
                 job.error = error
@@ -194,16 +191,10 @@ class Database:
     def secret(self) -> str:
         """The signing key kept in the database, made on first use (the same for all workers)."""
         query = select(tables.meta.c.value).where(tables.meta.c.key == "secret")
-        with self.read() as connection:
-            found = connection.execute(query).scalar_one_or_none()
-        if found is not None:
-            return str(found)
-        try:
-            with self.write() as connection:
+        with suppress(IntegrityError), self.write() as connection:  # another worker may be first
+            if connection.execute(query).first() is None:
                 row = {"key": "secret", "value": secrets.token_urlsafe(48)}
                 connection.execute(tables.meta.insert().values(**row))
-        except IntegrityError:
-            pass  # another worker was first
         with self.read() as connection:
             return str(connection.execute(query).scalar_one())
 
@@ -219,19 +210,19 @@ def parse_url(url: str) -> URL:
     Raises:
         StorageError: not SQLite or PostgreSQL, or not a URL.
     """
-    text = url if "://" in url else f"sqlite:///{url}"
     try:
-        parsed = make_url(text)
+        parsed = make_url(url if "://" in url else f"sqlite:///{url}")
     except ArgumentError as error:
         raise StorageError(f"--database-url: cannot read {url!r}") from error
     if parsed.drivername in {"postgres", "postgresql"}:
         return parsed.set(drivername="postgresql+psycopg")
-    if parsed.get_backend_name() not in {"sqlite", "postgresql"}:
+    kind = parsed.get_backend_name()
+    if kind not in {"sqlite", "postgresql"}:
         raise StorageError(
-            f"--database-url: {parsed.get_backend_name()} is not supported; "
+            f"--database-url: {kind} is not supported; "
             "use sqlite:///FILE or postgresql://USER@HOST/NAME"
         )
-    if parsed.get_backend_name() == "sqlite" and parsed.database in {None, "", ":memory:"}:
+    if kind == "sqlite" and parsed.database in {None, "", ":memory:"}:
         raise StorageError(
             "--database-url: a study needs a file, for example sqlite:///study.sqlite"
         )
@@ -260,113 +251,3 @@ def _create_engine(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
     return engine
-
-
-def current_study(connection: Connection) -> Any | None:
-    """The row of `studies` that is running (or was last to run)."""
-    query = select(tables.studies).where(tables.studies.c.is_current)
-    return connection.execute(query).one_or_none()
-
-
-def load_records(database_url: str, *, config_hash: str | None = None) -> StudyRecords:
-    """Everything stored for one version of a study.
-
-    Args:
-        database_url: as given to `study.serve`.
-        config_hash: the version, or its first characters; default the current one.
-
-    Raises:
-        StorageError: no such database, no study in it, or no (single) such version.
-    """
-    database = Database(database_url)
-    try:
-        database.require()
-        with database.read() as connection:
-            return _load(connection, config_hash)
-    except SQLAlchemyError as error:
-        raise StorageError(
-            f"cannot read a study from {database.display}: {reason_of(error)}"
-        ) from error
-    finally:
-        database.close()
-
-
-def _load(connection: Connection, config_hash: str | None) -> StudyRecords:
-    study = _find_study(connection, config_hash)
-    people, pictures = tables.participants, tables.stimuli
-    rows = connection.execute(
-        select(people)
-        .where(people.c.config_hash == study.config_hash)
-        .order_by(people.c.started_at, people.c.participant)
-    )
-    shown = connection.execute(
-        select(pictures)
-        .where(pictures.c.config_hash == study.config_hash)
-        .order_by(pictures.c.stimulus)
-    )
-    return StudyRecords(
-        votes=_load_votes(connection, study.config_hash),
-        participants=tuple(_participant(row) for row in rows),
-        stimuli=tuple(Stimulus(**_filled(Stimulus, row)) for row in shown),
-        config=json.loads(study.config),
-        config_hash=study.config_hash,
-    )
-
-
-def _filled(record: type[Any], row: Any) -> dict[str, Any]:
-    """The stored values of a record; a column added later is empty in old rows."""
-    return {
-        entry.name: getattr(row, entry.name)
-        for entry in described(record)
-        if entry.column.table and (entry.optional or getattr(row, entry.name) is not None)
-    }
-
-
-def _find_study(connection: Connection, config_hash: str | None) -> Any:
-    if config_hash is None:
-        study = current_study(connection)
-        if study is None:
-            raise StorageError("the database holds no study yet")
-        return study
-    query = select(tables.studies).where(
-        tables.studies.c.config_hash.startswith(config_hash, autoescape=True)
-    )
-    found = connection.execute(query).all()
-    if len(found) != 1:
-        raise StorageError(f"{len(found)} versions of the study begin with {config_hash!r}")
-    return found[0]
-
-
-def _load_votes(connection: Connection, config_hash: str) -> tuple[VoteRecord, ...]:
-    votes, trials, people = tables.votes, tables.trials, tables.participants
-    pictures = tables.stimuli
-    at = {"votes": votes, "trials": trials, "participants": people, "stimuli": pictures}
-    columns = [at[e.column.table].c[e.name] for e in described(VoteRecord) if e.column.table]
-    query = (
-        select(*columns, trials.c.expected, people.c.completed_at)
-        .select_from(votes.join(trials).join(people))
-        .outerjoin(
-            pictures,
-            (pictures.c.stimulus == trials.c.stimulus)
-            & (pictures.c.config_hash == people.c.config_hash),
-        )
-        .where(people.c.config_hash == config_hash)
-        .order_by(people.c.started_at, people.c.participant, votes.c.trial)
-    )
-    return tuple(
-        VoteRecord(
-            **_filled(VoteRecord, row),
-            correct=None if row.expected is None else row.answer == row.expected,
-            participant_completed=row.completed_at is not None,
-        )
-        for row in connection.execute(query)
-    )
-
-
-def _participant(row: Any) -> ParticipantRecord:
-    return ParticipantRecord(
-        **_filled(ParticipantRecord, row),
-        completed=row.completed_at is not None,
-        withdrawn=row.withdrawn_at is not None,
-        answers=json.loads(row.answers),
-    )

@@ -54,6 +54,26 @@ class OpenTrial:
     following: int | None
     exposure_ms: int | None = None
 
+    @classmethod
+    def at(cls, trial: int, config: StudyConfig, exposure_ms: int | None) -> OpenTrial:
+        """Trial `trial` of a session of this study, counted from 0."""
+        practice, data = config.practice.trials, config.trials + config.attention.trials
+        is_practice = trial < practice
+        number = trial + 1 if is_practice else trial - practice + 1
+        every = config.break_every
+        return cls(
+            trial=trial,
+            practice=is_practice,
+            number=number,
+            total=practice if is_practice else data,
+            is_break=bool(every and not is_practice and number > 1 and (number - 1) % every == 0),
+            following=trial + 1 if trial + 1 < practice + data else None,
+            exposure_ms=exposure_ms,
+        )
+
+
+Plan = tuple[tuple[tuple[str, ...], int | None], ...]
+"""Of each trial of a session: the pictures from left to right, and the exposure."""
 
 _answered = (
     select(func.count())
@@ -83,9 +103,6 @@ _STATE = (
     )
     .where(people.c.participant == bindparam("who"), people.c.config_hash == bindparam("study"))
 )
-_PROGRESS = select(people.c.stage, _answered.label("answered")).where(
-    people.c.participant == bindparam("who"), people.c.config_hash == bindparam("study")
-)
 _INSERT = insert(votes)
 _OPEN = (
     update(trials)
@@ -96,11 +113,31 @@ _OPEN = (
     )
     .values(opened_at=bindparam("now"))
 )
+_COUNTS = people.c.outcome.in_(["in-progress", "completed"])
+"""Who was not excluded and did not withdraw."""
 _SEEN = (
     update(people)
     .where(people.c.participant == bindparam("who"))
     .values(last_seen=bindparam("now"))
 )
+
+
+def participant_row(
+    connection: Connection, config_hash: str, participant: str, *, lock: bool = False
+) -> Any | None:
+    """The row of a participant of this study, or None."""
+    query = select(people).where(
+        people.c.participant == participant, people.c.config_hash == config_hash
+    )
+    return connection.execute(query.with_for_update() if lock else query).one_or_none()
+
+
+def recruited(connection: Connection, config_hash: str, external_hash: str) -> str | None:
+    """The participant that a recruiter's hashed id already has in this study."""
+    query = select(people.c.participant).where(
+        people.c.config_hash == config_hash, people.c.external_hash == external_hash
+    )
+    return connection.execute(query).scalar_one_or_none()
 
 
 def lock_participant(connection: Connection, participant: str) -> None:
@@ -109,8 +146,8 @@ def lock_participant(connection: Connection, participant: str) -> None:
         connection.execute(_LOCK, {"who": participant})
 
 
-def ballot_state(
-    connection: Connection, config_hash: str, participant: str, ballot: Ballot
+def voting_state(
+    connection: Connection, config_hash: str, participant: str, vote_id: str = "", trial: int = -1
 ) -> Any | None:
     """What is known when a ballot arrives; None without such a participant in this study.
 
@@ -121,16 +158,10 @@ def ballot_state(
     asked = {
         "who": participant,
         "study": config_hash,
-        "ballot": ballot.vote_id,
-        "which_trial": ballot.trial,
+        "ballot": vote_id,
+        "which_trial": trial,
     }
     return connection.execute(_STATE, asked).one_or_none()
-
-
-def progress(connection: Connection, config_hash: str, participant: str) -> tuple[str, int] | None:
-    """Stage and number of votes of a participant of this study."""
-    row = connection.execute(_PROGRESS, {"who": participant, "study": config_hash}).one_or_none()
-    return None if row is None else (row.stage, int(row.answered))
 
 
 def insert_vote(connection: Connection, ballot: Ballot, **stored: Any) -> dict[str, Any]:
@@ -142,7 +173,7 @@ def insert_vote(connection: Connection, ballot: Ballot, **stored: Any) -> dict[s
 
 
 def open_trial_row(
-    connection: Connection, participant: str, trial: int, now: float, last_seen: float = 0.0
+    connection: Connection, participant: str, trial: int, now: float, last_seen: float
 ) -> None:
     """Stamp a trial as shown (the first time only) and its participant as present."""
     connection.execute(_OPEN, {"who": participant, "which_trial": trial, "now": now})
@@ -167,12 +198,45 @@ def live_counts(connection: Connection, config_hash: str, cutoff: float) -> dict
         .select_from(trials.join(people).outerjoin(votes))
         .where(
             people.c.config_hash == config_hash,
-            people.c.outcome.in_(["in-progress", "completed"]),
+            _COUNTS,
             or_(votes.c.vote_id.is_not(None), people.c.last_seen > cutoff),
         )
         .group_by(trials.c.stimulus, trials.c.against_stimulus)
     )
     return {trial_key(*row[:2]): int(row[2]) for row in connection.execute(query)}
+
+
+def is_closed(connection: Connection, config_hash: str) -> bool:
+    """Whether the study was closed."""
+    query = select(tables.studies.c.is_closed).where(tables.studies.c.config_hash == config_hash)
+    return bool(connection.execute(query).scalar_one())
+
+
+def plan_of(connection: Connection, participant: str) -> Plan:
+    """What was assigned to a participant (nothing: no trials yet, or no more)."""
+    query = select(trials).where(trials.c.participant == participant).order_by(trials.c.trial)
+    plan = []
+    for row in connection.execute(query):
+        shown = (row.stimulus, row.against_stimulus) if row.against_stimulus else (row.stimulus,)
+        is_turned = not row.method_on_left
+        plan.append((shown[::-1] if is_turned else shown, row.exposure_ms))
+    return tuple(plan)
+
+
+def fails_attention(connection: Connection, config: StudyConfig, participant: str) -> bool:
+    """Whether a participant answered too many attention trials wrongly."""
+    if not config.attention.trials:
+        return False
+    wrong = (
+        select(func.count())
+        .select_from(votes.join(trials))
+        .where(
+            trials.c.participant == participant,
+            trials.c.kind == "attention",
+            votes.c.answer != trials.c.expected,
+        )
+    )
+    return bool(connection.execute(wrong).scalar_one() >= config.attention.fail_after)
 
 
 def admission(
@@ -215,11 +279,7 @@ def votes_per_method(connection: Connection, config_hash: str) -> dict[str, int]
     query = (
         select(trials.c.method, trials.c.against, func.count())
         .select_from(votes.join(trials).join(people))
-        .where(
-            people.c.config_hash == config_hash,
-            people.c.outcome.in_(["in-progress", "completed"]),
-            trials.c.kind.in_(DATA),
-        )
+        .where(people.c.config_hash == config_hash, _COUNTS, trials.c.kind.in_(DATA))
         .group_by(trials.c.method, trials.c.against)
     )
     counts: Counter[str] = Counter()

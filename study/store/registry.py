@@ -1,4 +1,4 @@
-"""Which study a database runs (one version, never changed by accident), how far it is, its end.
+"""Which study a database runs (one version, never changed by accident), all it holds, its end.
 
 Answers are deleted for good and everywhere: in the database and in the vote log.
 """
@@ -10,19 +10,23 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, delete, func, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, CursorResult, Table, delete, func, select, update
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from study.records import ParticipantRecord, Stimulus, StudyRecords, VoteRecord, described
 from study.settings import StudyConfig, StudyError, hash_study
 from study.stimuli.stimulus_set import StimulusSet
 from study.store import tables
-from study.store.database import Database, StorageError, current_study
+from study.store.database import Database, StorageError, reason_of
 from study.store.queries import votes_per_method
-from study.store.vote_log import VoteLog
+
+if TYPE_CHECKING:
+    from study.store.vote_log import VoteLog
 
 people, trials, votes = tables.participants, tables.trials, tables.votes
+studies = tables.studies
 
 
 class ChangedStudyError(StudyError):
@@ -31,33 +35,30 @@ class ChangedStudyError(StudyError):
 
 def describe_study(config: StudyConfig, stimuli: StimulusSet) -> dict[str, Any]:
     """A study as plain JSON values, as the vote log keeps it."""
-    rows = [asdict(entry) for entry in stimuli.stimuli]
     return {
         "config_hash": hash_study(config, stimuli.manifest_sha256),
         "config": config.as_dict(),
-        "stimuli": rows,
+        "stimuli": [asdict(entry) for entry in stimuli.stimuli],
         "created_at": time.time(),
     }
 
 
 def register_study(
     database: Database,
-    config: StudyConfig,
-    stimuli: StimulusSet,
+    description: Mapping[str, Any],
     *,
     new_version: bool = False,
     again: bool = True,
-) -> str:
-    """Make this study the current one of the database and return its hash.
+) -> None:
+    """Make the study of `describe_study` the current one of the database.
 
     Raises:
         ChangedStudyError: another study is running and `new_version` was not asked for.
     """
-    description = describe_study(config, stimuli)
     chosen = str(description["config_hash"])
     try:
         with database.write() as connection:
-            running = current_study(connection)
+            running = connection.execute(select(studies).where(studies.c.is_current)).one_or_none()
             if running is not None and running.config_hash != chosen and not new_version:
                 raise ChangedStudyError(
                     f"the database runs study {running.config_hash[:12]}, but this configuration "
@@ -66,24 +67,22 @@ def register_study(
                     "version with --new-version (the answers so far are kept)"
                 )
             store_study(connection, description)
-            studies = tables.studies
             connection.execute(update(studies).values(is_current=studies.c.config_hash == chosen))
     except IntegrityError:
         if not again:
             raise
         # another worker registers the same study just now: it is there at the second look
-        return register_study(database, config, stimuli, new_version=new_version, again=False)
-    return chosen
+        register_study(database, description, new_version=new_version, again=False)
 
 
 def store_study(connection: Connection, description: Mapping[str, Any]) -> None:
     """Insert a study and its stimuli unless they are there."""
     chosen = description["config_hash"]
-    known = select(tables.studies.c.config_hash).where(tables.studies.c.config_hash == chosen)
+    known = select(studies.c.config_hash).where(studies.c.config_hash == chosen)
     if connection.execute(known).first() is not None:
         return
     connection.execute(
-        tables.studies.insert().values(
+        studies.insert().values(
             config_hash=chosen,
             config=json.dumps(description["config"]),
             created_at=description["created_at"],
@@ -95,18 +94,28 @@ def store_study(connection: Connection, description: Mapping[str, Any]) -> None:
     connection.execute(tables.stimuli.insert(), rows)
 
 
-def set_closed(database: Database, closed: bool) -> str | None:
-    """Close or reopen the current study; returns its hash, or None without a study."""
+def current_study(connection: Connection) -> Any:
+    """The row of `studies` that is running (or was last to run).
+
+    Raises:
+        StorageError: there is none.
+    """
+    query = select(studies).where(studies.c.is_current)
+    study = connection.execute(query).one_or_none()
+    if study is None:
+        raise StorageError("the database holds no study yet")
+    return study
+
+
+def set_closed(database: Database, closed: bool) -> None:
+    """Close or reopen the current study.
+
+    Raises:
+        StorageError: the database holds no study.
+    """
     with database.write() as connection:
-        running = current_study(connection)
-        if running is None:
-            return None
-        connection.execute(
-            update(tables.studies)
-            .where(tables.studies.c.config_hash == running.config_hash)
-            .values(is_closed=closed)
-        )
-        return str(running.config_hash)
+        running = studies.c.config_hash == current_study(connection).config_hash
+        connection.execute(update(studies).where(running).values(is_closed=closed))
 
 
 @dataclass(frozen=True)
@@ -131,8 +140,6 @@ def study_status(database: Database, latest: int = 50) -> StudyStatus:
     """
     with database.read() as connection:
         study = current_study(connection)
-        if study is None:
-            raise StorageError("the database holds no study yet")
         chosen = study.config_hash
         outcomes = connection.execute(
             select(people.c.outcome, func.count())
@@ -161,6 +168,98 @@ def study_status(database: Database, latest: int = 50) -> StudyStatus:
             last_vote_at=last,
             participants=tuple((r[0], r[1], r[2], int(r[3])) for r in rows),
         )
+
+
+def load_records(database_url: str, *, config_hash: str | None = None) -> StudyRecords:
+    """Everything stored for one version of a study.
+
+    Args:
+        database_url: as given to `study.serve`.
+        config_hash: the version, or its first characters; default the current one.
+
+    Raises:
+        StorageError: no such database, no study in it, or no (single) such version.
+    """
+    database = Database(database_url)
+    try:
+        database.require()
+        with database.read() as connection:
+            return _load(connection, config_hash)
+    except SQLAlchemyError as error:
+        raise StorageError(
+            f"cannot read a study from {database.display}: {reason_of(error)}"
+        ) from error
+    finally:
+        database.close()
+
+
+def _load(connection: Connection, config_hash: str | None) -> StudyRecords:
+    study = _find_study(connection, config_hash)
+
+    def rows(table: Table, *order: str) -> CursorResult[Any]:
+        query = select(table).where(table.c.config_hash == study.config_hash)
+        return connection.execute(query.order_by(*(table.c[name] for name in order)))
+
+    participants = (
+        ParticipantRecord(
+            **_filled(ParticipantRecord, row),
+            completed=row.completed_at is not None,
+            withdrawn=row.withdrawn_at is not None,
+            answers=json.loads(row.answers),
+        )
+        for row in rows(tables.participants, "started_at", "participant")
+    )
+    pictures = rows(tables.stimuli, "stimulus")
+    return StudyRecords(
+        votes=_load_votes(connection, study.config_hash),
+        participants=tuple(participants),
+        stimuli=tuple(Stimulus(**_filled(Stimulus, row)) for row in pictures),
+        config=json.loads(study.config),
+        config_hash=study.config_hash,
+    )
+
+
+def _filled(record: type[Any], row: Any) -> dict[str, Any]:
+    """The stored values of a record; a column added later is empty in old rows."""
+    return {
+        entry.name: getattr(row, entry.name)
+        for entry in described(record)
+        if entry.column.table and (entry.optional or getattr(row, entry.name) is not None)
+    }
+
+
+def _find_study(connection: Connection, config_hash: str | None) -> Any:
+    if config_hash is None:
+        return current_study(connection)
+    version = studies.c.config_hash.startswith(config_hash, autoescape=True)
+    found = connection.execute(select(studies).where(version)).all()
+    if len(found) != 1:
+        raise StorageError(f"{len(found)} versions of the study begin with {config_hash!r}")
+    return found[0]
+
+
+def _load_votes(connection: Connection, config_hash: str) -> tuple[VoteRecord, ...]:
+    pictures, known = tables.stimuli, tables.metadata.tables
+    columns = [known[e.column.table].c[e.name] for e in described(VoteRecord) if e.column.table]
+    query = (
+        select(*columns, trials.c.expected, people.c.completed_at)
+        .select_from(votes.join(trials).join(people))
+        .outerjoin(
+            pictures,
+            (pictures.c.stimulus == trials.c.stimulus)
+            & (pictures.c.config_hash == people.c.config_hash),
+        )
+        .where(people.c.config_hash == config_hash)
+        .order_by(people.c.started_at, people.c.participant, votes.c.trial)
+    )
+    return tuple(
+        VoteRecord(
+            **_filled(VoteRecord, row),
+            correct=None if row.expected is None else row.answer == row.expected,
+            participant_completed=row.completed_at is not None,
+        )
+        for row in connection.execute(query)
+    )
 
 
 def erase_participant(
@@ -203,7 +302,7 @@ def erase_participant(
 def retention_ends(database: Database) -> dict[str, date]:
     """Until when the answers of each version of the study may be kept, where it says so."""
     with database.read() as connection:
-        rows = connection.execute(select(tables.studies.c.config_hash, tables.studies.c.config))
+        rows = connection.execute(select(studies.c.config_hash, studies.c.config))
         privacy = {version: json.loads(config).get("privacy") or {} for version, config in rows}
     named = {version: notice.get("retention_until") for version, notice in privacy.items()}
     return {version: date.fromisoformat(until) for version, until in named.items() if until}

@@ -13,45 +13,26 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from study.records import DATA
 from study.settings import StudyConfig
 from study.stimuli.design import Trial, plan_session
-from study.store import tables
-from study.store.database import Database, RefusedStepError
-from study.store.queries import (
-    Ballot,
-    OpenTrial,
-    admission,
-    ballot_state,
-    insert_vote,
-    live_counts,
-    lock_participant,
-    lock_planning,
-    open_trial_row,
-    progress,
-)
+from study.store import queries, tables
+from study.store.database import Database, Refusal
+from study.store.queries import Ballot, OpenTrial, Plan
 from study.store.registry import erase_participant
 from study.store.vote_log import VoteLog
 
-people, trials, votes = tables.participants, tables.trials, tables.votes
+people, trials = tables.participants, tables.trials
 _KNOWN_PLANS = 5000
-_Plan = tuple[tuple[tuple[str, ...], int | None], ...]
 _VOTING = ("trials", "questions", "done")
 
 
-class Refusal(RefusedStepError):  # noqa: N818 - the normal answer to a step at the wrong time
-    """A step that is not open to this participant now. `reason` is a short code."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
+Outcome = tuple[bool | None, OpenTrial | None]
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -68,39 +49,17 @@ def _together(
     return submitted
 
 
-def _soon(
-    step: Callable[Concatenate[Sessions, Connection, P], T],
-) -> Callable[Concatenate[Sessions, P], Future[T]]:
-    """The same without waiting."""
-
-    @functools.wraps(step)
-    def submitted(self: Sessions, /, *args: P.args, **options: P.kwargs) -> Future[T]:
-        return self.database.submit(lambda connection: step(self, connection, *args, **options))
-
-    return submitted
-
-
+@dataclass(eq=False)
 class Sessions:
     """Participants of one version of a study in one database."""
 
-    def __init__(
-        self,
-        database: Database,
-        config: StudyConfig,
-        config_hash: str,
-        candidates: list[Trial],
-        log: VoteLog | None = None,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self.database = database
-        self.config = config
-        self.config_hash = config_hash
-        self.candidates = candidates
-        self.log = log
-        self.clock = clock
-        groups = {entry.group for entry in candidates if entry.kind in DATA}
-        self._plans: dict[str, _Plan] = {}
-        self.shares = dict(config.methods) or dict.fromkeys(sorted(groups), 1.0)
+    database: Database
+    config: StudyConfig
+    config_hash: str
+    candidates: list[Trial]
+    log: VoteLog | None = None
+    clock: Callable[[], float] = time.time
+    _plans: dict[str, Plan] = field(default_factory=dict, init=False)
 
     def plan(self, counts: Mapping[str, int], seed: int) -> list[Trial]:
         """The trials of one session.
@@ -108,9 +67,10 @@ class Sessions:
         Raises:
             DesignError: the stimulus set does not fit the configuration.
         """
+        groups = {entry.group for entry in self.candidates if entry.kind in DATA}
         return plan_session(
             self.candidates,
-            shares=self.shares,
+            shares=self.config.methods or dict.fromkeys(sorted(groups), 1.0),
             trials=self.config.trials,
             practice=self.config.practice.trials,
             attention=self.config.attention.trials,
@@ -124,22 +84,22 @@ class Sessions:
     def find(self, participant: str) -> Any | None:
         """The row of a participant of this study, or None."""
         with self.database.read() as connection:
-            return self._row(connection, participant)
+            return queries.participant_row(connection, self.config_hash, participant)
 
     def find_recruit(self, external_hash: str) -> str | None:
         """The participant that a recruiter's hashed id already has here."""
         with self.database.read() as connection:
-            return self._recruit(connection, external_hash)
+            return queries.recruited(connection, self.config_hash, external_hash)
 
     def admission(self) -> str | None:
         """Why nobody new is accepted now ("closed", "full"), or None."""
         with self.database.read() as connection:
-            return admission(connection, self.config, self.config_hash, self.clock())
+            return queries.admission(connection, self.config, self.config_hash, self.clock())
 
     def is_closed(self) -> bool:
         """Whether the study was closed."""
         with self.database.read() as connection:
-            return self._is_closed(connection)
+            return queries.is_closed(connection, self.config_hash)
 
     # -- the steps of a session -----------------------------------------------------------
 
@@ -159,31 +119,31 @@ class Sessions:
         """
         now = self.clock()
         seed = random.SystemRandom().randrange(2**31)
-        lock_planning(connection)
-        if self._row(connection, participant) is not None:
+        queries.lock_planning(connection)
+        if queries.participant_row(connection, self.config_hash, participant) is not None:
             return
-        refused = admission(connection, self.config, self.config_hash, now)
+        refused = queries.admission(connection, self.config, self.config_hash, now)
         if refused is not None:
             raise Refusal(refused)
-        if external_hash is not None and self._recruit(connection, external_hash) is not None:
+        if external_hash and queries.recruited(connection, self.config_hash, external_hash):
             raise Refusal("taken")
-        row = {
-            "participant": participant,
-            "config_hash": self.config_hash,
-            "seed": seed,
-            "language": language,
-            "real_on_left": bool(random.Random(seed).getrandbits(1)),
-            "source": "direct" if external_hash is None else "prolific",
-            "external_hash": external_hash,
-            "consent_version": self.config.consent.version,
-            "consented_at": now,
-            "started_at": now,
-            "last_seen": now,
-            "stage": "plates" if self.config.plates.count else "instructions",
-            "outcome": "in-progress",
-            "answers": "{}",
-        }
-        connection.execute(people.insert().values(**row))
+        row = people.insert().values(
+            participant=participant,
+            config_hash=self.config_hash,
+            seed=seed,
+            language=language,
+            real_on_left=bool(random.Random(seed).getrandbits(1)),
+            source="direct" if external_hash is None else "prolific",
+            external_hash=external_hash,
+            consent_version=self.config.consent.version,
+            consented_at=now,
+            started_at=now,
+            last_seen=now,
+            stage="plates" if self.config.plates.count else "instructions",
+            outcome="in-progress",
+            answers="{}",
+        )
+        connection.execute(row)
         self._log_person(connection, participant)
 
     @_together
@@ -208,10 +168,10 @@ class Sessions:
         Raises:
             Refusal: "step" when the instructions are not open.
         """
-        lock_planning(connection)
+        queries.lock_planning(connection)
         row = self._require_stage(connection, participant, "instructions")
         cutoff = self.clock() - 60 * self.config.expire_minutes
-        counts = live_counts(connection, self.config_hash, cutoff)
+        counts = queries.live_counts(connection, self.config_hash, cutoff)
         planned = [
             {"participant": participant, "trial": index, **asdict(trial)}
             for index, trial in enumerate(self.plan(counts, row.seed))
@@ -223,31 +183,30 @@ class Sessions:
             self.log.append(participant, [{"event": "plan", "rows": planned}])
         self._update(connection, participant, stage="trials")
 
-    @_soon
-    def open_trial_soon(self, connection: Connection, participant: str) -> OpenTrial | None:
-        """The trial to answer now, opened if it was not; None after the last.
-
-        Raises:
-            Refusal: "step" when trials are not open to this participant.
-        """
-        lock_participant(connection, participant)
-        found = progress(connection, self.config_hash, participant)
-        if found is None or found[0] not in _VOTING:
-            raise Refusal("step")
-        return self._open(connection, participant, *found)
-
     def open_trial(self, participant: str) -> OpenTrial | None:
         """`open_trial_soon`, waited for."""
         return self.open_trial_soon(participant).result()
 
-    def vote(self, participant: str, ballot: Ballot) -> tuple[bool | None, OpenTrial | None]:
+    def open_trial_soon(self, participant: str) -> Future[OpenTrial | None]:
+        """The trial to answer now, opened if it was not; None after the last.
+
+        Raises (in the future):
+            Refusal: "step" when trials are not open to this participant.
+        """
+        return self.database.submit(lambda connection: self._open_now(connection, participant))
+
+    def _open_now(self, connection: Connection, participant: str) -> OpenTrial | None:
+        queries.lock_participant(connection, participant)
+        state = queries.voting_state(connection, self.config_hash, participant)
+        if state is None or state.stage not in _VOTING:
+            raise Refusal("step")
+        return self._open(connection, participant, state, state.answered)
+
+    def vote(self, participant: str, ballot: Ballot) -> Outcome:
         """`vote_soon`, waited for."""
         return self.vote_soon(participant, ballot).result()
 
-    @_soon
-    def vote_soon(
-        self, connection: Connection, participant: str, ballot: Ballot
-    ) -> tuple[bool | None, OpenTrial | None]:
+    def vote_soon(self, participant: str, ballot: Ballot) -> Future[Outcome]:
         """Store an answer once and open the next trial.
 
         The same ballot again is acknowledged again and changes nothing.
@@ -255,12 +214,16 @@ class Sessions:
         Returns:
             For a practice trial, whether the answer was right; the trial that follows.
 
-        Raises:
+        Raises (in the future):
             Refusal: "step" (no trials now), "trial" (another trial is open, or it has been
                 answered already), "ballot" (the ballot's id was used for something else).
         """
-        lock_participant(connection, participant)
-        state = ballot_state(connection, self.config_hash, participant, ballot)
+        return self.database.submit(lambda connection: self._vote(connection, participant, ballot))
+
+    def _vote(self, connection: Connection, participant: str, ballot: Ballot) -> Outcome:
+        queries.lock_participant(connection, participant)
+        asked = (self.config_hash, participant, ballot.vote_id, ballot.trial)
+        state = queries.voting_state(connection, *asked)
         if state is None or state.stage not in _VOTING:
             raise Refusal("step")
         known = (state.known_participant, state.known_trial)
@@ -272,7 +235,7 @@ class Sessions:
         if is_new:
             if state.opened_at is None or state.answered != ballot.trial:
                 raise Refusal("trial")
-            row = insert_vote(
+            row = queries.insert_vote(
                 connection,
                 ballot,
                 answer=answer,
@@ -283,9 +246,7 @@ class Sessions:
             )
             if self.log is not None:
                 self.log.append(participant, [{"event": "vote", "row": row}])
-        following = self._open(
-            connection, participant, state.stage, state.answered + is_new, state.last_seen
-        )
+        following = self._open(connection, participant, state, state.answered + is_new)
         return answer == state.expected if state.kind == "practice" else None, following
 
     @_together
@@ -307,41 +268,21 @@ class Sessions:
         Raises:
             Refusal: "closed" when the study is closed, "step" when already withdrawn.
         """
-        row = connection.execute(
-            select(people.c.stage).where(people.c.participant == participant)
-        ).one_or_none()
-        if row is None or row.stage == "withdrawn":
+        query = select(people.c.stage).where(people.c.participant == participant)
+        if connection.execute(query).scalar_one_or_none() in {None, "withdrawn"}:
             raise Refusal("step")
-        if self._is_closed(connection):
+        if queries.is_closed(connection, self.config_hash):
             raise Refusal("closed")
         erase_participant(connection, participant, self.clock(), self.log)
         self._plans.pop(participant, None)
 
     # -- parts of the steps ---------------------------------------------------------------
 
-    def _row(self, connection: Connection, participant: str, *, lock: bool = False) -> Any | None:
-        query = select(people).where(
-            people.c.participant == participant, people.c.config_hash == self.config_hash
-        )
-        return connection.execute(query.with_for_update() if lock else query).one_or_none()
-
     def _require_stage(self, connection: Connection, participant: str, stage: str) -> Any:
-        row = self._row(connection, participant, lock=True)
+        row = queries.participant_row(connection, self.config_hash, participant, lock=True)
         if row is None or row.stage != stage:
             raise Refusal("step")
         return row
-
-    def _is_closed(self, connection: Connection) -> bool:
-        query = select(tables.studies.c.is_closed).where(
-            tables.studies.c.config_hash == self.config_hash
-        )
-        return bool(connection.execute(query).scalar_one())
-
-    def _recruit(self, connection: Connection, external_hash: str) -> str | None:
-        query = select(people.c.participant).where(
-            people.c.config_hash == self.config_hash, people.c.external_hash == external_hash
-        )
-        return connection.execute(query).scalar_one_or_none()
 
     def _update(self, connection: Connection, participant: str, **values: Any) -> None:
         connection.execute(
@@ -352,77 +293,34 @@ class Sessions:
         self._log_person(connection, participant)
 
     def _log_person(self, connection: Connection, participant: str) -> None:
-        if self.log is None:
-            return
-        row = self._row(connection, participant)
-        assert row is not None
-        self.log.append(participant, [{"event": "person", "row": dict(row._mapping)}])
+        if self.log is not None:
+            row = queries.participant_row(connection, self.config_hash, participant)
+            assert row is not None
+            self.log.append(participant, [{"event": "person", "row": dict(row._mapping)}])
 
     def _open(
-        self,
-        connection: Connection,
-        participant: str,
-        stage: str,
-        answered: int,
-        last_seen: float = 0.0,
+        self, connection: Connection, participant: str, state: Any, answered: int
     ) -> OpenTrial | None:
         """Open the first unanswered trial, or finish the trials when there is none."""
         config = self.config
         if answered >= config.practice.trials + config.trials + config.attention.trials:
-            if stage == "trials":
-                self._end_trials(connection, participant)
+            if state.stage == "trials" and config.questions:
+                self._update(connection, participant, stage="questions")
+            elif state.stage == "trials":
+                self._complete(connection, participant)
             return None
-        open_trial_row(connection, participant, answered, self.clock(), last_seen)
-        return self._view(participant, answered)
-
-    def _view(self, participant: str, trial: int) -> OpenTrial:
-        practice = self.config.practice.trials
-        data = self.config.trials + self.config.attention.trials
-        is_practice = trial < practice
-        number = trial + 1 if is_practice else trial - practice + 1
-        every = self.config.break_every
-        return OpenTrial(
-            trial=trial,
-            practice=is_practice,
-            number=number,
-            total=practice if is_practice else data,
-            is_break=bool(every and not is_practice and number > 1 and (number - 1) % every == 0),
-            following=trial + 1 if trial + 1 < practice + data else None,
-            exposure_ms=self._exposure(participant, trial),
-        )
-
-    def _end_trials(self, connection: Connection, participant: str) -> None:
-        if self.config.questions:
-            self._update(connection, participant, stage="questions")
-        else:
-            self._complete(connection, participant)
+        queries.open_trial_row(connection, participant, answered, self.clock(), state.last_seen)
+        times = config.exposure_ms or (None,)
+        exposure = times[0] if len(times) == 1 else self._planned(participant)[answered][1]
+        return OpenTrial.at(answered, config, exposure)
 
     def _complete(self, connection: Connection, participant: str, **values: Any) -> None:
-        wrong = (
-            select(func.count())
-            .select_from(votes.join(trials))
-            .where(
-                trials.c.participant == participant,
-                trials.c.kind == "attention",
-                votes.c.answer != trials.c.expected,
-            )
-        )
-        attention = self.config.attention
-        failed = (
-            attention.trials > 0 and connection.execute(wrong).scalar_one() >= attention.fail_after
-        )
-        self._update(
-            connection,
-            participant,
-            stage="done",
-            outcome="failed-attention" if failed else "completed",
-            completed_at=self.clock(),
-            **values,
-        )
-
-    def _exposure(self, participant: str, trial: int) -> int | None:
-        times = self.config.exposure_ms or (None,)
-        return times[0] if len(times) == 1 else self._planned(participant)[trial][1]
+        failed = queries.fails_attention(connection, self.config, participant)
+        end = {
+            "outcome": "failed-attention" if failed else "completed",
+            "completed_at": self.clock(),
+        }
+        self._update(connection, participant, stage="done", **end, **values)
 
     def pictures_of(self, participant: str, trial: int) -> tuple[str, ...]:
         """The stimuli of a planned trial, from left to right (none: no such trial)."""
@@ -433,23 +331,14 @@ class Sessions:
         """Whether a plan is in memory, so that `pictures_of` asks no database."""
         return participant in self._plans
 
-    def _planned(self, participant: str) -> _Plan:
-        """Pictures and exposure of every trial. A plan never changes, so memory may keep it."""
+    def _planned(self, participant: str) -> Plan:
+        """A plan never changes, so memory may keep it."""
         plan = self._plans.get(participant)
         if plan is None:
-            shown = (trials.c.stimulus, trials.c.against_stimulus, trials.c.method_on_left)
-            query = select(*shown, trials.c.exposure_ms).order_by(trials.c.trial)
             with self.database.read() as connection:
-                rows = connection.execute(query.where(trials.c.participant == participant))
-                plan = tuple((_from_left(*row[:3]), row.exposure_ms) for row in rows)
+                plan = queries.plan_of(connection, participant)
             if plan:
                 if len(self._plans) >= _KNOWN_PLANS:
                     self._plans.clear()
                 self._plans[participant] = plan
         return plan
-
-
-def _from_left(stimulus: str, against: str | None, on_left: bool | None) -> tuple[str, ...]:
-    if not against:
-        return (stimulus,)
-    return (stimulus, against) if on_left else (against, stimulus)

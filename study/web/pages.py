@@ -15,8 +15,8 @@ from starlette.routing import Route
 
 from study.settings import Privacy, pick
 from study.stimuli.plates import count_correct, plate_of
+from study.store.database import Refusal
 from study.store.registry import participant_of_code
-from study.store.sessions import Refusal
 from study.web.phrases import TEXTS
 from study.web.survey import Survey
 from study.web.tokens import TokenError

@@ -14,9 +14,8 @@ from study.stimuli.design import pair_trials, single_trials
 from study.stimuli.stimulus_set import StimulusSet, load_stimuli
 from study.store.database import Database
 from study.store.registry import describe_study, register_study
-from study.store.replay import backfill, replay
 from study.store.sessions import Sessions
-from study.store.vote_log import VoteLog, open_log
+from study.store.vote_log import VoteLog, backfill, open_log, replay
 from study.web.phrases import Phrases, load_phrases
 from study.web.tokens import Tokens
 
@@ -139,12 +138,10 @@ def open_survey(options: SurveyOptions) -> Survey:
         offered = stimuli.stimuli
         is_pairs = config.task == "pairs"
         candidates = pair_trials(offered, config.pairs) if is_pairs else single_trials(offered)
-        sessions = Sessions(database, config, "", candidates, log)
-        sessions.plan({}, 0)
         description = describe_study(config, stimuli)
-        sessions.config_hash = register_study(
-            database, config, stimuli, new_version=options.new_version
-        )
+        sessions = Sessions(database, config, description["config_hash"], candidates, log)
+        sessions.plan({}, 0)
+        register_study(database, description, new_version=options.new_version)
         if log is not None:
             log.write_study(sessions.config_hash, description)
             backfill(database, log)

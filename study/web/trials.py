@@ -12,8 +12,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from study.records import SENT_BY_PAGE
+from study.store.database import Refusal
 from study.store.queries import Ballot, OpenTrial
-from study.store.sessions import Refusal
 from study.web.survey import Survey
 from study.web.tokens import TokenError
 from study.web.visitor import Visit, page_route
