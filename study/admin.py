@@ -6,8 +6,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, nullcontext
 from datetime import UTC, date, datetime
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,7 +22,7 @@ from study.store.registry import (
     study_status,
 )
 from study.store.vote_log import VoteLog, open_log
-from study.web.tokens import Tokens
+from study.web.survey import Tokens
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,18 +60,6 @@ def _print_status(database: Database, latest: int) -> None:
         print(f"{participant}  {stage}  {outcome}  {count} votes")
 
 
-@contextmanager
-def _opened(vote_log: str | None) -> Iterator[VoteLog | None]:
-    log = open_log(vote_log) if vote_log else None
-    if log is not None:
-        log.prepare()
-    try:
-        yield log
-    finally:
-        if log is not None:
-            log.close()
-
-
 def _delete(database: Database, log: VoteLog | None, named: str) -> None:
     tokens = Tokens(os.environ.get("STUDY_SECRET") or database.secret())
     participant = participant_of_code(database, named, tokens.withdrawal_code) or named
@@ -107,7 +94,10 @@ def main(argv: list[str] | None = None) -> int:
             set_closed(database, arguments.command == "close")
             print("closed" if arguments.command == "close" else "open")
         else:
-            with _opened(arguments.vote_log) as log:
+            log = open_log(arguments.vote_log) if arguments.vote_log else None
+            with nullcontext() if log is None else closing(log):
+                if log is not None:
+                    log.prepare()
                 if arguments.command == "delete":
                     _delete(database, log, arguments.participant)
                 else:

@@ -25,8 +25,7 @@ from study.rehearsal.robot import Diary, Reply, Shown, take_part
 from study.simulate import pixel_hash, recognise
 from study.store import database as storage
 from study.store.registry import load_records
-from study.web.survey import RateLimiter, Survey
-from study.web.tokens import LIFETIMES, TokenError, Tokens
+from study.web.survey import LIFETIMES, RateLimiter, Survey, TokenError, Tokens
 from study.web.visitor import accepted_languages
 
 TOKEN = re.compile(r'name="token" value="([^"]+)"')

@@ -8,8 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from study.store.registry import erase_participant, set_closed, study_status
-from study.web.survey import Survey
-from study.web.tokens import LIFETIMES, TokenError
+from study.web.survey import LIFETIMES, Survey, TokenError
 from study.web.visitor import Fields, Visit, form_route, page_route
 
 COOKIE = "study_admin"
@@ -40,7 +39,7 @@ def login(visit: Visit, fields: Fields) -> Response:
     survey = visit.survey
     if not survey.logins.allows("admin"):
         return show(visit, status=429, note="Too many attempts. Wait a minute.")
-    given, wanted = fields["password"].encode(), (survey.admin_token or "").encode()
+    given, wanted = fields.get("password", "").encode(), (survey.admin_token or "").encode()
     if not wanted or not hmac.compare_digest(given, wanted):
         return show(visit, status=403, note="This is not the token.")
     response = visit.redirect("/admin")
@@ -59,16 +58,16 @@ def login(visit: Visit, fields: Fields) -> Response:
 def change_state(visit: Visit, fields: Fields) -> Response:
     if not _is_allowed(visit, fields):
         return show(visit, status=403, note="Please log in again.")
-    if fields["state"] not in {"open", "closed"}:
+    if fields.get("state", "") not in {"open", "closed"}:
         return show(visit, status=400, note="The state is either open or closed.")
-    set_closed(visit.survey.database, fields["state"] == "closed")
+    set_closed(visit.survey.database, fields.get("state", "") == "closed")
     return visit.redirect("/admin")
 
 
 def delete(visit: Visit, fields: Fields) -> Response:
     if not _is_allowed(visit, fields):
         return show(visit, status=403, note="Please log in again.")
-    survey, named = visit.survey, fields["participant"].strip()
+    survey, named = visit.survey, fields.get("participant", "").strip()
     # ids are hexadecimal; anything else cannot be one (and may not reach a database)
     named = named if named.isalnum() and named.isascii() else "-"
     with survey.database.write() as connection:
@@ -81,7 +80,7 @@ def delete(visit: Visit, fields: Fields) -> Response:
 def _is_allowed(visit: Visit, fields: Fields) -> bool:
     """A change needs the cookie and a token from the page: no other site can send both."""
     cookie = visit.request.cookies.get(COOKIE, "")
-    return _is_signed(visit, fields["token"]) and _is_signed(visit, cookie)
+    return _is_signed(visit, fields.get("token", "")) and _is_signed(visit, cookie)
 
 
 def _is_signed(visit: Visit, token: str) -> bool:

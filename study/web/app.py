@@ -116,21 +116,19 @@ class Guard:
                     headers[name] = value
             await send(message)
 
-        if _declared_length(scope) > MAX_BODY_BYTES:
-            await _too_large(scope, receive, send_guarded)
-            return
-        body = await _read_body(receive)
+        is_small = _declared_length(scope) <= MAX_BODY_BYTES
+        body = await _read_body(receive) if is_small else None
         if body is None:
-            await _too_large(scope, receive, send_guarded)
-            return
-        await self.app(scope, _replayed(body, receive), send_guarded)
+            response = PlainTextResponse("This request is too large.", status_code=413)
+            await response(scope, receive, send_guarded)
+        else:
+            await self.app(scope, _replayed(body, receive), send_guarded)
 
     def _without_base(self, scope: Scope) -> Scope:
         """Strip the base path, whether or not a proxy has done so already."""
         path: str = scope["path"]
         if self.base_path and (path + "/").startswith(self.base_path + "/"):
-            inner = path[len(self.base_path) :] or "/"
-            return {**scope, "path": inner}
+            return {**scope, "path": path[len(self.base_path) :] or "/"}
         return scope
 
 
@@ -166,8 +164,3 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replay
-
-
-async def _too_large(scope: Scope, receive: Receive, send: Send) -> None:
-    response = PlainTextResponse("This request is too large.", status_code=413)
-    await response(scope, receive, send)

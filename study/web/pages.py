@@ -18,8 +18,7 @@ from study.stimuli.plates import count_correct, plate_of
 from study.store.database import Refusal
 from study.store.registry import participant_of_code
 from study.web.phrases import TEXTS
-from study.web.survey import Survey
-from study.web.tokens import TokenError
+from study.web.survey import Survey, TokenError
 from study.web.visitor import PATHS, Fields, Visit, form_route, page_route
 
 MAX_ANSWER = 2000
@@ -93,8 +92,8 @@ def give_consent(visit: Visit, fields: Fields) -> Response:
         participant, language, external = _entry(visit, fields)
     except TokenError as error:
         return visit.refuse_token(error)
-    if fields["agree"] != "yes":
-        return _consent_page(visit, fields["token"], status=400, problem="consent_needed")
+    if fields.get("agree", "") != "yes":
+        return _consent_page(visit, fields.get("token", ""), status=400, problem="consent_needed")
     if survey.sessions.find(participant) is None and not survey.entries.allows("all"):
         return visit.message("limit", status=429)
     try:
@@ -115,7 +114,7 @@ def decline(visit: Visit, fields: Fields) -> Response:
 
 def _entry(visit: Visit, fields: Fields) -> list[str]:
     """Participant, language and recruiter's hashed id that the consent page was made for."""
-    return visit.survey.tokens.read("entry", fields["token"], str, str, str)
+    return visit.survey.tokens.read("entry", fields.get("token", ""), str, str, str)
 
 
 def _consent_page(
@@ -171,7 +170,7 @@ def submit_plates(visit: Visit, fields: Fields) -> Response:
     count = visit.survey.config.plates.count
 
     def step(person: Any) -> None:
-        answers = [entry[:8] for entry in fields.every("plate")][:count]
+        answers = [entry[:8] for entry in fields.getlist("plate")][:count]
         answers += [""] * (count - len(answers))
         correct = count_correct(person.seed, answers)
         visit.survey.sessions.submit_plates(person.participant, correct)
@@ -225,7 +224,7 @@ def submit_questions(visit: Visit, fields: Fields) -> Response:
     asked, sessions = visit.survey.config.questions, visit.survey.sessions
     answers: dict[str, str] = {}
     for question in asked:
-        given = _clean(fields[question.id])
+        given = _clean(fields.get(question.id, ""))
         if question.options:  # stored in the study's first language, whatever was shown
             chosen = int(given) if given.isdecimal() and len(given) < 4 else -1
             inside = 0 <= chosen < len(question.options)
@@ -288,7 +287,8 @@ def _take_step(visit: Visit, fields: Fields, stage: str, step: Callable[[Any], N
     if person is None:
         return visit.message("ended", status=403, onward="/", link="start_over")
     try:
-        if survey.tokens.read("form", fields["token"], str, str) != [person.participant, stage]:
+        allowed = survey.tokens.read("form", fields.get("token", ""), str, str)
+        if allowed != [person.participant, stage]:
             return visit.message("invalid", status=403, onward=visit.here)
     except TokenError as error:
         return visit.refuse_token(error)
@@ -324,7 +324,7 @@ def withdrawal(visit: Visit, *, status: int = 200, problem: str = "") -> Respons
 
 
 def withdraw(visit: Visit, fields: Fields) -> Response:
-    survey, code = visit.survey, fields["code"]
+    survey, code = visit.survey, fields.get("code", "")
     if not code:
         return _take_step(
             visit, fields, "withdraw", lambda who: survey.sessions.withdraw(who.participant)

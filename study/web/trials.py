@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncio import wrap_future
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, create_model
@@ -14,11 +15,11 @@ from starlette.routing import Route
 from study.records import SENT_BY_PAGE
 from study.store.database import Refusal
 from study.store.queries import Ballot, OpenTrial
-from study.web.survey import Survey
-from study.web.tokens import TokenError
+from study.web.survey import Survey, TokenError
 from study.web.visitor import Visit, page_route
 
 _UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+Handler = Callable[[Request], Awaitable[Response]]
 ANSWERS = {"single": ("realistic", "not-realistic"), "pairs": ("left", "right")}
 """What the page sends; the first is True."""
 
@@ -66,30 +67,21 @@ def trial_routes(survey: Survey) -> list[Route]:
             },
         )
 
-    async def current(request: Request) -> JSONResponse:
+    async def current(request: Request) -> Response:
         participant = Visit(survey, request).participant
         if participant is None:
             return _refuse(401, "session")
         if not survey.requests.allows(participant):
             return _refuse(429, "rate")
-        try:
-            trial = await wrap_future(sessions.open_trial_soon(participant))
-            return JSONResponse({"trial": show(participant, trial)})
-        except Refusal as refusal:
-            return _refuse(409, refusal.reason)
+        trial = await wrap_future(sessions.open_trial_soon(participant))
+        return JSONResponse({"trial": show(participant, trial)})
 
-    async def vote(request: Request) -> JSONResponse:
+    async def vote(request: Request) -> Response:
         participant = Visit(survey, request).participant
         if participant is None:
             return _refuse(401, "session")
-        try:
-            body = VOTE.validate_json(await request.body())
-        except ValidationError:
-            return _refuse(422, "malformed")
-        try:
-            owner, trial = tokens.read("trial", body.token, str, int)
-        except TokenError as error:
-            return _refuse(403, "expired" if error.expired else "token")
+        body = VOTE.validate_json(await request.body())
+        owner, trial = tokens.read("trial", body.token, str, int)
         if owner != participant:
             return _refuse(403, "token")
         if body.answer not in (first, second):
@@ -98,10 +90,7 @@ def trial_routes(survey: Survey) -> list[Route]:
             return _refuse(429, "rate")
         page = {entry.name: getattr(body, entry.name) for entry in SENT_BY_PAGE}
         ballot = Ballot(body.id, trial, body.answer == first, page)
-        try:
-            correct, following = await wrap_future(sessions.vote_soon(participant, ballot))
-        except Refusal as refusal:
-            return _refuse(409, refusal.reason)
+        correct, following = await wrap_future(sessions.vote_soon(participant, ballot))
         return JSONResponse(
             {
                 "saved": True,
@@ -111,11 +100,8 @@ def trial_routes(survey: Survey) -> list[Route]:
         )
 
     async def picture(request: Request) -> Response:
-        try:
-            token = request.path_params["token"]
-            owner, trial, place = tokens.read("picture", token, str, int, int)
-        except TokenError as error:
-            return _refuse(403, "expired" if error.expired else "token")
+        token = request.path_params["token"]
+        owner, trial, place = tokens.read("picture", token, str, int, int)
         if owner != Visit(survey, request).participant:
             return _refuse(403, "token")
         if not survey.requests.allows(f"picture-{owner}"):
@@ -157,10 +143,26 @@ def trial_routes(survey: Survey) -> list[Route]:
 
     return [
         page_route(survey, "/trials", page),
-        Route("/api/trial", current),
-        Route("/api/vote", vote, methods=["POST"]),
-        Route("/picture/{token}", picture),
+        Route("/api/trial", _refusing(current)),
+        Route("/api/vote", _refusing(vote), methods=["POST"]),
+        Route("/picture/{token}", _refusing(picture)),
     ]
+
+
+def _refusing(handler: Handler) -> Handler:
+    """A handler whose errors become answers that the page can read."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except Refusal as refusal:
+            return _refuse(409, refusal.reason)
+        except TokenError as error:
+            return _refuse(403, "expired" if error.expired else "token")
+        except ValidationError:
+            return _refuse(422, "malformed")
+
+    return endpoint
 
 
 def _refuse(status: int, reason: str) -> JSONResponse:

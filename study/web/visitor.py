@@ -9,14 +9,14 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import ImmutableMultiDict
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from study.web.phrases import Phrases
-from study.web.survey import Survey
-from study.web.tokens import LIFETIMES, TokenError
+from study.web.survey import LIFETIMES, Survey, TokenError
 
 COOKIE = "study_session"
 PATHS = {
@@ -41,19 +41,8 @@ _templates = Environment(
 )
 
 
-class Fields(dict[str, str]):
-    """The fields of a form; what was not sent is empty."""
-
-    def __init__(self, pairs: list[tuple[str, str]]) -> None:
-        super().__init__(pairs)
-        self.pairs = pairs
-
-    def __missing__(self, _name: str) -> str:
-        return ""
-
-    def every(self, name: str) -> list[str]:
-        """All values of a field that is there several times."""
-        return [value for key, value in self.pairs if key == name]
+Fields = ImmutableMultiDict[str, str]
+"""The text fields of a form."""
 
 
 class Visit:
@@ -141,11 +130,7 @@ class Visit:
 
 def page_route(survey: Survey, path: str, handler: Callable[[Visit], Response]) -> Route:
     """A GET route whose handler runs in a thread."""
-
-    def endpoint(request: Request) -> Response:
-        return handler(Visit(survey, request))
-
-    return Route(path, endpoint)
+    return Route(path, lambda request: handler(Visit(survey, request)))
 
 
 def form_route(survey: Survey, path: str, handler: Callable[[Visit, Fields], Response]) -> Route:
