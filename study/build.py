@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+from dataclasses import fields
 from pathlib import Path
 from string import Template
 
@@ -68,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--anchor",
+        dest="anchors",
         choices=sorted(MANIPULATIONS),
         action="append",
         default=[],
@@ -101,20 +103,14 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if len(methods) != len(arguments.method):
             raise BuildError("--method: a name was given twice")
-        if not methods and not arguments.anchor:
+        if not methods and not arguments.anchors:
             raise BuildError("give at least one --method NAME=DIR (or --anchor)")
         if arguments.size < 16 or min(arguments.practice, arguments.attention) < 0:
             raise BuildError("--size needs 16 or more, --practice and --attention 0 or more")
-        options = BuildOptions(
-            size=arguments.size,
-            encoder=arguments.encoder,
-            practice=arguments.practice,
-            attention=arguments.attention,
-            anchors=tuple(dict.fromkeys(arguments.anchor)),
-            limit=arguments.limit,
-            seed=arguments.seed,
-            about=read_about(arguments.about) if arguments.about else {},
-        )
+        given = {f.name: getattr(arguments, f.name) for f in fields(BuildOptions)}
+        given["anchors"] = tuple(dict.fromkeys(arguments.anchors))
+        given["about"] = read_about(arguments.about) if arguments.about else {}
+        options = BuildOptions(**given)
         if arguments.write_config is not None and arguments.write_config.exists():
             raise BuildError(f"--write-config {arguments.write_config}: exists already")
         notes = build_set(arguments.real, methods, arguments.output, options)

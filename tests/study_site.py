@@ -100,7 +100,7 @@ def served(survey: Survey) -> Iterator[str]:
             assert thread.is_alive(), "the server ended while starting"
             thread.join(0.02)
         port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}{survey.base_path}"
+        yield f"http://127.0.0.1:{port}{survey.options.base_path}"
     finally:
         server.should_exit = True
         thread.join(30)

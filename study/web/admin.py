@@ -39,7 +39,7 @@ def login(visit: Visit, fields: Fields) -> Response:
     survey = visit.survey
     if not survey.logins.allows("admin"):
         return show(visit, status=429, note="Too many attempts. Wait a minute.")
-    given, wanted = fields.get("password", "").encode(), (survey.admin_token or "").encode()
+    given, wanted = fields.get("password", "").encode(), (survey.options.admin_token or "").encode()
     if not wanted or not hmac.compare_digest(given, wanted):
         return show(visit, status=403, note="This is not the token.")
     response = visit.redirect("/admin")
@@ -47,7 +47,7 @@ def login(visit: Visit, fields: Fields) -> Response:
         COOKIE,
         survey.tokens.sign("admin", "cookie"),
         max_age=LIFETIMES["admin"],
-        path=f"{survey.base_path}/admin",
+        path=f"{survey.options.base_path}/admin",
         httponly=True,
         samesite="strict",
         secure=visit.request.url.scheme == "https",

@@ -57,10 +57,10 @@ def make_app(survey: Survey) -> Starlette:
         visit = Visit(survey, request, is_stranger=True)
         return visit.message(name, status=status, onward="/")
 
-    routes = [*trial_routes(survey), *page_routes(survey)]
-    if survey.admin_token is not None:
+    routes, options = [*trial_routes(survey), *page_routes(survey)], survey.options
+    if options.admin_token is not None:
         routes += admin_routes(survey)
-    guard = Middleware(Guard, base_path=survey.base_path, frame_ancestors=survey.frame_ancestors)
+    guard = Middleware(Guard, options.base_path, options.frame_ancestors)
     return Starlette(
         routes=routes,
         middleware=[guard],

@@ -32,24 +32,19 @@ DEMO = Path(__file__).parents[1] / "demo"
 DEMO_CONFIG = DEMO / "study.yaml"
 
 
+@dataclass(eq=False)
 class RateLimiter:
     """Allows `burst` requests at once and `rate` per second on average, for each key."""
 
-    def __init__(
-        self,
-        rate: float,
-        burst: float,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.rate = rate
-        self.burst = burst
-        self._clock = clock
-        self._buckets: dict[str, tuple[float, float]] = {}
-        self._turn = threading.Lock()
+    rate: float
+    burst: float
+    clock: Callable[[], float] = time.monotonic
+    _buckets: dict[str, tuple[float, float]] = field(default_factory=dict, init=False)
+    _turn: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def allows(self, key: str) -> bool:
         """Take one token of `key`; False when there is none."""
-        now = self._clock()
+        now = self.clock()
         with self._turn:
             if len(self._buckets) > _MOST_KEYS:
                 self._forget(now)
@@ -175,9 +170,7 @@ class Survey:
     tokens: Tokens
     phrases: Mapping[str, Phrases]
     log: VoteLog | None
-    base_path: str
-    admin_token: str | None
-    frame_ancestors: tuple[str, ...]
+    options: SurveyOptions
     entries: RateLimiter
     requests: RateLimiter = field(default_factory=lambda: RateLimiter(20.0, 60.0))
     logins: RateLimiter = field(default_factory=lambda: RateLimiter(0.2, 10.0))
@@ -238,9 +231,7 @@ def open_survey(options: SurveyOptions) -> Survey:
         tokens=Tokens(secret),
         phrases=phrases,
         log=log,
-        base_path=options.base_path,
-        admin_token=options.admin_token,
-        frame_ancestors=options.frame_ancestors,
+        options=options,
         entries=RateLimiter(options.new_per_minute / 60, max(options.new_per_minute, 1.0)),
     )
 

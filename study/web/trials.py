@@ -127,7 +127,7 @@ def trial_routes(survey: Survey) -> list[Route]:
 
         def urls(index: int) -> list[str]:
             signed = [tokens.sign("picture", participant, index, k) for k in range(2 - is_single)]
-            return [f"{survey.base_path}/picture/{token}" for token in signed]
+            return [f"{survey.options.base_path}/picture/{token}" for token in signed]
 
         return {
             "token": tokens.sign("trial", participant, trial.trial),

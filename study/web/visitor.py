@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -45,13 +46,13 @@ Fields = ImmutableMultiDict[str, str]
 """The text fields of a form."""
 
 
+@dataclass(eq=False)
 class Visit:
     """A request and its participant. is_stranger: the database is not asked who it is."""
 
-    def __init__(self, survey: Survey, request: Request, *, is_stranger: bool = False) -> None:
-        self.survey = survey
-        self.request = request
-        self.is_stranger = is_stranger
+    survey: Survey
+    request: Request
+    is_stranger: bool = field(default=False, kw_only=True)
 
     def as_stranger(self) -> Visit:
         """The same request, whoever's session it brings along."""
@@ -88,7 +89,7 @@ class Visit:
         is_gone = self.person is not None and self.person.stage == "withdrawn"
         html = _templates.get_template(template).render(
             say=self.phrases,
-            base=self.survey.base_path,
+            base=self.survey.options.base_path,
             contact=self.survey.config.contact,
             may_withdraw=template != "withdraw.html" and not is_gone,
             **values,
@@ -112,7 +113,7 @@ class Visit:
 
     def redirect(self, path: str) -> Response:
         """See another page (303, so that a form becomes a plain page view)."""
-        return RedirectResponse(self.survey.base_path + path, status_code=303)
+        return RedirectResponse(self.survey.options.base_path + path, status_code=303)
 
     def enter(self, participant: str) -> Response:
         """Begin or take up a session; under https its cookie also works in a frame."""
@@ -120,7 +121,7 @@ class Visit:
         scheme = self.request.headers.get("x-forwarded-proto", self.request.url.scheme)
         cookie = (
             f"{COOKIE}={self.survey.tokens.sign('session', participant)}; HttpOnly; "
-            f"Path={self.survey.base_path or '/'}; Max-Age={LIFETIMES['session']}; "
+            f"Path={self.survey.options.base_path or '/'}; Max-Age={LIFETIMES['session']}; "
         )
         is_secure = scheme.startswith("https")
         cookie += "SameSite=None; Secure; Partitioned" if is_secure else "SameSite=Lax"
