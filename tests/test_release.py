@@ -60,6 +60,7 @@ def test_the_chroma_factor_of_a_release_is_applied_by_every_engine(release: Path
     photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
     plain = load_colorizer(release, working_size=64).predict_ab(photo)
     assert main([str(release.parent), "--chroma-factor", "1.2"]) == 0
+    assert "| Chroma factor | 1.2 |" in release.with_name("README.md").read_text()
     for engine in ("onnxruntime", "torch"):
         vivid = load_colorizer(release, working_size=64, engine=engine)
         np.testing.assert_allclose(vivid.predict_ab(photo), plain * 1.2, atol=0.02)

@@ -79,12 +79,20 @@ def describe_release(path: Path, **changes: str | float | None) -> None:
     """
     metadata = read_metadata(path)
     metadata |= {key: str(value) for key, value in changes.items() if value is not None}
-    before = sha256_of(path)
+    before = read_release(path)
+    said = (before.sha256, _factor_row(before))
     _write(path, load_file(path), metadata)
     card = path.with_name("README.md")
     if card.is_file():
+        after = read_release(path)
         text = card.read_text(encoding="utf-8")
-        write_text(card, text.replace(before, sha256_of(path)))
+        for old, new in zip(said, (after.sha256, _factor_row(after)), strict=True):
+            text = text.replace(old, new)
+        write_text(card, text)
+
+
+def _factor_row(release: Release) -> str:
+    return f"| Chroma factor | {release.chroma_factor:g} |"
 
 
 def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
