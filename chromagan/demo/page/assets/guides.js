@@ -112,9 +112,23 @@ window.guides = (() => {
     requestAnimationFrame(() => { const found = find(selector); if (found) found.focus(); });
   }
 
+  let held = false; // a button that is replaced between press and release is never clicked
+  let overdue = false;
+  document.addEventListener('pointerdown', (event) => {
+    held = event.target instanceof Element && Boolean(event.target.closest('#guides'));
+  }, true);
+  for (const kind of ['pointerup', 'pointercancel']) {
+    document.addEventListener(kind, () => {
+      held = false;
+      if (overdue) setTimeout(drawList); // after the click that follows
+    }, true);
+  }
+
   function drawList() {
     const root = find('#guides');
     if (!root) return;
+    overdue = held;
+    if (held) return;
     const active = document.activeElement;
     const key = root.contains(active) ? active.getAttribute('data-key') : null;
     if (active && active.type === 'color' && root.contains(active)) return refresh(root);
