@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +14,7 @@ import torch.nn.functional as F
 
 from chromagan.config import ConfigError, ModelConfig
 from chromagan.model import Critic, build_generator, enlarge_ab
+from chromagan.model.depthwise import DepthwiseConv2d
 from chromagan.model.generator import fold_batch_norm, fold_linear
 from chromagan.model.vgg import SamePadConv2d
 
@@ -245,3 +249,51 @@ def test_the_lite_trunk_is_the_public_classifier() -> None:
     assert probabilities["macaws"].argmax() == 88
     assert probabilities["lighthouse-rocky-coast"].argmax() == 437  # beacon, lighthouse
     assert probabilities["suspension-bridge-night"].argmax() == 839
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize(("stride", "side"), [(1, 10), (1, 5), (2, 10), (2, 9)])
+def test_a_depthwise_convolution_learns_as_torch_says(stride: int, side: int, bf16: bool) -> None:
+    """Answer, gradient of the input and of the weights: those of a plain convolution."""
+    torch.manual_seed(0)
+    fast = DepthwiseConv2d(6, 5, stride)
+    plain = SamePadConv2d(6, 6, 5, stride, groups=6, bias=False)
+    plain.load_state_dict(fast.state_dict())
+    x = torch.randn(3, 6, side, side + 2)
+    found = []
+    for conv in (fast, plain):
+        own = x.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            y = conv(own)
+        (y.float() * torch.linspace(-1, 1, y.shape[-1])).sum().backward()
+        found.append((y, own.grad, conv.weight.grad))
+    for one, other in zip(*found, strict=True):
+        assert one.dtype == other.dtype
+        torch.testing.assert_close(one, other, **({"rtol": 0.02, "atol": 0.05} if bf16 else {}))
+
+
+FAULTS = """
+import resource, torch
+from chromagan.model.device import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        torch.empty(2**25, dtype=torch.uint8).fill_(1)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+given_back = faults()
+keep_freed_memory()
+faults()
+print(given_back, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator than glibc's")
+def test_freed_memory_is_kept_for_the_next_tensors() -> None:
+    """The kernel need not clear pages for every tensor again."""
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True
+    )
+    given_back, kept = map(int, done.stdout.split())
+    assert given_back > 1000 > 10 * kept

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 import sys
 import time
 from collections.abc import Callable
@@ -16,6 +18,8 @@ from chromagan.config import ConfigError, first_line
 
 # x86 units that multiply bf16; without them PyTorch emulates it, many times slower than fp32
 _BF16_UNITS = ("avx512_bf16", "amx_tile")
+
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # glibc's malloc.h
 
 
 def choose_device(name: str, *, mps: bool = True) -> str:
@@ -40,6 +44,19 @@ def cpu_multiplies_bf16() -> bool:
     """Whether this machine's processor has bf16 arithmetic that PyTorch uses."""
     checks = (getattr(torch.cpu, f"_is_{unit}_supported", None) for unit in _BF16_UNITS)
     return any(check is not None and check() for check in checks)
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep what it frees, for its next tensors, instead of giving it back.
+
+    A training step on a CPU frees and takes gigabytes; glibc returns every large block to the
+    kernel, which clears it anew: a fifth of the light network's step. Elsewhere this does nothing.
+    """
+    if not platform.libc_ver()[0].startswith("glibc"):
+        return
+    library = ctypes.CDLL(None)
+    library.mallopt(_MMAP_MAX, 0)
+    library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def peak_gib(device: torch.device) -> float:

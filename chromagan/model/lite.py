@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from chromagan.config import ModelConfig
+from chromagan.model.depthwise import DepthwiseConv2d
 from chromagan.model.vgg import SamePadConv2d, spread
 
 
@@ -49,13 +50,14 @@ INPUT_STD = 128 / 255
 
 
 def _conv_bn(
-    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, act: bool = True
+    inputs: int, outputs: int, kernel: int, stride: int = 1, act: bool = True
 ) -> nn.Sequential:
-    layers: list[nn.Module] = [
-        SamePadConv2d(inputs, outputs, kernel, stride, groups=groups, bias=False),
-        nn.BatchNorm2d(outputs, eps=TRUNK_BN_EPS, momentum=0.01),
-    ]
-    return nn.Sequential(*layers, nn.ReLU6(inplace=True)) if act else nn.Sequential(*layers)
+    return _norm_act(SamePadConv2d(inputs, outputs, kernel, stride, bias=False), act)
+
+
+def _norm_act(conv: SamePadConv2d, act: bool = True) -> nn.Sequential:
+    norm = nn.BatchNorm2d(conv.out_channels, eps=TRUNK_BN_EPS, momentum=0.01)
+    return nn.Sequential(conv, norm, nn.ReLU6(inplace=True)) if act else nn.Sequential(conv, norm)
 
 
 class InvertedResidual(nn.Module):
@@ -66,7 +68,7 @@ class InvertedResidual(nn.Module):
         wide = inputs * expand
         layers = [] if expand == 1 else [_conv_bn(inputs, wide, 1)]
         layers += [
-            _conv_bn(wide, wide, kernel, stride, groups=wide),
+            _norm_act(DepthwiseConv2d(wide, kernel, stride)),
             _conv_bn(wide, outputs, 1, act=False),
         ]
         self.layers = nn.Sequential(*layers)

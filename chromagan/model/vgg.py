@@ -47,7 +47,10 @@ class SamePadConv2d(nn.Conv2d):
             pads += [total // 2, total - total // 2]
         even = pads[0] == pads[1] and pads[2] == pads[3]
         padding = (pads[2], pads[0]) if even else (0, 0)
-        x = x if even else F.pad(x, pads)
+        return self.convolve(x if even else F.pad(x, pads), padding)
+
+    def convolve(self, x: Tensor, padding: tuple[int, int]) -> Tensor:
+        """The convolution itself, `padding` pixels added on both sides of each dimension."""
         return F.conv2d(x, self.weight, self.bias, self.stride, padding, 1, self.groups)
 
 

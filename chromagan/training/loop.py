@@ -20,7 +20,7 @@ from chromagan.checkpoint.release_file import save_state
 from chromagan.checkpoint.source import CheckpointError
 from chromagan.config import ConfigError, TrainConfig
 from chromagan.files import write_text
-from chromagan.model.device import choose_device
+from chromagan.model.device import choose_device, keep_freed_memory
 from chromagan.training import distributed
 from chromagan.training.batches import Batch, Batches, Crop, torch_seed
 from chromagan.training.objective import find_objective
@@ -101,6 +101,8 @@ class Trainer:
     def train(self, *, stop_after: int | None = None) -> int:
         """Run until done, or for `stop_after` steps; returns the step reached. Saves at the end."""
         state, config = self.state, self.config
+        if self.device.type == "cpu":
+            keep_freed_memory()
         notes = self.photos.inspect()
         if distributed.is_main():
             self._write_config()
