@@ -269,7 +269,7 @@ def test_guides_click_color_undo_and_file(browser: Any, site: Site, tmp_path: Pa
         screenshot(page, "guides")
 
         with page.expect_download() as download:
-            page.locator(".guide-save").click()
+            page.locator(".guide-save").click(delay=300)  # pressed as long as by a hand
         assert download.value.suggested_filename == "disc-guides.json"
         file = tmp_path / "disc-guides.json"
         download.value.save_as(file)
