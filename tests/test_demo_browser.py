@@ -423,6 +423,9 @@ def test_one_sentence_for_what_is_no_photo(browser: Any, site: Site, tmp_path: P
             expect(toast).to_contain_text(sentence)
             assert "Traceback" not in toast.inner_text()
             assert "/" not in toast.inner_text().split(name)[0], "no server folders in it"
+            expect(page.locator("#facts")).to_contain_text(sentence)
+            expect(page.locator("#photo img")).to_have_count(0)
+            expect(page.locator("#slider img")).to_have_count(0)
 
 
 def test_photos_one_after_the_other(browser: Any, site: Site, tmp_path: Path) -> None:

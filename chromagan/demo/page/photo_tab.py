@@ -112,10 +112,10 @@ class PhotoTab:
             own = upload._replace(path=adopt(self._present(upload.path, visit)))
             try:
                 known = Guided.of(self._colorized(own, values[parts.controls.network], visit))
-            except ImageError:
+            except ImageError as error:
                 if own.path not in {entry.source for entry in history}:
                     discard(own.path)
-                raise
+                return self._refused(visit.unusable(error, upload.name), history, visit)
             # what browsers cannot show is replaced by a picture of it
             displayable = Path(upload.path).suffix.lower() in _DISPLAYABLE
             shown_as = upload.path if displayable else _preview(known)
@@ -242,6 +242,13 @@ class PhotoTab:
         waiting = views.paragraph(visit.say("waiting"))
         empty = {parts.slider: None, parts.facts: waiting, parts.three: None}
         return empty | self._around(None, history, visit, fresh=fresh)
+
+    def _refused(self, sentence: str, history: list[Entry], visit: Visit) -> Update:
+        """A file that is no photograph leaves an empty page that says why."""
+        gr.Warning(sentence)
+        parts = self.parts
+        said = {parts.photo: None, parts.facts: views.paragraph(sentence)}
+        return self._nothing(history, visit) | said
 
     def _colorized(self, own: Upload, network: str, visit: Visit) -> Picture:
         return self._site.studio.colorize(own, self._site.known(network, visit))

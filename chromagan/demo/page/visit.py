@@ -54,6 +54,11 @@ class Visit:
         """An error whose text is one of our messages."""
         return gr.Error(self.say(key, **values), print_exception=False)
 
+    def unusable(self, error: ImageError, name: str) -> str:
+        """Why a file is no photograph, in a sentence."""
+        reason = error.reason.rstrip(".").partition("; what is left of it")[0]
+        return self.say("unusable", name=name or Path(error.path).name, reason=reason)
+
     def present(self, shown: Shown | None) -> Shown:
         """The photograph that an event is about; an error where there is none."""
         if shown is None:
@@ -73,9 +78,7 @@ class Visit:
         except gr.Error:
             raise
         except ImageError as error:
-            reason = error.reason.rstrip(".").partition("; what is left of it")[0]
-            name = name or Path(error.path).name
-            raise self.error("unusable", name=name, reason=reason) from error
+            raise gr.Error(self.unusable(error, name), print_exception=False) from error
         except VideoError as error:
             key = "video_cut" if error.no_picture else "video_bad"
             raise self.error(key, name=clip, reason=error.reason) from error
