@@ -40,8 +40,8 @@ from chromagan.demo.page.batch_tab import Order, Progress, Stop, colorize_all
 from chromagan.demo.page.visit import Entry, Shown, forget, remember
 from chromagan.demo.results import Form, Look, LookError, psnr, resized, stamped
 from chromagan.demo.studio import Guided, Picture, Studio, Upload
-from chromagan.images import ImageError
-from chromagan.images.messages import SENTENCES
+from chromagan.images import ImageError, image_size
+from chromagan.images.messages import KINDS, REFUSALS, SENTENCES, Note
 from chromagan.images.metadata.credentials import CertificateSigner
 from chromagan.images.metadata.provenance import Provenance, provenance_of
 from chromagan.inference.guides.swatches import suggest_colors
@@ -556,6 +556,24 @@ def test_every_sentence_is_there_and_used() -> None:
     found["messages"] -= found["labels"]
     for kind, keys in found.items():
         assert keys == texts.texts("en")[kind].keys(), kind
+
+
+def test_reasons_of_the_reader_are_said_in_german(tmp_path: Path) -> None:
+    german, english = texts.texts("de")["reasons"], REFUSALS | KINDS
+    assert german.keys() == english.keys()
+    for name, original in english.items():
+        assert placeholders(original) == placeholders(german[name]), name
+    letter = tmp_path / "letter.png"
+    letter.write_bytes(b"Dear diary, this is no picture.\n" * 9)
+    with pytest.raises(ImageError) as refused:
+        image_size(letter)
+    reason = refused.value.reason
+    assert str(reason) == "this is not a photograph: it looks like a text file"
+    said = "das ist kein Foto, sondern sieht nach etwas anderem aus: eine Textdatei"
+    assert texts.Say("de").reason(reason) == said
+    assert texts.Say("de").reason(Note("bytes", size=1.25)) == german["bytes"].format(size=1.25)
+    assert texts.Say("en").reason(reason) == reason
+    assert texts.Say("de").reason("words of a plug-in") == "words of a plug-in"
 
 
 def test_suggested_colors_have_names_in_every_language() -> None:

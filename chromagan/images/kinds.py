@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import Any
 
+from chromagan.images.messages import Note
+
 SNIFF_BYTES = 4096
 """So much of a file's beginning is enough for `kind_of`."""
 
@@ -76,18 +78,18 @@ _MAGIC: tuple[tuple[bytes, Kind], ...] = (
 )
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"mif2"}
 _OTHERS: tuple[tuple[bytes, str], ...] = (
-    (b"%PDF", "a PDF document"),
-    (b"%!PS", "a PostScript document"),
-    (b"8BPS", "a Photoshop document"),
-    (b"PK\x03\x04", "a ZIP archive or office document"),
-    (b"\x1f\x8b", "a gzip archive"),
-    (b"\xff\x0a", "a JPEG XL image, which is not supported"),
-    (b"\x00\x00\x00\x0cJXL ", "a JPEG XL image, which is not supported"),
-    (b"FUJIFILMCCD-RAW", "a camera raw file, which is not supported"),
-    (b"IIU\0", "a camera raw file, which is not supported"),
-    (b"IIRO", "a camera raw file, which is not supported"),
-    (b"\x1aE\xdf\xa3", "a video"),
-    (b"\x00\x05\x16\x07", "macOS's notes about another file"),
+    (b"%PDF", "pdf"),
+    (b"%!PS", "postscript"),
+    (b"8BPS", "photoshop"),
+    (b"PK\x03\x04", "zip"),
+    (b"\x1f\x8b", "gzip"),
+    (b"\xff\x0a", "jpeg_xl"),
+    (b"\x00\x00\x00\x0cJXL ", "jpeg_xl"),
+    (b"FUJIFILMCCD-RAW", "raw_kind"),
+    (b"IIU\0", "raw_kind"),
+    (b"IIRO", "raw_kind"),
+    (b"\x1aE\xdf\xa3", "video"),
+    (b"\x00\x05\x16\x07", "apple_double"),
 )
 
 
@@ -114,21 +116,25 @@ def _boxed_kind(head: bytes) -> Kind | None:
     return HEIC if head[8:12] in _HEIF_BRANDS else None
 
 
-def other_kind(head: bytes) -> str:
+def other_kind(head: bytes) -> Note:
     """What a file that is no photograph looks like, with its article: `a PDF document`."""
+    return Note(_name_of_other(head))
+
+
+def _name_of_other(head: bytes) -> str:
     for magic, name in _OTHERS:
         if head.startswith(magic):
             return name
     if head[4:8] == b"ftyp":
         raw = head[8:12] == b"crx "
-        return "a camera raw file, which is not supported" if raw else "a video"
+        return "raw_kind" if raw else "video"
     if not head.strip(b"\0"):
-        return "nothing but zero bytes" if head else "an empty file"
+        return "zeros" if head else "nothing"
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if b"<svg" in text:
-        return "an SVG drawing, which has no pixels"
+        return "svg"
     if text.startswith((b"<!doctype html", b"<html")):
-        return "a web page"
+        return "web_page"
     if not set(head) & {*range(9), *range(14, 32)}:
-        return "a text file"
-    return "an unknown kind of file"
+        return "text"
+    return "unknown"

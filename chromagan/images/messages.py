@@ -45,15 +45,56 @@ SENTENCES = {
 }
 """In English, by name; `{…}` is filled with a note's values."""
 
+REFUSALS = {
+    "empty": "the file is empty",
+    "folder": "this is a folder, not an image file",
+    "irregular": "this is not a regular file",
+    "missing": "there is no such file",
+    "unopened": "the file cannot be opened ({reason})",
+    "other": "this is not a photograph: it looks like {kind}",
+    "bytes": "the file has {size:.1f} GB, too much for one image",
+    "reader": "{kind} images need {lack}",
+    "header": "the image header is damaged ({reason})",
+    "no_pixels": "the header says {width}×{height} pixels",
+    "pixels": "it has {width}×{height} pixels ({megapixels:.0f} megapixels), "
+    "more than the limit of {limit:g} megapixels",
+    "scans": "the JPEG has {scans} scans, more than any camera writes",
+    "memory": "decoding it needs more memory than there is",
+    "damaged": "the image is damaged or truncated ({reason})",
+    "raw": "this is a camera raw file: export it as TIFF or JPEG first",
+    "tiff_kind": "TIFF images of this kind ({kind}) are not supported",
+    "tiff_samples": "TIFF samples of this kind ({bits} bits) are not supported",
+}
+"""Why a file is not read."""
+KINDS = {
+    "pdf": "a PDF document",
+    "postscript": "a PostScript document",
+    "photoshop": "a Photoshop document",
+    "zip": "a ZIP archive or office document",
+    "gzip": "a gzip archive",
+    "jpeg_xl": "a JPEG XL image, which is not supported",
+    "raw_kind": "a camera raw file, which is not supported",
+    "video": "a video",
+    "apple_double": "macOS's notes about another file",
+    "zeros": "nothing but zero bytes",
+    "nothing": "an empty file",
+    "svg": "an SVG drawing, which has no pixels",
+    "web_page": "a web page",
+    "text": "a text file",
+    "unknown": "an unknown kind of file",
+}
+"""What a file that is no photograph looks like."""
+_ENGLISH = SENTENCES | REFUSALS | KINDS
+
 
 class Note(str):
-    """An English sentence that keeps its `name` and `values`, for those who say it otherwise."""
+    """English words that keep their `name` and `values`, for those who say it otherwise."""
 
     name: str
     values: dict[str, Any]
 
     def __new__(cls, name: str, **values: Any) -> Note:
-        note = super().__new__(cls, SENTENCES[name].format(**values))
+        note = super().__new__(cls, _ENGLISH[name].format(**values))
         note.name, note.values = name, values
         return note
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from chromagan.images.kinds import HEIC, JPEG, SNIFF_BYTES, TIFF, Kind, kind_of, other_kind
-from chromagan.images.messages import ImageError, brief
+from chromagan.images.messages import ImageError, Note, brief
 from chromagan.images.tiff import Page, choose_page
 
 if TYPE_CHECKING:
@@ -84,17 +84,17 @@ def _open_file(name: str) -> BinaryIO:
     try:
         mode = os.stat(name).st_mode
         if stat.S_ISDIR(mode):
-            raise ImageError(name, "this is a folder, not an image file")
+            raise ImageError(name, Note("folder"))
         if not stat.S_ISREG(mode):  # opening a pipe would wait for ever
-            raise ImageError(name, "this is not a regular file")
+            raise ImageError(name, Note("irregular"))
         return open(name, "rb")
     except ImageError:
         raise
     except FileNotFoundError:
-        raise ImageError(name, "there is no such file") from None
+        raise ImageError(name, Note("missing")) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise ImageError(name, f"the file cannot be opened ({reason})") from None
+        raise ImageError(name, Note("unopened", reason=reason)) from None
 
 
 def _max_bytes(max_pixels: int) -> int:
@@ -118,13 +118,13 @@ def _open_header(stream: BinaryIO, name: str, max_pixels: int) -> Opened:
     size = stream.seek(0, os.SEEK_END)
     stream.seek(0)
     if size == 0:
-        raise ImageError(name, "the file is empty")
+        raise ImageError(name, Note("empty"))
     head = stream.read(SNIFF_BYTES)
     kind = kind_of(head)
     if kind is None:
-        raise ImageError(name, f"this is not a photograph: it looks like {other_kind(head)}")
+        raise ImageError(name, Note("other", kind=other_kind(head)))
     if kind is not TIFF and size > _max_bytes(max_pixels):  # a TIFF may hold a thousand pages
-        raise ImageError(name, f"the file has {size / 1e9:.1f} GB, too much for one image")
+        raise ImageError(name, Note("bytes", size=size / 1e9))
     if kind is TIFF:
         page = choose_page(stream, name)
         image = _pillow_page(stream, page) if page.plain else None
@@ -141,16 +141,16 @@ def _pillow_image(stream: BinaryIO, name: str, kind: Kind) -> Image:
     reader = kind.pillow_class()
     if reader is None:
         lack = "the package pillow-heif" if kind is HEIC else f"a Pillow built with {kind.codec}"
-        raise ImageError(name, f"{kind.name} images need {lack}")
+        raise ImageError(name, Note("reader", kind=kind.name, lack=lack))
     stream.seek(0)
     try:
         with silent_pillow():
             image: Image = reader(stream, "")
         width, height = image.size
     except Exception as error:  # header parsers raise anything on damaged data
-        raise ImageError(name, f"the image header is damaged ({brief(error)})") from None
+        raise ImageError(name, Note("header", reason=brief(error))) from None
     if width < 1 or height < 1:
-        raise ImageError(name, f"the header says {width}×{height} pixels")
+        raise ImageError(name, Note("no_pixels", width=width, height=height))
     return image
 
 
@@ -171,11 +171,9 @@ def _pillow_page(stream: BinaryIO, page: Page) -> Image | None:
 def _check_size(found: Opened, max_pixels: int) -> None:
     width, height = found.size
     if width * height > max_pixels:
-        raise ImageError(
-            found.name,
-            f"it has {width}×{height} pixels ({width * height / 1e6:.0f} megapixels), "
-            f"more than the limit of {max_pixels / 1e6:g} megapixels",
-        )
+        megapixels, limit = width * height / 1e6, max_pixels / 1e6
+        note = Note("pixels", width=width, height=height, megapixels=megapixels, limit=limit)
+        raise ImageError(found.name, note)
 
 
 def _check_jpeg_scans(stream: BinaryIO, name: str) -> None:
@@ -191,7 +189,7 @@ def _check_jpeg_scans(stream: BinaryIO, name: str) -> None:
         marks = jpeg_scans(stream.read())
     stream.seek(position)
     if marks > _MAX_JPEG_SCANS:
-        raise ImageError(name, f"the JPEG has {marks} scans, more than any camera writes")
+        raise ImageError(name, Note("scans", scans=marks))
 
 
 def jpeg_scans(data: bytes) -> int:

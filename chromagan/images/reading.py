@@ -88,11 +88,11 @@ def read_photo(
         except ImageError:
             raise
         except MemoryError:
-            raise ImageError(file.name, "decoding it needs more memory than there is") from None
+            raise ImageError(file.name, Note("memory")) from None
         except Exception as error:  # decoders raise anything on damaged data
-            text = f"the image is damaged or truncated ({brief(error)})"
+            note = Note("damaged", reason=brief(error))
             rest = file.kind in SALVAGEABLE and not accept_damaged
-            raise ImageError(file.name, text, salvageable=rest) from None
+            raise ImageError(file.name, note, salvageable=rest) from None
     upright = np.ascontiguousarray(_oriented(pixels, orientation))
     return Photo(upright, file.kind.name, notes, metadata, deep=more_than_eight_bits)
 

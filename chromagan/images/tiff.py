@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from chromagan.images.messages import ImageError, brief
+from chromagan.images.messages import ImageError, Note, brief
 from chromagan.images.metadata.exif import ICC, ORIENTATION
 from chromagan.images.pixels import Samples, Space
 
@@ -74,15 +74,15 @@ def choose_page(stream: BinaryIO, name: str) -> Page:
         below = [(None, sub) for page in main[:20] for sub in page.pages or ()]
         candidates = [*pages, *below]
         if any(int(page.photometric) in _RAW for _, page in candidates):
-            raise ImageError(name, "this is a camera raw file: export it as TIFF or JPEG first")
+            raise ImageError(name, Note("raw"))
         index, page = max(candidates, key=_rank)
         width, height = int(page.imagewidth), int(page.imagelength)
     except ImageError:
         raise
     except Exception as error:  # header parsers raise anything on damaged data
-        raise ImageError(name, f"the image header is damaged ({brief(error)})") from None
+        raise ImageError(name, Note("header", reason=brief(error))) from None
     if width < 1 or height < 1:
-        raise ImageError(name, f"the header says {width}×{height} pixels")
+        raise ImageError(name, Note("no_pixels", width=width, height=height))
     plain = index is not None and _is_plain(page)
     return Page(page, index, sum(map(_is_scan, main)), plain, width, height)
 
@@ -120,10 +120,10 @@ def read_samples(page: Page, name: str, accept_damaged: bool = False) -> tuple[S
         space = "rgb"  # tifffile asks the JPEG decoder for RGB
     if space is None or int(raw.imagedepth) > 1 or int(raw.samplesperpixel) > _MAX_CHANNELS:
         kind = f"{_bits(raw)}-bit {getattr(raw.photometric, 'name', raw.photometric)}"
-        raise ImageError(name, f"TIFF images of this kind ({kind}) are not supported")
+        raise ImageError(name, Note("tiff_kind", kind=kind))
     channels = _CHANNELS[space]
     if raw.dtype is None or raw.dtype.kind not in "uif" or raw.samplesperpixel < channels:
-        raise ImageError(name, f"TIFF samples of this kind ({_bits(raw)} bits) are not supported")
+        raise ImageError(name, Note("tiff_samples", bits=_bits(raw)))
     values, cut = _decoded(page, name, accept_damaged)
     alpha = _alpha(raw, channels)
     black, white = (0.0, float(2 ** _bits(raw) - 1)) if raw.dtype.kind == "u" else (None, None)
@@ -154,8 +154,8 @@ def _decoded(page: Page, name: str, accept_damaged: bool) -> tuple[np.ndarray[An
     except Exception as error:  # decoders raise anything on damaged data
         values, cut = _rest(raw) if accept_damaged else None, True
         if values is None:
-            text = f"the image is damaged or truncated ({brief(error)})"
-            raise ImageError(name, text, salvageable=not accept_damaged) from None
+            note = Note("damaged", reason=brief(error))
+            raise ImageError(name, note, salvageable=not accept_damaged) from None
     planes = (raw.samplesperpixel, page.height, page.width)
     if int(raw.planarconfig or 1) == 2 and raw.samplesperpixel > 1:
         return np.moveaxis(values.reshape(planes), 0, -1), cut

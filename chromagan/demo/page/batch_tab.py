@@ -171,7 +171,8 @@ def colorize_all(
                     remarks=(*state.remarks, *((name, note) for note in notes)),
                 )
             except ImageError as error:
-                state = replace(state, failures=(*state.failures, (upload.name, error.reason)))
+                failure = upload.name, say.reason(error.reason)
+                state = replace(state, failures=(*state.failures, failure))
             spent = time.perf_counter() - started
             remaining = spent / state.handled * (len(uploads) - state.handled)
             state = replace(state, seconds=spent, left=remaining)

@@ -56,7 +56,7 @@ class Visit:
 
     def unusable(self, error: ImageError, name: str) -> str:
         """Why a file is no photograph, in a sentence."""
-        reason = error.reason.rstrip(".").partition("; what is left of it")[0]
+        reason = self.say.reason(error.reason).rstrip(".")
         return self.say("unusable", name=name or Path(error.path).name, reason=reason)
 
     def present(self, shown: Shown | None) -> Shown:

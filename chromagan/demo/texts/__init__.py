@@ -2,6 +2,7 @@
 
 `labels` stand on the page and are chosen by the browser (Gradio's I18n). `messages` are made on
 the server, which follows the request's Accept-Language. `{…}` is filled where they are used.
+Other languages than English also have `reasons` and `colors`: what the library says in English.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class Say:
 
     def __init__(self, language: str) -> None:
         self._messages = texts(language)["messages"]
+        self._reasons = texts(language).get("reasons", {})
 
     def __call__(self, key: str, **values: Any) -> str:
         return self._messages[key].format(**values)
@@ -31,6 +33,13 @@ class Say:
     def note(self, note: Note) -> str:
         """A remark of the image reader or writer in this language."""
         return self(f"note_{note.name}", **note.values)
+
+    def reason(self, reason: str) -> str:
+        """Why a file was refused: what the image reader says, in this language where it has it."""
+        if not isinstance(reason, Note) or reason.name not in self._reasons:
+            return reason
+        values = {k: self.reason(v) if isinstance(v, str) else v for k, v in reason.values.items()}
+        return self._reasons[reason.name].format(**values)
 
 
 @cache
