@@ -136,12 +136,14 @@ class Windows:
         parts = [np.moveaxis(part, self.axis, 0) for part in maps]
         steps = len(parts[0])
         scale = steps / self.size
-        shape = (round(self.length * scale), *parts[0].shape[1:])
+        shape = (round(self.length * steps / self.size), *parts[0].shape[1:])
         total, weights = np.zeros(shape, np.float32), np.zeros(shape[0], np.float32)
         places = (np.arange(steps, dtype=np.float32) + np.float32(0.5)) / np.float32(steps)
         weight = np.minimum(places, 1 - places)
         for start, part in zip(self.starts, parts, strict=True):
             first = min(round(start * scale), shape[0] - steps)
+            if start == self.starts[-1]:  # rounding must leave no place at the end without a window
+                first = shape[0] - steps
             total[first : first + steps] += part * weight[:, None, None]
             weights[first : first + steps] += weight
         np.divide(total, weights[:, None, None], out=total)
